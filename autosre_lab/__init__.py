@@ -1,0 +1,106 @@
+"""Claude Code on your own hardware: vLLM behind an Anthropic-speaking proxy, and a lab around it.
+
+Everything here is imported on first use, so that ``import autosre_lab`` costs milliseconds and
+no engine, cluster or plotting package::
+
+    import autosre_lab
+
+    stack = autosre_lab.start("smollm2-135m-cpu")
+    print(autosre_lab.ask("What is the capital of France?").text)
+    autosre_lab.stop()
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from autosre_lab.claude import Answer, ask, launch
+    from autosre_lab.engine import (
+        ServiceStatus,
+        Stack,
+        StackStatus,
+        VllmBackend,
+        start,
+        status,
+        stop,
+        wait_ready,
+    )
+    from autosre_lab.errors import AutosreError
+    from autosre_lab.proxy import read_request_log
+    from autosre_lab.recipe import (
+        Recipe,
+        build_runtime_env,
+        build_vllm_serve_cmd,
+        load_recipe,
+        recipe_names,
+    )
+    from autosre_lab.settings import Paths, Settings, load_settings, paths, show_settings
+
+_HOME = {
+    "Answer": "autosre_lab.claude",
+    "AutosreError": "autosre_lab.errors",
+    "Paths": "autosre_lab.settings",
+    "Recipe": "autosre_lab.recipe",
+    "ServiceStatus": "autosre_lab.engine",
+    "Settings": "autosre_lab.settings",
+    "Stack": "autosre_lab.engine",
+    "StackStatus": "autosre_lab.engine",
+    "VllmBackend": "autosre_lab.engine",
+    "ask": "autosre_lab.claude",
+    "build_runtime_env": "autosre_lab.recipe",
+    "build_vllm_serve_cmd": "autosre_lab.recipe",
+    "launch": "autosre_lab.claude",
+    "load_recipe": "autosre_lab.recipe",
+    "load_settings": "autosre_lab.settings",
+    "paths": "autosre_lab.settings",
+    "read_request_log": "autosre_lab.proxy",
+    "recipe_names": "autosre_lab.recipe",
+    "show_settings": "autosre_lab.settings",
+    "start": "autosre_lab.engine",
+    "status": "autosre_lab.engine",
+    "stop": "autosre_lab.engine",
+    "wait_ready": "autosre_lab.engine",
+}
+
+__all__ = [
+    "Answer",
+    "AutosreError",
+    "Paths",
+    "Recipe",
+    "ServiceStatus",
+    "Settings",
+    "Stack",
+    "StackStatus",
+    "VllmBackend",
+    "__version__",
+    "ask",
+    "build_runtime_env",
+    "build_vllm_serve_cmd",
+    "launch",
+    "load_recipe",
+    "load_settings",
+    "paths",
+    "read_request_log",
+    "recipe_names",
+    "show_settings",
+    "start",
+    "status",
+    "stop",
+    "wait_ready",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,44 @@
+"""The one logging set-up. Libraries only log; whoever owns the process calls `configure_logging`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from autosre_lab.errors import ConfigError
+
+__all__ = ["configure_logging", "get_logger"]
+
+_ROOT = "autosre_lab"
+_LEVELS = {"debug", "info", "warning", "error"}
+
+
+def get_logger(name: str) -> logging.Logger:
+    """Return the logger of a module of this package (`name` is its ``__name__``)."""
+    return logging.getLogger(name)
+
+
+def configure_logging(level: str = "warning") -> None:
+    """Send this package's log records to standard error, one line each.
+
+    Calling it again changes the level and adds no second handler.
+
+    Args:
+        level: debug, info, warning or error.
+
+    Raises:
+        ConfigError: The level is none of these.
+    """
+    if level.lower() not in _LEVELS:
+        raise ConfigError(
+            f"unknown log level {level!r}", remedy=f"one of {', '.join(sorted(_LEVELS))}"
+        )
+    root = logging.getLogger(_ROOT)
+    root.setLevel(level.upper())
+    root.propagate = False
+    if not root.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(
+            logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        )
+        root.addHandler(handler)

@@ -1,0 +1,147 @@
+"""The one progress-bar style: a bar in a terminal, a widget in a notebook, lines elsewhere.
+
+A step says what it does, counts what it has done, and ends with what came of it::
+
+    with step("Install vLLM", total=3_500_000_000, unit="B") as bar:
+        bar.advance(65536)
+        bar.note("torch 2.13.0")
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+__all__ = ["Step", "step"]
+
+HEADLESS_INTERVAL_S = 10.0
+"""Seconds between two lines of one step where no bar can be drawn: enough to see that it lives."""
+
+
+class Step(Protocol):
+    """One running step, as its caller sees it."""
+
+    def advance(self, amount: float = 1) -> None:
+        """Count `amount` more units as done."""
+
+    def reach(self, done: float, total: float | None = None) -> None:
+        """Set the units done so far, and the total where it has become known."""
+
+    def note(self, text: str) -> None:
+        """Show what is being done right now, in a few words."""
+
+
+@contextmanager
+def step(label: str, *, total: float | None = None, unit: str = "it") -> Iterator[Step]:
+    """Show a step's progress until the block ends; a failure leaves the bar where it stood.
+
+    Args:
+        label: What is done, as an imperative: "Install vLLM".
+        total: Units in all; None where nobody knows, which shows the time only.
+        unit: What is counted; "B" is shown as kB, MB and GB, "s" as seconds.
+    """
+    shown: _Bar | _Lines
+    if _in_notebook() or sys.stderr.isatty():
+        shown = _Bar(label, total, unit)
+    else:
+        shown = _Lines(label, total, unit)
+    try:
+        yield shown
+    except BaseException:
+        shown.close(failed=True)
+        raise
+    shown.close(failed=False)
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if shell is None or type(shell).__name__ != "ZMQInteractiveShell":
+        return False
+    # Papermill and nbclient have a kernel but nobody to look at a widget: lines read better there.
+    from os import environ
+
+    return not (environ.get("PAPERMILL_OUTPUT_PATH") or environ.get("AUTOSRE_HEADLESS"))
+
+
+class _Bar:
+    def __init__(self, label: str, total: float | None, unit: str) -> None:
+        from tqdm.auto import tqdm
+
+        self._bar: Any = tqdm(
+            total=total,
+            desc=label,
+            unit=unit,
+            unit_scale=unit == "B",
+            leave=True,
+            dynamic_ncols=True,
+            file=sys.stderr,
+            bar_format=None
+            if total is not None
+            else "{desc}: {elapsed} {postfix}",
+        )
+        self._unbounded = total is None
+
+    def advance(self, amount: float = 1) -> None:
+        self._bar.update(amount)
+        if self._unbounded:
+            self._bar.refresh()
+
+    def reach(self, done: float, total: float | None = None) -> None:
+        if total is not None and total != self._bar.total:
+            self._bar.total = total
+            self._bar.bar_format = None
+            self._unbounded = False
+        self._bar.update(done - self._bar.n)
+        if self._unbounded:
+            self._bar.refresh()
+
+    def note(self, text: str) -> None:
+        self._bar.set_postfix_str(text, refresh=True)
+
+    def close(self, *, failed: bool) -> None:
+        if not failed and self._bar.total is not None and self._bar.n < self._bar.total:
+            self._bar.update(self._bar.total - self._bar.n)
+        self._bar.set_postfix_str("failed" if failed else "done", refresh=True)
+        self._bar.close()
+
+
+class _Lines:
+    def __init__(self, label: str, total: float | None, unit: str) -> None:
+        self._label = label
+        self._total = total
+        self._unit = unit
+        self._done = 0.0
+        self._note = ""
+        self._started = self._last_line = time.monotonic()
+        self._print("…")
+
+    def advance(self, amount: float = 1) -> None:
+        self._done += amount
+        self._maybe_print()
+
+    def reach(self, done: float, total: float | None = None) -> None:
+        self._done = done
+        self._total = self._total if total is None else total
+        self._maybe_print()
+
+    def note(self, text: str) -> None:
+        self._note = text
+        self._maybe_print()
+
+    def close(self, *, failed: bool) -> None:
+        took = time.monotonic() - self._started
+        self._print(f"{'failed' if failed else 'done'} in {took:.1f} s")
+
+    def _maybe_print(self) -> None:
+        if time.monotonic() - self._last_line >= HEADLESS_INTERVAL_S:
+            share = f"{100 * self._done / self._total:.0f} %" if self._total else ""
+            self._print(" ".join(part for part in (share, self._note) if part) or "…")
+
+    def _print(self, text: str) -> None:
+        self._last_line = time.monotonic()
+        sys.stderr.write(f"{self._label}: {text}\n")
+        sys.stderr.flush()

@@ -1,0 +1,178 @@
+"""Where things live on this machine, and the few settings that are not a recipe's.
+
+Folders follow the XDG base directory specification; each can be moved by an environment
+variable, which is also how the tests keep away from a person's own stack. Settings come from,
+strongest first: an environment variable, ``settings.yaml`` in the config folder, the default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from autosre_lab.errors import ConfigError
+
+__all__ = ["Paths", "Settings", "load_settings", "paths", "show_settings"]
+
+_FOLDERS = {
+    # name: (our variable, XDG variable, default below the home folder)
+    "config": ("AUTOSRE_CONFIG_DIR", "XDG_CONFIG_HOME", ".config"),
+    "data": ("AUTOSRE_DATA_DIR", "XDG_DATA_HOME", ".local/share"),
+    "state": ("AUTOSRE_STATE_DIR", "XDG_STATE_HOME", ".local/state"),
+    "cache": ("AUTOSRE_CACHE_DIR", "XDG_CACHE_HOME", ".cache"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """The four folders this project writes to; nothing is written outside them.
+
+    Attributes:
+        config: What a person edits: ``settings.yaml``, own recipes in ``recipes/``.
+        data: What was provisioned and is costly to make again: engine environments, models,
+            Claude Code. Shared by every stack of this user.
+        state: What describes the stack that runs now: process records, logs, request log.
+        cache: What may be deleted at any time: downloads, compile caches.
+    """
+
+    config: Path
+    data: Path
+    state: Path
+    cache: Path
+
+
+def paths(environ: Mapping[str, str] | None = None) -> Paths:
+    """Return the four folders, without creating them.
+
+    Args:
+        environ: The environment to read; this process's own when not given.
+
+    Raises:
+        ConfigError: A variable names a relative path.
+    """
+    env = os.environ if environ is None else environ
+    found: dict[str, Path] = {}
+    for name, (own, xdg, default) in _FOLDERS.items():
+        if env.get(own):
+            folder = Path(env[own]).expanduser()
+            if not folder.is_absolute():
+                raise ConfigError(
+                    f"{own}={env[own]} is a relative path",
+                    remedy=f"give an absolute path: {own}={Path.cwd() / env[own]}",
+                )
+        elif env.get(xdg, "").startswith("/"):  # the specification ignores relative paths
+            folder = Path(env[xdg]) / "autosre"
+        else:
+            folder = Path(env.get("HOME") or Path.home()) / default / "autosre"
+        found[name] = folder
+    return Paths(**found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of this machine. Each is also an environment variable, ``AUTOSRE_`` + its name.
+
+    Attributes:
+        recipe: Name or path of the recipe that is started when none is named.
+        engine_port: Port of vLLM on loopback; 0 takes 8010, or a free one if 8010 is taken.
+        proxy_port: Port of the Anthropic proxy on loopback; 0 takes 8011, or a free one.
+        ready_timeout_s: Seconds a start may take until the first token.
+        log_level: Level of this project's own log messages: debug, info, warning or error.
+    """
+
+    recipe: str = "smollm2-135m-cpu"
+    engine_port: int = 0
+    proxy_port: int = 0
+    ready_timeout_s: float = 1800.0
+    log_level: str = "warning"
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings in force.
+
+    Raises:
+        ConfigError: The file or a variable holds something unusable, or an unknown name.
+    """
+    return Settings(**{name: value for name, (value, _) in _resolve(environ).items()})
+
+
+def show_settings(environ: Mapping[str, str] | None = None) -> dict[str, dict[str, str]]:
+    """Return every folder and setting with its value and where the value came from.
+
+    Returns:
+        ``{name: {"value": ..., "source": ...}}``, folders first.
+    """
+    env = os.environ if environ is None else environ
+    shown: dict[str, dict[str, str]] = {}
+    folders = paths(env)
+    for name, (own, xdg, _) in _FOLDERS.items():
+        by_xdg = xdg if env.get(xdg, "").startswith("/") else "default"
+        shown[f"{name}_dir"] = {
+            "value": str(getattr(folders, name)),
+            "source": own if env.get(own) else by_xdg,
+        }
+    for name, (value, source) in _resolve(env).items():
+        shown[name] = {"value": str(value), "source": source}
+    return shown
+
+
+def _resolve(environ: Mapping[str, str] | None) -> dict[str, tuple[Any, str]]:
+    env = os.environ if environ is None else environ
+    file = paths(env).config / "settings.yaml"
+    from_file = _read_file(file)
+    types = get_type_hints(Settings)
+    resolved: dict[str, tuple[Any, str]] = {}
+    for field in fields(Settings):
+        variable = f"AUTOSRE_{field.name.upper()}"
+        if env.get(variable):
+            resolved[field.name] = (
+                _convert(env[variable], types[field.name], where=variable),
+                variable,
+            )
+        elif field.name in from_file:
+            where = f"{file}: {field.name}"
+            raw = from_file.pop(field.name)
+            resolved[field.name] = (_convert(raw, types[field.name], where=where), str(file))
+            continue
+        else:
+            resolved[field.name] = (field.default, "default")
+        from_file.pop(field.name, None)
+    if from_file:
+        raise ConfigError(
+            f"{file}: unknown setting {', '.join(sorted(from_file))}",
+            remedy=f"the settings are: {', '.join(f.name for f in fields(Settings))}",
+        )
+    return resolved
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}", remedy="make the file readable") from error
+    try:
+        loaded = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} is not YAML: {error}", remedy="mend or delete it") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{file} is not a mapping", remedy="write `name: value` lines")
+    return loaded
+
+
+def _convert(raw: object, kind: type, *, where: str) -> object:
+    try:
+        if kind is str and not isinstance(raw, str):
+            raise ValueError
+        return kind(raw)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"{where}: {raw!r} is not {'a number' if kind in (int, float) else 'a text'}",
+            remedy=f"give a value of type {kind.__name__}",
+        ) from None
