@@ -1,0 +1,71 @@
+# Everything a person types. Each target makes what it needs first; a second run starts at once.
+#
+#   make demo        Claude Code answers from a vLLM on this machine    (QUESTION="…" to ask your own)
+#   make test        every test: real engine and real Claude Code included, no GPU, no cluster
+#   make test-fast   the tests that need neither engine nor network, for the inner loop
+#   make lint        ruff, mypy, notebooks
+#   make lab         JupyterLab on notebooks/
+#   make bench       what the proxy adds, against its rivals, in one run     (RIVALS=1 installs them)
+#   make lock        write constraints.txt anew from the newest versions that pyproject.toml allows
+
+PYTHON ?= python3
+VENV ?= .venv
+QUESTION ?= What is the capital of France?
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+RUN = $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint format lab bench lock clean
+
+help:
+	@sed -n '3,9s/^# *//p' Makefile
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1)"; \
+	  echo "  what to do: install it, then: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "error: $(PYTHON) cannot make a virtual environment"; \
+	  echo "  what to do: sudo apt-get install python3-venv   (or your system's counterpart)"; exit 2; }
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.all: $(VENV)/.core
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,dev]'
+	@touch $@
+
+demo: $(VENV)/.core
+	@$(RUN) -m autosre_lab.claude -p "$$AUTOSRE_QUESTION"
+demo: export AUTOSRE_QUESTION = $(QUESTION)
+
+test: $(VENV)/.all
+	$(RUN) -m pytest
+
+test-fast: $(VENV)/.all
+	$(RUN) -m pytest -m "not engine and not claude and not notebook and not wheel"
+
+lint: $(VENV)/.all
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(VENV)/.all
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+lab: $(VENV)/.all
+	$(RUN) -m jupyter lab --notebook-dir notebooks
+
+bench: $(VENV)/.all
+	$(RUN) -m autosre_lab.bench.proxy_overhead $(if $(RIVALS),--install-rivals --rivals litellm$(comma)ccr) $(ARGS)
+comma := ,
+
+lock:
+	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --editable '.[notebooks,test,dev]'
+	{ sed -n '/^#/p' constraints.txt; \
+	  $(VENV)-lock/bin/python -m pip freeze --exclude-editable; } > constraints.new
+	mv constraints.new constraints.txt && rm -rf $(VENV)-lock
+
+clean:
+	rm -rf $(VENV) $(VENV)-lock .pytest_cache .mypy_cache .ruff_cache .hypothesis
