@@ -1,0 +1,162 @@
+"""The engine's side of a stream: Chat Completions chunks as typed structs.
+
+Only the fields that the translation reads are declared; msgspec skips the others without building
+objects for them, which is most of what makes a chunk cheap.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from autosre_lab.errors import RemoteError
+
+__all__ = [
+    "ChatChoice",
+    "ChatChunk",
+    "ChatDelta",
+    "ChatFunctionDelta",
+    "ChatToolCallDelta",
+    "ChatUsage",
+    "PromptTokensDetails",
+    "UpstreamStreamError",
+    "decode_chunk",
+]
+
+
+class ChatFunctionDelta(msgspec.Struct, gc=False):
+    """A piece of a function call: the name once, the arguments in fragments."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ChatToolCallDelta(msgspec.Struct, gc=False):
+    """A piece of one tool call. Pieces of one call share the index."""
+
+    index: int | None = None
+    id: str | None = None
+    function: ChatFunctionDelta | None = None
+
+
+class ChatDelta(msgspec.Struct, gc=False):
+    """What one chunk adds to the message.
+
+    `reasoning_content` is the older name of `reasoning`; an engine sends one of them.
+    """
+
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ChatToolCallDelta] | None = None
+
+
+class ChatChoice(msgspec.Struct, gc=False):
+    """One choice of a chunk. We ask for one, so the list holds one or none.
+
+    `stop_reason` is vLLM's own: the stop string that matched, or a token id.
+    """
+
+    delta: ChatDelta | None = None
+    finish_reason: str | None = None
+    stop_reason: int | str | None = None
+
+
+class PromptTokensDetails(msgspec.Struct, gc=False):
+    """How much of the prompt came from the prefix cache (`--enable-prompt-tokens-details`)."""
+
+    cached_tokens: int | None = None
+
+
+class ChatUsage(msgspec.Struct, gc=False):
+    """Token counts. `prompt_tokens` includes the cached ones."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int | None = None
+    prompt_tokens_details: PromptTokensDetails | None = None
+
+
+class ChatChunk(msgspec.Struct, gc=False):
+    """One `data:` line of a Chat Completions stream.
+
+    `error` is set only on the chunk by which vLLM reports that the request failed mid-stream.
+    """
+
+    choices: list[ChatChoice] | None = None
+    usage: ChatUsage | None = None
+    error: msgspec.Raw | None = None
+
+
+class UpstreamStreamError(RemoteError):
+    """The engine broke off a stream: an `error` chunk, or bytes that are no chunk at all.
+
+    Attributes:
+        status: The code inside the error chunk, 502 where there is none.
+        body: The chunk's text, possibly cut.
+        kind: The engine's own name of the error ("BadRequestError"), or "" if it gave none.
+    """
+
+    def __init__(self, message: str, *, status: int, body: str, kind: str = "") -> None:
+        super().__init__(
+            message,
+            remedy="look at the engine's log for the same moment; the client may send it again",
+            status=status,
+            body=body,
+        )
+        self.kind = kind
+
+
+class _ErrorDetail(msgspec.Struct):
+    message: str | None = None
+    type: str | None = None
+    code: int | str | None = None
+
+
+_BODY_CHARS = 2000
+_decoder = msgspec.json.Decoder(ChatChunk)
+_detail_decoder = msgspec.json.Decoder(_ErrorDetail)
+
+
+def decode_chunk(data: bytes) -> ChatChunk | None:
+    """Decode what follows `data: ` on one line of the engine's stream.
+
+    Args:
+        data: The line's payload; surrounding white space does not matter.
+
+    Returns:
+        The chunk, or None for the closing `[DONE]`.
+
+    Raises:
+        UpstreamStreamError: The engine reports an error, or the bytes are not a chunk.
+    """
+    try:
+        chunk = _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if data.strip() == b"[DONE]":
+            return None
+        raise UpstreamStreamError(
+            f"the engine's stream carries something that is no chunk: {error}",
+            status=502,
+            body=_text(data),
+        ) from error
+    if chunk.error is not None and bytes(chunk.error) != b"null":
+        raise _reported(chunk.error, data)
+    return chunk
+
+
+def _reported(raw: msgspec.Raw, data: bytes) -> UpstreamStreamError:
+    try:
+        detail = _detail_decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        detail = _ErrorDetail(message=_text(bytes(raw)))
+    code = str(detail.code or "")
+    return UpstreamStreamError(
+        detail.message or "the engine reported an error without a message",
+        status=int(code) if code.isdecimal() and len(code) == 3 else 502,
+        body=_text(data),
+        kind=detail.type or "",
+    )
+
+
+def _text(data: bytes) -> str:
+    return data[:_BODY_CHARS].decode("utf-8", "replace")

@@ -1,0 +1,49 @@
+"""What the translation has to know about the engine behind the proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+__all__ = ["EngineProfile", "MidSystem"]
+
+MidSystem = Literal["system", "reminder"]
+
+
+class EngineProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """The served model and what its chat template and engine flags allow.
+
+    The defaults are the cautious ones: a plain model that renders system messages only at the
+    start, does not think, sees no images and is not scheduled by priority.
+
+    Attributes:
+        model: The served name that the engine answers to.
+        max_model_len: The context window in tokens.
+        mid_system: How a system message inside the conversation is written: "system" in place if
+            the template renders it there, else "reminder", a `<system-reminder>` user text.
+        thinking_switch: Name of the `chat_template_kwargs` key that turns thinking on and off
+            ("enable_thinking"), or None if the template has none.
+        efforts: Values of `reasoning_effort` that change what the template renders. Empty: the
+            field is not sent.
+        thinking_budget: The engine enforces `thinking_token_budget` (it has a reasoning parser).
+        images: The model sees images.
+        tools: The engine parses tool calls. If not, tools are not sent, so that a plain model
+            still answers instead of refusing the whole turn.
+        priorities: The engine runs with `--scheduling-policy priority`; without it any priority
+            other than 0 is refused.
+        template_kwargs: Sent as `chat_template_kwargs` with every request, e.g.
+            `{"preserve_thinking": True}` where it keeps the rendered prefix stable.
+    """
+
+    model: str
+    max_model_len: int
+    mid_system: MidSystem = "reminder"
+    thinking_switch: str | None = None
+    efforts: frozenset[str] = frozenset()
+    thinking_budget: bool = False
+    images: bool = False
+    tools: bool = True
+    priorities: bool = False
+    template_kwargs: Mapping[str, bool | int | float | str] = {}
