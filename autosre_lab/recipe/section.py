@@ -1,0 +1,37 @@
+"""What all sections of a recipe share: strictness, and the shapes of their texts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+__all__ = [
+    "Digest",
+    "EnvName",
+    "Quantity",
+    "RecipeName",
+    "Revision",
+    "Section",
+    "Text",
+    "Texts",
+    "Version",
+]
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+RecipeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+(\.\d+)?[A-Za-z0-9.+-]*$")]
+Quantity = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(m|[kMGT]i?|Ki)?$")]
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+# YAML has lists only; a tuple is what a frozen recipe can hold.
+Texts = Annotated[tuple[Text, ...], Field(strict=False)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, without unknown keys, without guessed types."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )

@@ -1,0 +1,82 @@
+"""Where recipe files are: a person's own in the config folder, ours beside or in the package."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from autosre_lab.errors import RecipeError
+from autosre_lab.settings import paths
+
+__all__ = ["find_recipe", "looks_like_path", "recipe_names", "shipped_folder"]
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def shipped_folder() -> Path:
+    """Return the folder of the recipes that come with this project."""
+    package = Path(__file__).resolve().parents[1]
+    in_wheel = package / "_recipes"
+    return in_wheel if in_wheel.is_dir() else package.parent / "recipes"
+
+
+def recipe_names(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return the names of all recipes, a person's own included, sorted."""
+    return sorted(
+        {file.stem for folder in _folders(environ) for file in folder.glob("*.yaml")},
+    )
+
+
+def looks_like_path(name: str) -> bool:
+    """Tell whether a text names a file rather than a recipe."""
+    return name.endswith(_SUFFIXES) or os.sep in name or name.startswith("~")
+
+
+def find_recipe(
+    name_or_path: str | os.PathLike[str], environ: Mapping[str, str] | None = None
+) -> Path:
+    """Return the file of a recipe.
+
+    Args:
+        name_or_path: A path if it is a ``Path``, has a separator or ends in ``.yaml``; else a
+            name, looked up in the config folder's ``recipes/`` and then among the shipped ones.
+        environ: The environment to read; this process's own when not given.
+
+    Raises:
+        RecipeError: There is no such file or name.
+    """
+    if not isinstance(name_or_path, str) or looks_like_path(name_or_path):
+        return _existing(Path(name_or_path).expanduser())
+    for folder in _folders(environ):
+        file = folder / f"{name_or_path}.yaml"
+        if file.is_file():
+            return file
+    names = recipe_names(environ)
+    close = difflib.get_close_matches(name_or_path, names, n=1, cutoff=0.5)
+    known = f"the recipes are: {', '.join(names)}"
+    raise RecipeError(
+        f"there is no recipe named {name_or_path!r}",
+        remedy=(f"did you mean {close[0]}? " if close else "")
+        + f"{known}; or give the path of a .yaml file",
+    )
+
+
+def _existing(file: Path) -> Path:
+    if file.is_file():
+        return file
+    if file.is_dir():
+        raise RecipeError(f"{file} is a folder", remedy="give the path of a .yaml file in it")
+    there = sorted(p.name for s in _SUFFIXES for p in file.parent.glob(f"*{s}"))
+    close = difflib.get_close_matches(file.name, there, n=1, cutoff=0.5)
+    raise RecipeError(
+        f"{file} does not exist",
+        remedy=f"did you mean {file.parent / close[0]}?"
+        if close
+        else f"give the path of a recipe file, or a name: {', '.join(recipe_names())}",
+    )
+
+
+def _folders(environ: Mapping[str, str] | None) -> tuple[Path, Path]:
+    return (paths(environ).config / "recipes", shipped_folder())
