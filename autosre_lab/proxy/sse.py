@@ -1,0 +1,120 @@
+"""Anthropic's server-sent events as bytes.
+
+Events are glued together from fixed bytes and JSON-encoded strings: building a dict per event and
+encoding it costs several times as much, and this runs once per generated token.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+__all__ = [
+    "DELTA_END",
+    "PING",
+    "BlockKind",
+    "block_start",
+    "block_stop",
+    "delta_head",
+    "encode",
+    "error_event",
+    "message_delta",
+    "message_start",
+    "message_stop",
+    "signature_delta",
+]
+
+BlockKind = Literal["text", "thinking", "tool_use"]
+
+encode = msgspec.json.Encoder().encode
+
+PING = b'event: ping\ndata: {"type":"ping"}\n\n'
+DELTA_END = b"}}\n\n"
+
+_DELTA_FIELDS: dict[BlockKind, bytes] = {
+    "text": b',"delta":{"type":"text_delta","text":',
+    "thinking": b',"delta":{"type":"thinking_delta","thinking":',
+    "tool_use": b',"delta":{"type":"input_json_delta","partial_json":',
+}
+
+
+def delta_head(kind: BlockKind, index: int) -> bytes:
+    """Return what stands before the JSON string of a delta; `DELTA_END` stands after it."""
+    return (
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d' % index
+        + _DELTA_FIELDS[kind]
+    )
+
+
+def message_start(message_id: str, model: str, *, input_tokens: int, cached_tokens: int) -> bytes:
+    """Return the event that opens a message."""
+    return (
+        b'event: message_start\ndata: {"type":"message_start","message":{"id":%b,"type":"message",'
+        b'"role":"assistant","model":%b,"content":[],"stop_reason":null,"stop_sequence":null,'
+        b'"usage":{"input_tokens":%d,"cache_creation_input_tokens":0,'
+        b'"cache_read_input_tokens":%d,"output_tokens":0}}}\n\n'
+        % (encode(message_id), encode(model), input_tokens, cached_tokens)
+    )
+
+
+def block_start(
+    kind: BlockKind, index: int, *, tool_id: str | None = None, tool_name: str | None = None
+) -> bytes:
+    """Return the event that opens a content block. The id and name are a tool call's."""
+    if kind == "text":
+        block = b'{"type":"text","text":""}'
+    elif kind == "thinking":
+        block = b'{"type":"thinking","thinking":"","signature":""}'
+    else:
+        block = b'{"type":"tool_use","id":%b,"name":%b,"input":{}}' % (
+            encode(tool_id),
+            encode(tool_name),
+        )
+    return (
+        b'event: content_block_start\ndata: {"type":"content_block_start","index":%d,'
+        b'"content_block":%b}\n\n' % (index, block)
+    )
+
+
+def signature_delta(index: int, signature: str) -> bytes:
+    """Return the event that signs a thinking block."""
+    return (
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
+        b'"delta":{"type":"signature_delta","signature":%b}}\n\n' % (index, encode(signature))
+    )
+
+
+def block_stop(index: int) -> bytes:
+    """Return the event that closes a content block."""
+    return b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n' % index
+
+
+def message_delta(
+    stop_reason: str,
+    stop_sequence: str | None,
+    *,
+    input_tokens: int,
+    cached_tokens: int,
+    output_tokens: int,
+) -> bytes:
+    """Return the event with the stop reason and the final token counts."""
+    return (
+        b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":%b,'
+        b'"stop_sequence":%b},"usage":{"input_tokens":%d,"cache_creation_input_tokens":0,'
+        b'"cache_read_input_tokens":%d,"output_tokens":%d}}\n\n'
+        % (encode(stop_reason), encode(stop_sequence), input_tokens, cached_tokens, output_tokens)
+    )
+
+
+def message_stop() -> bytes:
+    """Return the event that ends a message."""
+    return b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
+
+def error_event(kind: str, message: str) -> bytes:
+    """Return an error event; `kind` is one of Anthropic's error types."""
+    return b'event: error\ndata: {"type":"error","error":{"type":%b,"message":%b}}\n\n' % (
+        encode(kind),
+        encode(message),
+    )
