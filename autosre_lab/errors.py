@@ -1,23 +1,25 @@
 """The one error hierarchy. Every error a user can meet says what to do about it.
 
-    AutosreError
-    ├── ConfigError(ValueError)           a setting, argument or environment variable is unusable
-    ├── RecipeError(ValueError)           a recipe file does not say something vLLM could be run with
-    ├── MissingExtraError(ImportError)    an optional dependency is not installed
-    ├── ProvisionError                    the engine, the model or Claude Code could not be installed
-    ├── PortTakenError(OSError)           somebody else listens where we were told to
-    ├── StackBusyError                    another recipe's stack is running
-    ├── EngineError                       vLLM is not what the caller needs
-    │   ├── NotReadyError(TimeoutError)   it has not produced a first token in time
-    │   ├── ServiceCrashedError           a supervised process ended; log tail and likely cause
-    │   └── RemoteError                   it answered with an error; status and body
-    └── WindowTooSmallError(ValueError)   the context window cannot hold a working Claude Code session
+AutosreError
+├── ConfigError(ValueError)           a setting, argument or environment variable is unusable
+├── RecipeError(ValueError)           a recipe file does not say something vLLM could be run with
+├── MissingExtraError(ImportError)    an optional dependency is not installed
+├── ProvisionError                    the engine, the model or Claude Code could not be installed
+├── PortTakenError(OSError)           somebody else listens where we were told to
+├── StackBusyError                    another recipe's stack is running
+├── EngineError                       vLLM is not what the caller needs
+│   ├── NotReadyError(TimeoutError)   it has not produced a first token in time
+│   ├── ServiceCrashedError           a supervised process ended; log tail and likely cause
+│   └── RemoteError                   it answered with an error; status and body
+├── ClaudeCodeError                   Claude Code itself ended without an answer
+└── WindowTooSmallError(ValueError)   the context window cannot hold a working Claude Code session
 """
 
 from __future__ import annotations
 
 __all__ = [
     "AutosreError",
+    "ClaudeCodeError",
     "ConfigError",
     "EngineError",
     "MissingExtraError",
@@ -151,3 +153,17 @@ class RemoteError(EngineError):
 
 class WindowTooSmallError(AutosreError, ValueError):
     """The served context window cannot hold a working Claude Code session."""
+
+
+class ClaudeCodeError(AutosreError):
+    """Claude Code ended without an answer.
+
+    Attributes:
+        exit_code: As the operating system gave it; None where it was ended for taking too long.
+        output: The end of what it wrote.
+    """
+
+    def __init__(self, message: str, *, remedy: str, exit_code: int | None, output: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.exit_code = exit_code
+        self.output = output

@@ -4,7 +4,7 @@ What costs a proxy time is the shape: keys, blocks, schemas, lengths, escapes. T
 to Claude Code's authors, so every word of it is replaced by one of equal length; structure,
 names, enums and numbers stay. Run it on a recorded body to renew the benchmark's fixture::
 
-    python tests/claude/neutral.py recorded.json autosre_lab/bench/recordings/claude_first_request.json
+    python tests/claude/neutral.py RECORDED.json claude_first_request.json
 """
 
 from __future__ import annotations

@@ -1,0 +1,159 @@
+"""One question, one answer: the real ``claude -p``, and where its time and tokens went."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autosre_lab.claude.arguments import split_arguments
+from autosre_lab.claude.session import prepare_launch
+from autosre_lab.errors import ClaudeCodeError
+
+if TYPE_CHECKING:
+    from autosre_lab.engine import Stack
+
+__all__ = ["Answer", "ask", "read_answer"]
+
+STOP_GRACE_S = 5.0
+SHOWN_CHARACTERS = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What Claude Code answered.
+
+    Attributes:
+        text: The answer.
+        duration_s: Seconds from start to end, as Claude Code measured them.
+        ttft_s: Seconds to the first token of the first request; None where it is not told.
+        input_tokens: Tokens of all prompts together, those from the prefix cache included.
+        cached_tokens: Those of `input_tokens` that came from the prefix cache.
+        output_tokens: Tokens generated.
+        is_error: Whether Claude Code calls its result an error; `text` then says which.
+        raw: Claude Code's whole result.
+    """
+
+    text: str
+    duration_s: float
+    ttft_s: float | None
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    is_error: bool
+    raw: dict[str, Any] = field(repr=False)
+
+
+def ask(
+    question: str,
+    *,
+    stack: Stack | None = None,
+    args: Sequence[str] = (),
+    timeout_s: float = 1800.0,
+    cwd: Path | None = None,
+) -> Answer:
+    """Ask Claude Code one question and wait for the answer.
+
+    Args:
+        question: The prompt.
+        stack: A running stack; found or started when not given.
+        args: Further arguments, as for `launch`: ours first, then Claude Code's own.
+        timeout_s: Seconds Claude Code may take, the start of a stack not included.
+        cwd: Where it runs, and what its tools see; the current folder when not given.
+
+    Raises:
+        ClaudeCodeError: It ended without an answer, or took longer than `timeout_s`.
+        WindowTooSmallError: The served window cannot hold a session.
+        EngineError: The stack could not be started.
+    """
+    own, rest = split_arguments(args)
+    folder = cwd or Path.cwd()
+    launch = prepare_launch(
+        own,
+        ["-p", "--output-format", "json", "--no-session-persistence", *rest],
+        cwd=folder,
+        stack=stack,
+    )
+    # The question goes in by standard input: as an argument it might look like an option.
+    with subprocess.Popen(
+        launch.argv,
+        env=launch.env,
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    ) as process:
+        try:
+            out, err = process.communicate(question, timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise ClaudeCodeError(
+                f"Claude Code had no answer after {timeout_s:g} s",
+                remedy="give it more time (timeout_s), or see the request log for where it went",
+                exit_code=None,
+                output="",
+            ) from error
+        finally:
+            _end(process)
+    return read_answer(out, err, process.returncode)
+
+
+def read_answer(out: str, err: str, exit_code: int) -> Answer:
+    """Read what ``claude -p --output-format json`` wrote.
+
+    Raises:
+        ClaudeCodeError: There is no result in it.
+    """
+    result = _last_result(out)
+    if result is None:
+        shown = (err.strip() or out.strip() or "nothing was written")[-SHOWN_CHARACTERS:]
+        raise ClaudeCodeError(
+            f"Claude Code ended with exit code {exit_code} and no answer: {shown}",
+            remedy="run it in a terminal to see more: python -m autosre_lab.claude -p '…' --debug",
+            exit_code=exit_code,
+            output=shown,
+        )
+    usage = result.get("usage") or {}
+    cached = _number(usage, "cache_read_input_tokens")
+    fresh = _number(usage, "input_tokens") + _number(usage, "cache_creation_input_tokens")
+    ttft_ms = result.get("ttft_ms")
+    return Answer(
+        text=str(result.get("result") or ""),
+        duration_s=float(result.get("duration_ms") or 0) / 1000,
+        ttft_s=None if ttft_ms is None else float(ttft_ms) / 1000,
+        input_tokens=fresh + cached,
+        cached_tokens=cached,
+        output_tokens=_number(usage, "output_tokens"),
+        is_error=bool(result.get("is_error")),
+        raw=result,
+    )
+
+
+def _last_result(out: str) -> dict[str, Any] | None:
+    for line in reversed(out.splitlines()):
+        try:
+            parsed = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(parsed, dict) and parsed.get("type") == "result":
+            return parsed
+    return None
+
+
+def _number(usage: Mapping[str, Any], name: str) -> int:
+    return int(usage.get(name) or 0)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.communicate(timeout=STOP_GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,75 @@
+"""How much of Claude Code is loaded: its prompt and tools alone cost thousands of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["PROFILES", "Profile"]
+
+WITHHELD_TOOLS = ("WebFetch", "WebSearch", "Workflow")
+"""The web tools run on Anthropic's servers; against another model WebSearch *invents* its results.
+Workflow's schema alone is 21 KB of every request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """One way to start Claude Code.
+
+    Attributes:
+        name: As in ``--profile``.
+        summary: What it is, for people.
+        bare: Whether Claude Code runs in its minimal mode.
+        tools: The built-in tools it gets; None for Claude Code's own choice.
+        withheld: Tools taken away by name.
+        room_tokens: What a session needs beyond its first prompt to get anywhere.
+        compacts_ahead: Whether it may only run where Claude Code compacts before the window is
+            full, and not when a request has been refused.
+        recorded_bytes: Size of its first request with Claude Code 2.1.197, for estimates.
+    """
+
+    name: str
+    summary: str
+    bare: bool
+    tools: tuple[str, ...] | None
+    withheld: tuple[str, ...]
+    room_tokens: int
+    compacts_ahead: bool
+    recorded_bytes: int
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="full",
+            summary="all of Claude Code's tools, except those that only Anthropic can serve",
+            bare=False,
+            tools=None,
+            withheld=WITHHELD_TOOLS,
+            room_tokens=8000,
+            compacts_ahead=True,
+            recorded_bytes=53_000,
+        ),
+        Profile(
+            name="trimmed",
+            summary="Bash, Read, Edit and Write with Claude Code's own prompt and CLAUDE.md",
+            bare=False,
+            tools=("Bash", "Read", "Edit", "Write"),
+            withheld=(),
+            room_tokens=8000,
+            compacts_ahead=False,
+            recorded_bytes=13_000,
+        ),
+        Profile(
+            name="lean",
+            summary="Claude Code's minimal mode: Bash, Read and Edit, a few lines of prompt",
+            bare=True,
+            tools=None,
+            withheld=(),
+            room_tokens=4000,
+            compacts_ahead=False,
+            recorded_bytes=4_100,
+        ),
+    )
+}
+"""Every profile by name, the widest first."""
