@@ -16,6 +16,7 @@ from autosre_lab.errors import ConfigError
 __all__ = [
     "USAGE",
     "OwnOptions",
+    "is_interactive",
     "is_subcommand",
     "needs_model",
     "options_given",
@@ -147,6 +148,11 @@ def options_given(arguments: Sequence[str]) -> dict[str, tuple[str, ...]]:
 def is_subcommand(arguments: Sequence[str]) -> bool:
     """Whether the arguments start one of Claude Code's subcommands."""
     return bool(arguments) and arguments[0] in _WITHOUT_MODEL | _WITH_MODEL
+
+
+def is_interactive(arguments: Sequence[str]) -> bool:
+    """Whether the arguments start a conversation, and not a single question."""
+    return not {"-p", "--print"} & options_given(arguments).keys()
 
 
 def needs_model(arguments: Sequence[str]) -> bool:

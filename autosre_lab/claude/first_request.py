@@ -57,7 +57,7 @@ def count_first_prompt(
     cache_dir: Path,
     environ: Mapping[str, str],
 ) -> int:
-    """Return the tokens of a profile's first prompt as the live engine counts them.
+    """Return the tokens of a single question's first prompt as the live engine counts them.
 
     Falls back to an upper estimate where recording or counting is not possible.
     """

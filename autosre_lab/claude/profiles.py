@@ -24,6 +24,8 @@ class Profile:
         room_tokens: What a session needs beyond its first prompt to get anywhere.
         compacts_ahead: Whether it may only run where Claude Code compacts before the window is
             full, and not when a request has been refused.
+        interactive_factor: How much longer the first prompt is in an interactive session, which
+            has more tools, than in one of a single question.
         recorded_bytes: Size of its first request with Claude Code 2.1.197, for estimates.
     """
 
@@ -34,6 +36,7 @@ class Profile:
     withheld: tuple[str, ...]
     room_tokens: int
     compacts_ahead: bool
+    interactive_factor: float
     recorded_bytes: int
 
 
@@ -48,6 +51,7 @@ PROFILES = {
             withheld=WITHHELD_TOOLS,
             room_tokens=8000,
             compacts_ahead=True,
+            interactive_factor=1.25,
             recorded_bytes=53_000,
         ),
         Profile(
@@ -58,6 +62,7 @@ PROFILES = {
             withheld=(),
             room_tokens=8000,
             compacts_ahead=False,
+            interactive_factor=1.0,
             recorded_bytes=13_000,
         ),
         Profile(
@@ -68,6 +73,7 @@ PROFILES = {
             withheld=(),
             room_tokens=4000,
             compacts_ahead=False,
+            interactive_factor=1.0,
             recorded_bytes=4_100,
         ),
     )

@@ -13,11 +13,18 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from autosre_lab.claude.arguments import USAGE, OwnOptions, needs_model, split_arguments
+from autosre_lab.claude.arguments import (
+    USAGE,
+    OwnOptions,
+    is_interactive,
+    needs_model,
+    split_arguments,
+)
 from autosre_lab.claude.config_home import prepare_config_dir
 from autosre_lab.claude.environment import DEFAULTS, is_foreign
 from autosre_lab.claude.first_request import count_first_prompt, estimate_first_prompt
 from autosre_lab.claude.plan import Endpoint, Launch, plan_launch, show_launch
+from autosre_lab.claude.profiles import Profile
 from autosre_lab.claude.window import choose_profile
 from autosre_lab.errors import RecipeError
 from autosre_lab.settings import load_settings, paths
@@ -102,16 +109,22 @@ def prepare_launch(
     if config_dir is not None:
         prepare_config_dir(config_dir, cwd.resolve(), home=Path.home())
     widest, wish = _recipe_wishes(stack.recipe_name)
-    profile, fit = choose_profile(
-        stack.max_model_len,
-        lambda profile: count_first_prompt(
+    interactive = is_interactive(args)
+
+    def measure(profile: Profile) -> int:
+        single = count_first_prompt(
             profile,
             stack,
             executable=executable,
             version=CLAUDE_CODE_VERSION,
             cache_dir=folders.cache,
             environ=environ,
-        ),
+        )
+        return round(single * profile.interactive_factor) if interactive else single
+
+    profile, fit = choose_profile(
+        stack.max_model_len,
+        measure,
         asked=own.profile,
         widest=widest,
         wish=wish,
