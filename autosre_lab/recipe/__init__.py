@@ -6,6 +6,8 @@ environment (:func:`build_runtime_env`), the same for a local process, a chart o
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from autosre_lab.recipe.command import build_runtime_env, build_vllm_serve_cmd
 from autosre_lab.recipe.finding import Finding
 from autosre_lab.recipe.flags import Flag, FlagTable, flag_table_versions, load_flag_table
@@ -18,6 +20,9 @@ from autosre_lab.recipe.schema import (
     Recipe,
 )
 from autosre_lab.recipe.sources import recipe_names, shipped_folder
+
+if TYPE_CHECKING:
+    from autosre_lab.recipe.schema_export import recipe_json_schema
 
 __all__ = [
     "Finding",

@@ -16,6 +16,7 @@ import argparse
 import dataclasses
 import importlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -39,6 +40,8 @@ _TYPES = {
     "<lambda>": "str",
 }
 
+_DEPRECATED = re.compile(r"(?im)^\s*deprecated:|^--\S+ is deprecated|this option is deprecated")
+
 # Flags whose JSON is validated only when the engine starts, and by what.
 _LATE_JSON = {"--speculative-config": "SpeculativeConfig"}
 
@@ -49,8 +52,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for vllm-<version>.json")
     parser.add_argument("--version", help="version to write down, if vLLM does not know its own")
     options = parser.parse_args(argv)
-    # vLLM decides by sys.argv whether docstrings are needed, and plugins may read it.
-    sys.argv = ["vllm", "serve"]
+    # vLLM collects its help texts only if help is asked for; they say what is deprecated.
+    sys.argv = ["vllm", "serve", "--help=all"]
     table = collect_table(options.version)
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / f"vllm-{table['vllm']}.json"
@@ -68,8 +71,11 @@ def collect_table(version: str | None = None) -> dict[str, Any]:
         longs = [o for o in action.option_strings if o.startswith("--")]
         if not longs or longs[0] == "--help":
             continue
-        is_deprecated = action in deprecated or bool(getattr(action, "deprecated", False))
-        flags[longs[0]] = _describe(action, longs[0], deprecated=is_deprecated)
+        spellings = [o for o, a in parser._option_string_actions.items() if a is action]
+        flag = _describe(action, longs[0], spellings)
+        if action in deprecated or _says_deprecated(action):
+            flag["deprecated"] = True
+        flags[longs[0]] = flag
     _add_registered(flags)
     return {
         "format": FORMAT,
@@ -117,12 +123,27 @@ def _serve_parser() -> argparse.ArgumentParser:
     raise SystemExit(f"no make_arg_parser in {root}/entrypoints: this vLLM is built otherwise")
 
 
-def _describe(action: argparse.Action, name: str, *, deprecated: bool) -> dict[str, Any]:
-    aliases = [o for o in action.option_strings if o != name]
+def _says_deprecated(action: argparse.Action) -> bool:
+    return (
+        bool(getattr(action, "deprecated", False))
+        or type(action).__name__.startswith("Deprecated")
+        or bool(_DEPRECATED.search(action.help or ""))
+    )
+
+
+def _describe(action: argparse.Action, name: str, spellings: list[str]) -> dict[str, Any]:
+    aliases = [o for o in spellings if o != name]
     flag: dict[str, Any] = {}
     if isinstance(action, argparse.BooleanOptionalAction):
         flag["kind"] = "pair"
-        aliases = [o for o in aliases if not o.startswith("--no-")]
+        # Newer versions pair --enable-x with --disable-x too.
+        negatives = {
+            *getattr(action, "negative_option_strings", ()),
+            *(o for o in aliases if o.startswith("--no-")),
+        }
+        aliases = [o for o in aliases if o not in negatives]
+        if others := sorted(negatives - {f"--no-{o[2:]}" for o in (name, *aliases)}):
+            flag["negatives"] = others
     elif action.nargs == 0:
         flag["kind"] = "switch"
     else:
@@ -139,9 +160,9 @@ def _describe(action: argparse.Action, name: str, *, deprecated: bool) -> dict[s
             flag["keys"] = keys
     if aliases:
         flag["aliases"] = aliases
-    if deprecated:
-        flag["deprecated"] = True
-    if action.default is None or isinstance(action.default, (bool, int, float, str)):
+    if action.default is None or (
+        isinstance(action.default, (bool, int, float, str)) and action.default != argparse.SUPPRESS
+    ):
         flag["default"] = action.default
     return flag
 

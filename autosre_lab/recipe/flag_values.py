@@ -40,7 +40,7 @@ def value_problem(flag: Flag, value: object) -> tuple[str, str] | None:
         flag: A flag of kind ``value`` or ``append``.
         value: A text, as on a command line, or a number, boolean, map or list from a recipe.
     """
-    if flag.optional and value in ("", "None"):
+    if (flag.optional and value in ("", "None")) or (value == "" and flag.default == ""):
         return None
     if flag.type in ("json", "json_or_str"):
         return _json_problem(flag, value)

@@ -37,6 +37,7 @@ class Flag:
         registered: Names that come with vLLM where a plugin may add more; empty elsewhere.
         keys: Keys of a JSON value; empty where vLLM does not say.
         aliases: Other names, short ones included.
+        negatives: Other ways to say ``--no-x``.
         optional: "None" and "" are accepted too.
         deprecated: vLLM will drop it.
     """
@@ -49,6 +50,7 @@ class Flag:
     registered: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    negatives: tuple[str, ...] = ()
     optional: bool = False
     deprecated: bool = False
     default: object = None
@@ -62,10 +64,13 @@ class FlagTable:
     flags: dict[str, Flag]
     env: frozenset[str]
     _aliases: dict[str, str] = field(init=False, repr=False, compare=False)
+    _negatives: dict[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         found = {alias: flag.name for flag in self.flags.values() for alias in flag.aliases}
         object.__setattr__(self, "_aliases", found)
+        found = {other: flag.name for flag in self.flags.values() for other in flag.negatives}
+        object.__setattr__(self, "_negatives", found)
 
     def find(self, option: str) -> tuple[Flag, bool] | None:
         """Return the flag that an option means, and whether it is the ``--no-`` form of it.
@@ -78,6 +83,8 @@ class FlagTable:
         name = name.replace("_", "-") if name.startswith("--") else name
         if flag := self.flags.get(self._aliases.get(name, name)):
             return flag, False
+        if negative := self._negatives.get(name):
+            return self.flags[negative], True
         if name.startswith("--no-"):
             positive = f"--{name[5:]}"
             flag = self.flags.get(self._aliases.get(positive, positive))
