@@ -23,7 +23,7 @@ def explain(error: ValidationError, *, where: str) -> RecipeError:
         error: What pydantic found.
         where: The file.
     """
-    problems = [_explain_one(details) for details in error.errors()]
+    problems = [_explain_one(details) for details in _causes(error.errors())]
     if len(problems) == 1:
         message, remedy = problems[0]
         return RecipeError(f"{where}: {message}", remedy=remedy)
@@ -31,6 +31,21 @@ def explain(error: ValidationError, *, where: str) -> RecipeError:
     return RecipeError(
         f"{where}: {len(problems)} problems{lines}", remedy="mend each of the keys named above"
     )
+
+
+def _causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Return the errors without those that only follow from another one.
+
+    A list whose item is refused is also told to be too short.
+    """
+
+    def follows(details: ErrorDetails) -> bool:
+        loc = details["loc"]
+        return details["type"] == "too_short" and any(
+            len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in errors
+        )
+
+    return [details for details in errors if not follows(details)]
 
 
 def _explain_one(details: ErrorDetails) -> tuple[str, str]:
@@ -42,12 +57,12 @@ def _explain_one(details: ErrorDetails) -> tuple[str, str]:
         return f"{path}: unknown key", f"{hint}the keys here are: {', '.join(keys)}"
     if details["type"] == "missing":
         return f"{path}: missing", f"add `{last}:`"
-    if details["type"] in ("value_error", "assertion_error"):
-        message = str(details["ctx"]["error"])
-        return (f"{path}: {message}" if path else message), "change it as said"
+    if details["type"] == "recipe_problem":
+        said = details["ctx"]
+        return (f"{path}: {said['message']}" if path else said["message"]), said["remedy"]
     shown = repr(details["input"])
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    return f"{path}: {shown} does not fit: {details['msg']}", _remedy(details)
+    return f"{path}: {shown} does not fit: {_lower(details['msg'])}", _remedy(details)
 
 
 def _remedy(details: ErrorDetails) -> str:
@@ -66,7 +81,11 @@ def _remedy(details: ErrorDetails) -> str:
         return f"write `kind:` with one of {ctx.get('expected_tags', 'the known kinds')}"
     if kind == "string_pattern_mismatch":
         return f"write a text that matches {ctx['pattern']}"
-    return "change the value as said"
+    return "change the value"
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]
 
 
 def _follow(loc: Sequence[str | int]) -> tuple[str, list[str]]:

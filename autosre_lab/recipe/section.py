@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 __all__ = [
     "Digest",
@@ -16,6 +17,7 @@ __all__ = [
     "Text",
     "Texts",
     "Version",
+    "problem",
 ]
 
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -34,4 +36,11 @@ class Section(BaseModel):
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
+
+
+def problem(message: str, remedy: str) -> PydanticCustomError:
+    """Return what a validator raises: what is wrong, and what to do about it."""
+    return PydanticCustomError(
+        "recipe_problem", "{message}", {"message": message, "remedy": remedy}
     )

@@ -223,6 +223,12 @@ def test_a_served_name_that_claude_code_takes_for_its_own_is_refused(
     assert "choose another served name" in message
 
 
+def test_what_only_follows_from_another_problem_is_not_told(write: Write, minimal: str) -> None:
+    message = failure(write(minimal.replace("[mine]", "[claude]")))
+    assert "problems" not in message
+    assert "at least 1 item" not in message
+
+
 def test_a_model_without_a_served_name_is_refused(write: Write, minimal: str) -> None:
     assert "model.served_names" in failure(write(minimal.replace("[mine]", "[]")))
 
