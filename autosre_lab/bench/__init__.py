@@ -1,0 +1,1 @@
+"""What is measured, and the scripted stand-in that it is measured with."""
