@@ -136,14 +136,14 @@ def _image(block: ContentBlock, *, images: bool) -> Part:
         return Image(source.url)
     if source is not None and source.data and source.type in ("base64", ""):
         return Image(f"data:{source.media_type or 'image/png'};base64,{source.data}")
-    return _omitted("image whose source is neither base64 nor a URL")
+    return _omitted("image", detail="neither base64 nor a URL")
 
 
 def _document(block: ContentBlock, *, images: bool) -> str:
     source = _source(block)
     about = {"title": block.title, "context": block.context}
     if source is None:
-        return _omitted("document without a source", about)
+        return _omitted("document", about, detail="without a source")
     if source.type == "text":
         return _element("document", about, source.data)
     if source.type == "content":
@@ -154,12 +154,12 @@ def _document(block: ContentBlock, *, images: bool) -> str:
         try:
             data = base64.b64decode(source.data)
         except (binascii.Error, ValueError):
-            return _omitted("document whose base64 is damaged", about)
+            return _omitted("document", about, detail="its base64 is damaged")
         return _element("document", about, data.decode("utf-8", "replace"))
     if source.type == "base64":
         size = len(source.data) * 3 // 4
-        return _omitted(f"document of type {source.media_type!r}, about {size} bytes", about)
-    return _omitted(f"document at {source.url or source.type!r}", about)
+        return _omitted("document", about, detail=f"{source.media_type}, about {size} bytes")
+    return _omitted("document", about, detail=source.url or f"source of type {source.type!r}")
 
 
 def _tool_change(block: ContentBlock) -> str:
@@ -191,10 +191,11 @@ def _element(name: str, attributes: dict[str, object], text: str) -> str:
     return f"<{name}{written}>\n{text}\n</{name}>"
 
 
-def _omitted(what: str, about: dict[str, object] | None = None) -> str:
+def _omitted(what: str, about: dict[str, object] | None = None, *, detail: str = "") -> str:
     named = [_quoted(value) for value in (about or {}).values() if isinstance(value, str)]
     title = f" {named[0]}" if named else ""
-    return f"[{what}{title} omitted: the served model cannot read it]"
+    described = f" ({detail})" if detail else ""
+    return f"[{what}{title}{described} omitted: the served model cannot read it]"
 
 
 def _source(block: ContentBlock) -> Source | None:
