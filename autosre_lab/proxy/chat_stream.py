@@ -23,6 +23,9 @@ __all__ = [
 ]
 
 
+_NOTHING = msgspec.Raw(b"")
+
+
 class ChatFunctionDelta(msgspec.Struct, gc=False):
     """A piece of a function call: the name once, the arguments in fragments."""
 
@@ -84,7 +87,7 @@ class ChatChunk(msgspec.Struct, gc=False):
 
     choices: list[ChatChoice] | None = None
     usage: ChatUsage | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = _NOTHING
 
 
 class UpstreamStreamError(RemoteError):
@@ -139,7 +142,8 @@ def decode_chunk(data: bytes) -> ChatChunk | None:
             status=502,
             body=_text(data),
         ) from error
-    if chunk.error is not None and bytes(chunk.error) != b"null":
+    # `Raw | None` would take nothing but null: the union swallows the raw part.
+    if chunk.error and bytes(chunk.error) != b"null":
         raise _reported(chunk.error, data)
     return chunk
 
@@ -147,7 +151,7 @@ def decode_chunk(data: bytes) -> ChatChunk | None:
 def _reported(raw: msgspec.Raw, data: bytes) -> UpstreamStreamError:
     try:
         detail = _detail_decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         detail = _ErrorDetail(message=_text(bytes(raw)))
     code = str(detail.code or "")
     return UpstreamStreamError(
