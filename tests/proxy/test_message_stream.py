@@ -200,6 +200,19 @@ def test_interleaved_calls_are_regrouped_and_lose_nothing() -> None:
     assert [block.start["name"] for block in read.blocks[:2]] == ["one", "two"]
 
 
+def test_a_waiting_call_starts_as_soon_as_the_one_before_it_is_complete() -> None:
+    stream = make_stream()
+    stream.feed(chunk(tool_calls=[call(0, '{"a', name="one", id="x")]))
+    assert stream.feed(chunk(tool_calls=[call(1, '{"b', name="two", id="y")])) == b""
+    data = stream.feed(chunk(tool_calls=[call(0, '":1}')]))
+    assert [event["type"] for event in events_of(data)] == [
+        "content_block_delta",
+        "content_block_stop",
+        "content_block_start",
+        "content_block_delta",
+    ]
+
+
 def test_a_call_behind_a_malformed_one_comes_at_the_end() -> None:
     read = read_stream(
         run_chunks(
