@@ -7,10 +7,19 @@ from typing import Any
 
 from autosre_lab.proxy.chat_stream import ChatChunk, decode_chunk
 from autosre_lab.proxy.message_stream import MessageStream
+from tests.proxy.event_grammar import ReadStream
 
-__all__ = ["call", "chunk", "make_stream", "run_chunks", "usage_chunk"]
-
-CALL_START = "chatcmpl-tool-"
+__all__ = [
+    "CALLS",
+    "ROLE",
+    "STOP",
+    "blocks",
+    "call",
+    "chunk",
+    "make_stream",
+    "run_chunks",
+    "usage_chunk",
+]
 
 
 def chunk(
@@ -83,3 +92,16 @@ def run_chunks(*chunks: ChatChunk, stream: MessageStream | None = None, **option
     """Feed all chunks and finish."""
     stream = stream or make_stream(**options)
     return b"".join([stream.feed(one) for one in chunks] + [stream.finish()])
+
+
+ROLE = chunk(role="assistant", content="", usage={"prompt_tokens": 31, "completion_tokens": 0})
+
+
+STOP = chunk(finish="stop")
+
+
+CALLS = chunk(finish="tool_calls")
+
+
+def blocks(stream: ReadStream) -> list[tuple[str, str]]:
+    return [(block.type, block.content) for block in stream.blocks]

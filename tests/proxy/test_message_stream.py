@@ -5,19 +5,20 @@ import json
 import msgspec
 import pytest
 
-from autosre_lab.proxy.block_sequence import MALFORMED_ARGUMENTS
 from autosre_lab.proxy.chat_stream import ChatChunk
 from autosre_lab.proxy.message_stream import Usage
-from tests.proxy.chunks import call, chunk, make_stream, run_chunks, usage_chunk
-from tests.proxy.event_grammar import ReadStream, events_of, read_stream
-
-ROLE = chunk(role="assistant", content="", usage={"prompt_tokens": 31, "completion_tokens": 0})
-STOP = chunk(finish="stop")
-CALLS = chunk(finish="tool_calls")
-
-
-def blocks(stream: ReadStream) -> list[tuple[str, str]]:
-    return [(block.type, block.content) for block in stream.blocks]
+from tests.proxy.chunks import (
+    CALLS,
+    ROLE,
+    STOP,
+    blocks,
+    call,
+    chunk,
+    make_stream,
+    run_chunks,
+    usage_chunk,
+)
+from tests.proxy.event_grammar import events_of, read_stream
 
 
 def test_a_text_answer_is_byte_for_byte_the_stream_that_anthropic_documents() -> None:
@@ -88,13 +89,6 @@ def test_the_accumulated_message_is_the_streamed_one() -> None:
     }
 
 
-def test_input_of_a_whole_message_keeps_key_order_and_number_spelling() -> None:
-    stream = make_stream()
-    arguments = '{"z": 1.50, "a": 123456789012345678901234567890, "z2": 1e3}'
-    run_chunks(chunk(tool_calls=[call(0, arguments, name="f", id="x")]), CALLS, stream=stream)
-    assert arguments.encode() in msgspec.json.encode(stream.message())
-
-
 @pytest.mark.parametrize("thought", [chunk(reasoning="hm"), chunk(reasoning_content="hm")])
 def test_reasoning_becomes_a_signed_thinking_block_before_the_text(thought: ChatChunk) -> None:
     read = read_stream(run_chunks(ROLE, thought, chunk(content="yes"), STOP))
@@ -155,158 +149,6 @@ def test_unclosed_inline_thinking_loses_nothing() -> None:
     assert read.stop_reason == "max_tokens"
 
 
-def test_tool_arguments_stream_byte_for_byte_as_they_come() -> None:
-    fragments = ['{"pa', 'th": "a\\', 'nb"', ', "x"', ": [1,", " 2]}"]
-    stream = make_stream()
-    stream.feed(ROLE)
-    opening = stream.feed(chunk(tool_calls=[call(0, name="Write", id="chatcmpl-tool-1")]))
-    assert [event["type"] for event in events_of(opening)] == ["content_block_start"]
-    for fragment in fragments:
-        (event,) = events_of(stream.feed(chunk(tool_calls=[call(0, fragment)])))
-        assert event["delta"] == {"type": "input_json_delta", "partial_json": fragment}
-    stream.feed(CALLS)
-    stream.finish()
-    assert stream.stop_reason == "tool_use"
-
-
-def test_parallel_calls_in_turn_stream_as_they_come() -> None:
-    stream = make_stream()
-    stream.feed(chunk(tool_calls=[call(0, '{"a":1}', name="one", id="x")]))
-    data = stream.feed(chunk(tool_calls=[call(1, '{"b":', name="two", id="y")]))
-    assert [event["type"] for event in events_of(data)] == [
-        "content_block_stop",
-        "content_block_start",
-        "content_block_delta",
-    ]
-
-
-def test_interleaved_calls_are_regrouped_and_lose_nothing() -> None:
-    read = read_stream(
-        run_chunks(
-            ROLE,
-            chunk(tool_calls=[call(0, '{"a', name="one", id="x")]),
-            chunk(tool_calls=[call(1, '{"b', name="two", id="y")]),
-            chunk(tool_calls=[call(0, '":1'), call(1, '":2')]),
-            chunk(content="text between"),
-            chunk(tool_calls=[call(1, "}"), call(0, "}")]),
-            CALLS,
-        )
-    )
-    assert blocks(read) == [
-        ("tool_use", '{"a":1}'),
-        ("tool_use", '{"b":2}'),
-        ("text", "text between"),
-    ]
-    assert [block.start["name"] for block in read.blocks[:2]] == ["one", "two"]
-
-
-def test_a_waiting_call_starts_as_soon_as_the_one_before_it_is_complete() -> None:
-    stream = make_stream()
-    stream.feed(chunk(tool_calls=[call(0, '{"a', name="one", id="x")]))
-    assert stream.feed(chunk(tool_calls=[call(1, '{"b', name="two", id="y")])) == b""
-    data = stream.feed(chunk(tool_calls=[call(0, '":1}')]))
-    assert [event["type"] for event in events_of(data)] == [
-        "content_block_delta",
-        "content_block_stop",
-        "content_block_start",
-        "content_block_delta",
-    ]
-
-
-def test_a_call_behind_a_malformed_one_comes_at_the_end() -> None:
-    read = read_stream(
-        run_chunks(
-            chunk(tool_calls=[call(0, '{"a":', name="one", id="x")]),
-            chunk(tool_calls=[call(1, '{"b":2}', name="two", id="y")]),
-            CALLS,
-        )
-    )
-    assert blocks(read) == [("tool_use", '{"a":'), ("tool_use", '{"b":2}')]
-
-
-def test_a_call_that_goes_on_after_it_was_closed_becomes_another_call() -> None:
-    read = read_stream(
-        run_chunks(
-            chunk(tool_calls=[call(0, "{}", name="one", id="x")]),
-            chunk(tool_calls=[call(1, '{"b":2}', name="two", id="y")]),
-            chunk(tool_calls=[call(0, "\n")]),
-            chunk(tool_calls=[call(0, "}")]),
-            CALLS,
-        )
-    )
-    assert [(b.start["name"], b.content) for b in read.blocks] == [
-        ("one", "{}"),
-        ("two", '{"b":2}'),
-        ("one", "}"),
-    ]
-
-
-def test_calls_that_share_an_index_but_not_an_id_are_different_calls() -> None:
-    read = read_stream(
-        run_chunks(
-            chunk(tool_calls=[call(0, '{"a":1}', name="one", id="x")]),
-            chunk(tool_calls=[call(0, '{"b":2}', name="two", id="y")]),
-            CALLS,
-        )
-    )
-    assert [(b.start["name"], b.content) for b in read.blocks] == [
-        ("one", '{"a":1}'),
-        ("two", '{"b":2}'),
-    ]
-
-
-def test_an_id_repeated_in_every_chunk_is_one_call() -> None:
-    read = read_stream(
-        run_chunks(
-            chunk(tool_calls=[call(0, '{"a"', name="one", id="x")]),
-            chunk(tool_calls=[call(0, ":1}", name="one", id="x")]),
-            CALLS,
-        )
-    )
-    assert blocks(read) == [("tool_use", '{"a":1}')]
-
-
-def test_a_call_without_id_index_or_early_name_still_arrives() -> None:
-    read = read_stream(
-        run_chunks(
-            chunk(tool_calls=[call(None, '{"a"')]),
-            chunk(tool_calls=[call(None, ":1", name="late")]),
-            chunk(tool_calls=[call(None, "}")]),
-            CALLS,
-        )
-    )
-    assert [(b.start["name"], b.content) for b in read.blocks] == [("late", '{"a":1}')]
-
-
-def test_a_call_that_never_gets_a_name_is_shown_and_not_dropped() -> None:
-    read = read_stream(run_chunks(chunk(tool_calls=[call(0, '{"a":1}')]), CALLS))
-    assert blocks(read) == [("tool_use", '{"a":1}')]
-
-
-def test_a_call_with_neither_name_nor_arguments_is_no_call() -> None:
-    read = read_stream(run_chunks(chunk(tool_calls=[call(0, id="x")]), CALLS))
-    assert blocks(read) == [("text", "")]
-    assert read.stop_reason == "end_turn"
-
-
-def test_tool_ids_are_stable_for_one_message_and_differ_between_messages() -> None:
-    def tool_id(message_id: str) -> str:
-        data = run_chunks(
-            chunk(tool_calls=[call(0, "{}", name="f", id="call_0")]), CALLS, message_id=message_id
-        )
-        return str(read_stream(data).blocks[0].start["id"])
-
-    assert tool_id("msg_1") == tool_id("msg_1")
-    assert tool_id("msg_1") != tool_id("msg_2")
-
-
-def test_undeclared_tool_names_pass_through() -> None:
-    read = read_stream(
-        run_chunks(chunk(tool_calls=[call(0, "{}", name="no.such/tool", id="x")]), CALLS)
-    )
-    assert read.blocks[0].start["name"] == "no.such/tool"
-
-
 def test_one_chunk_may_carry_everything() -> None:
     read = read_stream(
         run_chunks(
@@ -328,19 +170,6 @@ def test_one_chunk_may_carry_everything() -> None:
     ]
     assert read.message["usage"]["input_tokens"] == 5
     assert read.usage["output_tokens"] == 3
-
-
-def test_white_space_between_thinking_and_a_call_makes_no_block() -> None:
-    read = read_stream(
-        run_chunks(
-            chunk(reasoning="r"),
-            chunk(content="\n\n"),
-            chunk(tool_calls=[call(0, "{}", name="f", id="x")]),
-            chunk(content="\n"),
-            CALLS,
-        )
-    )
-    assert blocks(read) == [("thinking", "r"), ("tool_use", "{}")]
 
 
 def test_white_space_before_text_is_kept() -> None:
@@ -398,55 +227,6 @@ def test_a_refusal_is_shown_and_named() -> None:
     assert read.stop_reason == "refusal"
 
 
-@pytest.mark.parametrize(
-    ("chunks", "finished"),
-    [
-        ([ROLE], False),
-        ([chunk(content="half an ans")], False),
-        ([usage_chunk(3, 1)], False),
-        ([chunk(finish="abort")], False),
-        ([chunk(finish="error")], False),
-        ([STOP], True),
-        ([chunk(content="x", finish="length")], True),
-    ],
-)
-def test_only_a_finish_reason_makes_a_stream_finished(
-    chunks: list[ChatChunk], finished: bool
-) -> None:
-    stream = make_stream()
-    for one in chunks:
-        stream.feed(one)
-    assert stream.finished is finished
-
-
-def test_started_and_first_token_tell_what_has_happened() -> None:
-    stream = make_stream()
-    seen = [(stream.started, stream.first_token_seen, stream.stop_reason)]
-    for one in (ROLE, chunk(content="x"), STOP):
-        stream.feed(one)
-        seen.append((stream.started, stream.first_token_seen, stream.stop_reason))
-    assert seen == [
-        (False, False, None),
-        (True, False, None),
-        (True, True, None),
-        (True, True, None),
-    ]
-
-
-@pytest.mark.parametrize(
-    "first",
-    [
-        chunk(reasoning="\n"),
-        chunk(content="<thi"),
-        chunk(tool_calls=[call(0, name="f", id="x")]),
-    ],
-)
-def test_a_first_token_that_is_held_back_counts(first: ChatChunk) -> None:
-    stream = make_stream()
-    stream.feed(first)
-    assert stream.first_token_seen
-
-
 def test_usage_separates_cached_tokens_and_keeps_the_newest_counts() -> None:
     stream = make_stream()
     data = stream.feed(chunk(content="a", usage={"prompt_tokens": 100, "completion_tokens": 1}))
@@ -475,85 +255,8 @@ def test_more_cached_than_prompt_tokens_never_makes_a_negative_count() -> None:
     assert read.usage["cache_read_input_tokens"] == 10
 
 
-def test_start_is_written_once() -> None:
-    stream = make_stream()
-    assert stream.start(5)
-    assert stream.start(5) == b""
-    assert b"message_start" not in stream.feed(ROLE)
-
-
-def test_finish_is_written_once() -> None:
-    stream = make_stream()
-    assert stream.finish()
-    assert stream.finish() == b""
-
-
-def test_keepalive_before_text_opens_a_thinking_block_that_text_closes() -> None:
-    stream = make_stream()
-    data = stream.start(9) + stream.keepalive() + stream.keepalive()
-    data += stream.feed(ROLE) + stream.feed(chunk(content="hi")) + stream.feed(STOP)
-    read = read_stream(data + stream.finish())
-    assert blocks(read) == [("thinking", ""), ("text", "hi")]
-    assert read.empty_thinking_deltas == 2
-
-
-def test_keepalive_before_thinking_becomes_the_real_thinking_block() -> None:
-    stream = make_stream()
-    data = stream.start(9) + stream.keepalive() + stream.feed(chunk(reasoning="hm"))
-    data += stream.keepalive() + stream.feed(chunk(content="hi")) + stream.feed(STOP)
-    read = read_stream(data + stream.finish())
-    assert blocks(read) == [("thinking", "hm"), ("text", "hi")]
-    assert read.empty_thinking_deltas == 2
-
-
-def test_keepalive_before_inline_thinking_becomes_that_block() -> None:
-    stream = make_stream()
-    data = stream.start(9) + stream.keepalive() + stream.feed(chunk(content="<think>hm"))
-    data += stream.feed(chunk(content="</think>hi")) + stream.feed(STOP)
-    assert blocks(read_stream(data + stream.finish())) == [("thinking", "hm"), ("text", "hi")]
-
-
-def test_keepalive_behind_text_or_a_call_is_a_ping() -> None:
-    for one in (chunk(content="x"), chunk(tool_calls=[call(0, "{", name="f", id="x")])):
-        stream = make_stream()
-        data = stream.feed(one) + stream.keepalive() + stream.feed(STOP) + stream.finish()
-        assert read_stream(data).pings == 1
-
-
-def test_keepalive_while_a_nameless_call_waits_is_a_ping() -> None:
-    stream = make_stream()
-    data = stream.feed(chunk(tool_calls=[call(0, '{"a":1}')])) + stream.keepalive()
-    data += stream.feed(chunk(tool_calls=[call(0, name="f")])) + stream.finish()
-    read = read_stream(data)
-    assert read.pings == 1
-    assert blocks(read) == [("tool_use", '{"a":1}')]
-
-
-def test_only_keepalive_and_an_empty_answer_still_has_a_text_block() -> None:
-    stream = make_stream()
-    data = stream.start(9) + stream.keepalive() + stream.feed(STOP) + stream.finish()
-    assert blocks(read_stream(data)) == [("thinking", ""), ("text", "")]
-
-
 def test_an_error_event_is_anthropics() -> None:
     stream = make_stream()
     assert events_of(stream.error("overloaded_error", 'full "now"')) == [
         {"type": "error", "error": {"type": "overloaded_error", "message": 'full "now"'}}
     ]
-
-
-@pytest.mark.parametrize("arguments", ['{"a":', "[1]", '"text"', "42", '{"a":1}}', "{'a':1}"])
-def test_malformed_arguments_survive_in_a_whole_message(arguments: str) -> None:
-    stream = make_stream()
-    read = read_stream(
-        run_chunks(chunk(tool_calls=[call(0, arguments, name="f", id="x")]), CALLS, stream=stream)
-    )
-    assert blocks(read) == [("tool_use", arguments)]
-    assert stream.message()["content"][0]["input"] == {MALFORMED_ARGUMENTS: arguments}
-
-
-@pytest.mark.parametrize("arguments", [None, "", "  "])
-def test_no_arguments_are_an_empty_input(arguments: str | None) -> None:
-    stream = make_stream()
-    run_chunks(chunk(tool_calls=[call(0, arguments, name="f", id="x")]), CALLS, stream=stream)
-    assert stream.message()["content"][0]["input"] == {}
