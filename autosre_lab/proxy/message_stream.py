@@ -135,14 +135,14 @@ class MessageStream:
     def keepalive(self) -> bytes:
         """Write an event that resets Claude Code's stream watchdog, if there is a place for it.
 
-        Only an empty `thinking_delta` inside an open thinking block does. Before the first token
-        such a block is opened; behind text or a tool call a ping has to do. `start()` comes first.
+        A `ping` does not; an empty delta of the open block does. Before the first token a thinking
+        block is opened for it. `start()` comes first.
         """
         sequence = self._sequence
         opened = self.start(0)
         if sequence.open is None and not sequence.waiting and not self._ended:
             opened += sequence.add(Block("thinking"))
-        if sequence.open is None or sequence.open.kind != "thinking":
+        if sequence.open is None:
             return opened + sse.PING
         return opened + sequence.delta_head + b'""' + DELTA_END
 

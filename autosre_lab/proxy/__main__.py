@@ -1,0 +1,87 @@
+"""``python -m autosre_lab.proxy 8011 http://host:8010``: the proxy by itself, also in a Pod."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from autosre_lab.engine.protocol import engine_url
+from autosre_lab.errors import AutosreError, ConfigError
+from autosre_lab.logs import configure_logging
+from autosre_lab.proxy.config import ProxyConfig
+from autosre_lab.proxy.serve import serve
+
+__all__ = ["main"]
+
+TOKEN_VARIABLE = "AUTOSRE_PROXY_TOKEN"  # noqa: S105 - the variable's name
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line and serve; the exit status is 2 for what the caller has to mend."""
+    options = _parser().parse_args(argv)
+    try:
+        configure_logging(options.log_level)
+        serve(
+            ProxyConfig(
+                upstream=engine_url(options.upstream),
+                host=options.host,
+                port=options.port,
+                token=_token(options.token_file),
+                request_log=options.request_log,
+                keepalive_after_s=options.keepalive_after,
+                keepalive_every_s=options.keepalive_every,
+                max_running=options.max_running,
+            )
+        )
+    except AutosreError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m autosre_lab.proxy",
+        description="Speak Anthropic's Messages API in front of a vLLM.",
+        epilog=f"The token that clients have to show comes from {TOKEN_VARIABLE} or --token-file, "
+        "never from the command line. Without one, only loopback is served.",
+    )
+    parser.add_argument("port", type=int, help="port to listen on; 0 takes a free one")
+    parser.add_argument("upstream", help="the engine, e.g. http://host:8010")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--token-file", type=Path, help="file whose content is the token")
+    parser.add_argument("--request-log", type=Path, help="file for one JSON line a request")
+    parser.add_argument(
+        "--keepalive-after",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="seconds of silence after which the answer is begun without the engine",
+    )
+    parser.add_argument(
+        "--keepalive-every", type=float, default=15.0, metavar="S", help="seconds between signs"
+    )
+    parser.add_argument("--max-running", type=int, default=1024, help="requests at a time")
+    parser.add_argument("--log-level", default="info")
+    return parser
+
+
+def _token(file: Path | None) -> str | None:
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(
+            f"the token file {file} cannot be read: {error.strerror}",
+            remedy="give a readable file with --token-file",
+        ) from error
+    if not token:
+        raise ConfigError(f"the token file {file} is empty", remedy="write a token into it")
+    return token
+
+
+if __name__ == "__main__":
+    sys.exit(main())

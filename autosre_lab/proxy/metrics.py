@@ -1,0 +1,78 @@
+"""Prometheus metrics of the proxy itself, in a registry of its own."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+__all__ = ["ProxyMetrics"]
+
+_TTFT_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640)
+_ADDED_BUCKETS_S = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1)
+
+
+class ProxyMetrics:
+    """Counters and histograms; one instance per proxy."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "autosre_proxy_requests",
+            "Requests of /v1/messages, by what they were for and how they ended.",
+            ["kind", "status"],
+            registry=self.registry,
+        )
+        self.running = Gauge(
+            "autosre_proxy_requests_running",
+            "Requests of /v1/messages under way.",
+            registry=self.registry,
+        )
+        self.ttft = Histogram(
+            "autosre_proxy_time_to_first_token_seconds",
+            "From a request's arrival to the engine's first token.",
+            ["kind"],
+            buckets=_TTFT_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.added = Histogram(
+            "autosre_proxy_added_seconds",
+            "From a request's arrival until it was sent on: this proxy's share of the TTFT.",
+            buckets=_ADDED_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.tokens = Counter(
+            "autosre_proxy_tokens",
+            "Tokens by direction: prompt tokens computed, prompt tokens from the prefix cache, "
+            "tokens generated.",
+            ["direction"],
+            registry=self.registry,
+        )
+        self.counts = Counter(
+            "autosre_proxy_window_checks",
+            "How a prompt was shown to fit: by a bound, or by the engine's exact count.",
+            ["way"],
+            registry=self.registry,
+        )
+        self.overflows = Counter(
+            "autosre_proxy_overflows",
+            "Prompts that the window could not hold; the client was told to compact.",
+            registry=self.registry,
+        )
+        self.keepalives = Counter(
+            "autosre_proxy_keepalives",
+            "Signs of life written while the engine was silent.",
+            registry=self.registry,
+        )
+        self.disconnects = Counter(
+            "autosre_proxy_disconnects",
+            "Clients that went away before their answer's end.",
+            registry=self.registry,
+        )
+        self.resends = Counter(
+            "autosre_proxy_resends",
+            "Requests that repeated one still running, which was ended first.",
+            registry=self.registry,
+        )
+
+    def text(self) -> bytes:
+        """Return the exposition text."""
+        return generate_latest(self.registry)

@@ -1,0 +1,167 @@
+"""One JSON line a request: sizes, times and outcome, never contents."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from autosre_lab.errors import ConfigError, MissingExtraError
+from autosre_lab.logs import get_logger
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["RequestLog", "RequestRecord", "read_request_log"]
+
+logger = get_logger(__name__)
+
+
+class RequestRecord(msgspec.Struct, kw_only=True):
+    """What is kept of one request. Times are milliseconds, sizes bytes, counts tokens.
+
+    Attributes:
+        time: Its arrival, ISO 8601, UTC.
+        request_id: As the client was told it in the `request-id` header.
+        session: Claude Code's session id, or "".
+        agent: The subagent's id, or "".
+        kind: main, subagent, compaction, background; count_tokens for counts.
+        model: The name the client asked for.
+        status: HTTP status of the answer; 499 where the client went away first.
+        error: Anthropic error type, also of an error inside a stream; "" for none.
+        stream: The client asked for a stream.
+        bytes_in: The request body.
+        bytes_out: The answer.
+        messages: Messages in the request.
+        tools: Tools in the request.
+        max_tokens: The limit sent to the engine.
+        counted: How the window was checked: "bound", "exact", or "" if it was not.
+        input_tokens: Prompt tokens that were not in the prefix cache.
+        cached_tokens: Prompt tokens that were.
+        output_tokens: Generated tokens.
+        added_ms: From arrival until the request was sent to the engine.
+        ttft_ms: From arrival to the first token; None if there was none.
+        total_ms: From arrival to the end.
+        keepalives: Signs of life written while the engine was silent.
+        stop_reason: Anthropic's stop reason; "" where the answer was not finished.
+        resend: It repeated a request that was still running.
+        disconnected: The client went away before the end.
+    """
+
+    time: str
+    request_id: str
+    session: str = ""
+    agent: str = ""
+    kind: str = ""
+    model: str = ""
+    status: int = 0
+    error: str = ""
+    stream: bool = False
+    bytes_in: int = 0
+    bytes_out: int = 0
+    messages: int = 0
+    tools: int = 0
+    max_tokens: int | None = None
+    counted: str = ""
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    added_ms: float | None = None
+    ttft_ms: float | None = None
+    total_ms: float | None = None
+    keepalives: int = 0
+    stop_reason: str = ""
+    resend: bool = False
+    disconnected: bool = False
+
+
+class RequestLog:
+    """Appends records to a file from a thread of its own, so that no request waits for a disk.
+
+    Args:
+        path: The file; its folder is made. None writes nothing.
+        max_bytes: Size at which the file becomes `<name>.1` and a new one is begun.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+
+    def __init__(self, path: Path | None, *, max_bytes: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        if path is None:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("ab").close()
+        except OSError as error:
+            raise ConfigError(
+                f"the request log {path} cannot be written: {error.strerror}",
+                remedy="give another --request-log, or make its folder writable",
+            ) from error
+        self._thread = threading.Thread(target=self._write, name="request-log", daemon=True)
+        self._thread.start()
+
+    def add(self, record: RequestRecord) -> None:
+        """Queue a record; returns at once."""
+        if self._thread is not None:
+            self._queue.put(msgspec.json.encode(record) + b"\n")
+
+    def close(self) -> None:
+        """Write what is queued and end."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _write(self) -> None:
+        assert self._path is not None  # noqa: S101 - the thread exists only with a path
+        while (line := self._queue.get()) is not None:
+            try:
+                # Opened anew each time: whoever moves or deletes the file is not written after.
+                with self._path.open("ab") as file:
+                    file.write(line)
+                    size = file.tell()
+                if size >= self._max_bytes:
+                    self._path.replace(self._path.with_name(self._path.name + ".1"))
+            except OSError as error:
+                logger.warning("a line of the request log is lost: %s", error)
+
+
+def read_request_log(path: str | Path) -> pandas.DataFrame:
+    """Read a request log, the part that was turned over included.
+
+    Args:
+        path: The file; one that does not exist yet gives an empty table.
+
+    Returns:
+        One row a request in order of completion, a column for each field of `RequestRecord`;
+        `time` as UTC timestamps.
+
+    Raises:
+        MissingExtraError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingExtraError("the request log as a DataFrame", extra="notebooks") from error
+    file = Path(path)
+    rows: list[dict[str, object]] = []
+    decoder = msgspec.json.Decoder(RequestRecord)
+    for part in (file.with_name(file.name + ".1"), file):
+        if not part.exists():
+            continue
+        for line in part.read_bytes().splitlines():
+            try:
+                rows.append(msgspec.structs.asdict(decoder.decode(line)))
+            except msgspec.DecodeError:
+                # A machine that lost power leaves half a line; the others are still true.
+                continue
+    frame = pandas.DataFrame(rows, columns=list(RequestRecord.__struct_fields__))
+    frame["time"] = pandas.to_datetime(frame["time"], utc=True)
+    return frame

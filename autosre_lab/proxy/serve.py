@@ -1,0 +1,84 @@
+"""Run a proxy in this process until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from autosre_lab.errors import ConfigError, PortTakenError
+from autosre_lab.logs import get_logger
+from autosre_lab.proxy.config import ProxyConfig
+from autosre_lab.proxy.server import create_app
+
+__all__ = ["running_proxy", "serve"]
+
+logger = get_logger(__name__)
+
+BACKLOG = 2048
+"""Connections the kernel holds for us: a burst of hundreds must not be refused."""
+
+
+@asynccontextmanager
+async def running_proxy(config: ProxyConfig) -> AsyncIterator[str]:
+    """Serve inside a block of an event loop that runs already.
+
+    Yields:
+        The proxy's base URL, with the port it got.
+
+    Raises:
+        PortTakenError: Somebody else listens on the port.
+        ConfigError: The address is not one of this machine's.
+    """
+    runner = web.AppRunner(
+        create_app(config),
+        handler_cancellation=True,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=config.shutdown_grace_s + 1.0,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, config.host, config.port, backlog=BACKLOG)
+        try:
+            await site.start()
+        except socket.gaierror as error:
+            raise ConfigError(
+                f"{config.host} is no address of this machine",
+                remedy="listen on 127.0.0.1, or on 0.0.0.0 with a token",
+            ) from error
+        except OSError as error:
+            raise PortTakenError(
+                f"port {config.port} on {config.host} cannot be listened on: {error.strerror}",
+                remedy=f"end what listens there (`ss -ltnp 'sport = :{config.port}'` names it), "
+                "or choose another port",
+            ) from error
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        yield f"http://{host}:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def serve(config: ProxyConfig) -> None:
+    """Serve until SIGTERM or SIGINT, then let running answers end for a while.
+
+    Raises:
+        PortTakenError: Somebody else listens on the port.
+        ConfigError: The address is not one of this machine's.
+    """
+    import uvloop
+
+    async def main() -> None:
+        told = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, told.set)
+        async with running_proxy(config) as url:
+            logger.info("serving %s for %s", url, config.upstream)
+            await told.wait()
+
+    uvloop.run(main())
