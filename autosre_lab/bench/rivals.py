@@ -165,7 +165,12 @@ def _target(port: int) -> Target:
         headers={
             "authorization": f"Bearer {_KEY}",
             "anthropic-version": "2023-06-01",
-            "anthropic-beta": "claude-code-20250219,interleaved-thinking-2025-05-14",
+            "anthropic-beta": (
+                "claude-code-20250219,interleaved-thinking-2025-05-14,"
+                "context-management-2025-06-27,prompt-caching-scope-2026-01-05,effort-2025-11-24"
+            ),
+            "x-claude-code-session-id": "00000000-0000-4000-8000-000000000000",
+            "x-stainless-timeout": "600",
             "user-agent": "claude-cli/2.1.197 (external, sdk-cli)",
             "x-app": "cli",
         },
