@@ -20,8 +20,9 @@ GOLDEN = {
         vllm serve HuggingFaceTB/SmolLM2-135M-Instruct --host 127.0.0.1 --port 8010
         --served-model-name smollm2-135m --max-model-len 8192 --scheduling-policy priority
         --enable-prefix-caching --enable-chunked-prefill --enable-prompt-tokens-details
-        --enable-auto-tool-choice --enforce-eager --tool-call-parser hermes
-        --tool-strict-level parameter
+        --enable-auto-tool-choice --enforce-eager
+        --override-generation-config '{"temperature":0.2,"top_p":0.9}'
+        --tool-call-parser hermes --tool-strict-level parameter
     """,
     "qwen3.6-35b-a3b-nvfp4": """
         vllm serve nvidia/Qwen3.6-35B-A3B-NVFP4 --host 127.0.0.1 --port 8010
