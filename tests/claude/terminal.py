@@ -1,0 +1,95 @@
+"""A terminal for a full-screen program, and what stands on its screen, roughly."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+COLUMNS, ROWS = 120, 40
+_ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>78])")
+
+
+class Terminal:
+    """Everything the program has written, without escapes and blanks.
+
+    Programs of this kind move the cursor where others write blanks, so texts are compared
+    without any.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], screen: int) -> None:
+        self.process = process
+        self._screen = screen
+        self._written = b""
+
+    @property
+    def shown(self) -> str:
+        plain = _ESCAPES.sub(b"", self._written).decode("utf-8", "replace")
+        return "".join(plain.split())
+
+    def wait_for(self, *texts: str, timeout_s: float = 30.0) -> str:
+        """Wait until one of the texts has been shown, and return it."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for text in texts:
+                if "".join(text.split()) in self.shown:
+                    return text
+            if not self._read(deadline - time.monotonic()):
+                break
+        raise AssertionError(f"none of {texts} was shown, but: {self.shown[-3000:]}")
+
+    def type(self, keys: str) -> None:
+        os.write(self._screen, keys.encode())
+
+    def wait_for_end(self, timeout_s: float = 30.0) -> int:
+        deadline = time.monotonic() + timeout_s
+        while self.process.poll() is None and time.monotonic() < deadline:
+            self._read(0.1)
+        return self.process.wait(0.1)
+
+    def _read(self, timeout_s: float) -> bool:
+        ready, _, _ = select.select([self._screen], [], [], max(0.0, timeout_s))
+        if not ready:
+            return self.process.poll() is None
+        try:
+            written = os.read(self._screen, 65536)
+        except OSError:  # the program has ended and closed its side
+            return False
+        self._written += written
+        return bool(written)
+
+
+@contextmanager
+def terminal(argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> Iterator[Terminal]:
+    screen, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    process = subprocess.Popen(
+        argv,
+        env={**env, "TERM": "xterm-256color"},
+        cwd=cwd,
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        start_new_session=True,
+    )
+    os.close(inside)
+    try:
+        yield Terminal(process, screen)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        os.close(screen)
