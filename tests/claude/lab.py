@@ -49,7 +49,11 @@ def by_round(*turns: Turn) -> Script:
 def in_order(*turns: Turn) -> Script:
     """Answer the first request with the first turn, and so on; the last one repeats."""
     rest = list(turns)
-    return lambda body: rest.pop(0) if len(rest) > 1 else rest[0]
+
+    def script(body: Mapping[str, Any]) -> Turn:
+        return rest.pop(0) if len(rest) > 1 else rest[0]
+
+    return script
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
@@ -143,7 +147,14 @@ class Lab:
             text=True,
         )
 
-    def ask(self, question: str, *args: str, profile: str = "trimmed", **environ: str) -> Ran:
+    def ask(
+        self,
+        question: str,
+        *args: str,
+        profile: str = "trimmed",
+        timeout_s: float = RUN_TIMEOUT_S,
+        **environ: str,
+    ) -> Ran:
         launch = self.plan(
             "-p",
             question,
@@ -157,7 +168,7 @@ class Lab:
         )
         with self.start(launch) as process:
             try:
-                out, err = process.communicate(timeout=RUN_TIMEOUT_S)
+                out, err = process.communicate(timeout=timeout_s)
             except subprocess.TimeoutExpired:
                 process.kill()
                 out, err = process.communicate()

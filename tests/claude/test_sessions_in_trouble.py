@@ -97,7 +97,7 @@ def test_a_slow_prefill_is_waited_for_with_one_request(make_lab: MakeLab) -> Non
     )
     lab.upstream.script = by_round(slow, Turn(text="Worth waiting for."))
 
-    ran = lab.ask("Take your time.", API_TIMEOUT_MS="3000")
+    ran = lab.ask("Take your time.", timeout_s=PREFILL_S + 60, API_TIMEOUT_MS="3000")
 
     assert (ran.code, ran.text) == (0, "Worth waiting for.")
     assert len(lab.chats) == 2
