@@ -37,11 +37,11 @@ class Block:
         parts: Its text, thinking or arguments in fragments, as the engine sent them.
         tool_id: Anthropic id of a tool call.
         tool_name: Name of the tool; None until the engine has told it.
-        sent: It has been opened towards the client.
+        begun: Something of its content has been sent to the client.
         closed: It has been closed towards the client.
     """
 
-    __slots__ = ("closed", "kind", "parts", "sent", "tool_id", "tool_name")
+    __slots__ = ("begun", "closed", "kind", "parts", "tool_id", "tool_name")
 
     def __init__(
         self, kind: BlockKind, *, tool_id: str | None = None, tool_name: str | None = None
@@ -50,7 +50,7 @@ class Block:
         self.parts: list[str] = []
         self.tool_id = tool_id
         self.tool_name = tool_name
-        self.sent = False
+        self.begun = False
         self.closed = False
 
     @property
@@ -119,7 +119,11 @@ class BlockSequence:
         block.parts.append(fragment)
         if block is not self.open:
             return self.advance()
-        event = self.delta_head + encode(fragment) + sse.DELTA_END
+        event = (
+            self.delta_head + encode(fragment) + sse.DELTA_END
+            if block.begun
+            else self._begin(block)
+        )
         return event + self.advance() if self.waiting else event
 
     def advance(self, *, at_end: bool = False) -> bytes:
@@ -162,13 +166,23 @@ class BlockSequence:
         index = len(self.blocks)
         self.blocks.append(block)
         self.open = block
-        block.sent = True
         self.delta_head = sse.delta_head(block.kind, index)
         start = sse.block_start(
             block.kind, index, tool_id=block.tool_id, tool_name=block.tool_name or _UNNAMED_TOOL
         )
-        fragments = [self.delta_head + encode(part) + sse.DELTA_END for part in block.parts]
-        return start + b"".join(fragments)
+        return start + self._begin(block)
+
+    def _begin(self, block: Block) -> bytes:
+        """Send what a block holds so far.
+
+        White space at the head of arguments waits for what follows it: Anthropic's SDK parses the
+        arguments after each fragment and fails on nothing but white space.
+        """
+        content = block.content
+        if not content or (block.kind == "tool_use" and content.isspace()):
+            return b""
+        block.begun = True
+        return self.delta_head + encode(content) + sse.DELTA_END
 
 
 def _signature(thinking: str) -> str:

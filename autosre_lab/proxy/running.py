@@ -11,7 +11,10 @@ from autosre_lab.proxy.priority import AGENT_HEADER, SESSION_HEADER, RequestKind
 
 __all__ = ["RunningRequests", "resend_key"]
 
-_STREAM = re.compile(rb'"stream"\s*:\s*(?:true|false)\s*,?')
+# Quotes inside a JSON string are escaped, so neither form matches within the conversation.
+_STREAM = re.compile(
+    rb',\s*"stream"\s*:\s*(?:true|false)|(?<=\{)\s*"stream"\s*:\s*(?:true|false)\s*,\s*'
+)
 
 
 def resend_key(headers: Mapping[str, str], body: bytes) -> str | None:

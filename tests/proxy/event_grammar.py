@@ -59,7 +59,7 @@ class ReadStream:
     stop_sequence: str | None = None
     usage: dict[str, int] = field(default_factory=dict)
     pings: int = 0
-    empty_thinking_deltas: int = 0
+    empty_deltas: int = 0
 
     def joined(self, kind: str) -> str:
         return "".join(block.content for block in self.blocks if block.type == kind)
@@ -161,8 +161,7 @@ def _delta(stream: ReadStream, event: dict[str, Any]) -> None:
     _keys(delta, {"type", name})
     _require(block.type == block_type, f"the delta does not fit its block: {event}")
     if not delta[name]:
-        _require(block_type == "thinking", f"only the keepalive is empty: {event}")
-        stream.empty_thinking_deltas += 1
+        stream.empty_deltas += 1
     block.content += delta[name]
 
 

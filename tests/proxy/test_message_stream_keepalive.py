@@ -83,7 +83,7 @@ def test_keepalive_before_text_opens_a_thinking_block_that_text_closes() -> None
     data += stream.feed(ROLE) + stream.feed(chunk(content="hi")) + stream.feed(STOP)
     read = read_stream(data + stream.finish())
     assert blocks(read) == [("thinking", ""), ("text", "hi")]
-    assert read.empty_thinking_deltas == 2
+    assert read.empty_deltas == 2
 
 
 def test_keepalive_before_thinking_becomes_the_real_thinking_block() -> None:
@@ -92,7 +92,7 @@ def test_keepalive_before_thinking_becomes_the_real_thinking_block() -> None:
     data += stream.keepalive() + stream.feed(chunk(content="hi")) + stream.feed(STOP)
     read = read_stream(data + stream.finish())
     assert blocks(read) == [("thinking", "hm"), ("text", "hi")]
-    assert read.empty_thinking_deltas == 2
+    assert read.empty_deltas == 2
 
 
 def test_keepalive_before_inline_thinking_becomes_that_block() -> None:
@@ -102,11 +102,12 @@ def test_keepalive_before_inline_thinking_becomes_that_block() -> None:
     assert blocks(read_stream(data + stream.finish())) == [("thinking", "hm"), ("text", "hi")]
 
 
-def test_keepalive_behind_text_or_a_call_is_a_ping() -> None:
+def test_keepalive_behind_text_or_a_call_is_an_empty_delta() -> None:
     for one in (chunk(content="x"), chunk(tool_calls=[call(0, "{", name="f", id="x")])):
         stream = make_stream()
         data = stream.feed(one) + stream.keepalive() + stream.feed(STOP) + stream.finish()
-        assert read_stream(data).pings == 1
+        read = read_stream(data)
+        assert (read.empty_deltas, read.pings) == (1, 0)
 
 
 def test_keepalive_while_a_nameless_call_waits_is_a_ping() -> None:
