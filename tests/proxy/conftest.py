@@ -35,7 +35,8 @@ class Lab:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.http.post(self.url + path, data=data, headers=sent) as response:
-            return response.status, json.loads(await response.read()), dict(response.headers)
+            received = {name.lower(): value for name, value in response.headers.items()}
+            return response.status, json.loads(await response.read()), received
 
     async def raw_events(self, body: dict[str, Any], **headers: str) -> bytes:
         """Send a streaming request and return its events as they came."""
