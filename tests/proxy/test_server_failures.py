@@ -19,7 +19,9 @@ from tests.proxy.waiting import until
 
 pytestmark = pytest.mark.anyio
 
-TITLE = {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}}
+TITLE: dict[str, Any] = {
+    "output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}
+}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ async def test_an_engine_that_is_down_is_a_503_and_is_found_again(start_lab: Sta
 
 @pytest.mark.parametrize("turn", [{"die_after_chunks": 2}, {"error_after_chunks": 2}])
 async def test_an_engine_that_dies_in_the_middle_ends_the_stream_with_an_error(
-    start_lab: StartLab, turn: dict[str, int]
+    start_lab: StartLab, turn: dict[str, Any]
 ) -> None:
     lab = await start_lab(Turn(text="one two three", chunk_interval_s=0.05, **turn))
     events = await lab.events(ask())
