@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from autosre_lab.logs import get_logger
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.server import create_app
 
-__all__ = ["running_proxy", "serve"]
+__all__ = ["allow_descriptors", "running_proxy", "serve"]
 
 logger = get_logger(__name__)
 
@@ -73,6 +74,8 @@ def serve(config: ProxyConfig) -> None:
     """
     import uvloop
 
+    allow_descriptors(2 * config.max_running + 64)
+
     async def main() -> None:
         told = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -86,3 +89,15 @@ def serve(config: ProxyConfig) -> None:
             await told.wait()
 
     uvloop.run(main())
+
+
+def allow_descriptors(wanted: int) -> None:
+    """Raise this process's limit of open files as far as it may, if it is lower than wanted.
+
+    A running request holds two, and the usual limit of 1,024 would refuse the 500th without a word
+    to its client.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < reachable:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
