@@ -1,0 +1,117 @@
+"""Why a service ended: the likely cause and what to do, from its last log lines and exit code."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Diagnosis", "diagnose"]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """A likely cause in words, and the remedy."""
+
+    cause: str
+    remedy: str
+
+
+# The first pattern found wins, so what is specific stands before what often goes with it.
+_SIGNS: tuple[tuple[str, str, str], ...] = (
+    (
+        r"address already in use|EADDRINUSE|cannot be listened on",
+        "its port is taken",
+        "choose another with AUTOSRE_ENGINE_PORT or AUTOSRE_PROXY_PORT, or end what listens there",
+    ),
+    (
+        r"unrecognized arguments|invalid choice|the following arguments are required",
+        "this vLLM does not know a flag of the recipe",
+        "run `autosre_lab.recipe.lint_recipe` on it; its runtime.version must be the one installed",
+    ),
+    (
+        r"No available memory for the cache blocks|larger than the (?:available|maximum number of"
+        r" tokens).{0,80}KV cache|needed, which is larger than the available KV cache memory",
+        "the KV cache is too small for the recipe's context",
+        "lower model.context, or raise VLLM_CPU_KVCACHE_SPACE or gpu-memory-utilization",
+    ),
+    (
+        r"CUDA out of memory|OutOfMemoryError|Cannot allocate memory|MemoryError|bad_alloc"
+        r"|DefaultCPUAllocator: can't allocate|Free memory on device",
+        "out of memory",
+        "close what else uses memory, or lower the recipe's memory use "
+        "(VLLM_CPU_KVCACHE_SPACE, gpu-memory-utilization, model.context)",
+    ),
+    (
+        r"No space left on device",
+        "the disk is full",
+        "free some space: `autosre_lab.show_settings()` names the folders",
+    ),
+    (
+        r"libnuma\.so|libGL\.so|cannot open shared object file",
+        "a system library is missing",
+        "install it; for libnuma: sudo apt-get install libnuma1",
+    ),
+    (
+        r"Found no NVIDIA driver|No CUDA GPUs are available|CUDA driver version is insufficient"
+        r"|Failed to infer device type|libcuda\.so",
+        "no usable CUDA device",
+        "check `nvidia-smi`; without a GPU use a recipe with runtime.device: cpu",
+    ),
+    (
+        r"Cannot find any model weights|does not appear to have a file named|No such file or"
+        r" directory.{0,80}(?:safetensors|config\.json|tokenizer)|is not a local folder and is not"
+        r" a valid model identifier|LocalEntryNotFoundError|incomplete metadata"
+        r"|SafetensorError|HeaderTooSmall",
+        "the model's weights are missing or incomplete",
+        "delete the model's folder under the data folder and start again; it is provisioned anew",
+    ),
+    (
+        r"Unsupported dtype|not supported.{0,40}(?:dtype|bfloat16)|Illegal instruction",
+        "this processor cannot run the recipe as it is",
+        "choose another dtype (engine.args.dtype: float32), or another machine",
+    ),
+    (
+        r"ModuleNotFoundError|ImportError|PackageNotFoundError",
+        "the engine's environment is incomplete",
+        "delete its folder under engines/ in the data folder and start again",
+    ),
+)
+
+_SIGNALS = {
+    signal.SIGKILL: (
+        "it was killed, as the kernel does when memory runs out",
+        "look at `dmesg`; close what else uses memory, or choose a smaller recipe",
+    ),
+    signal.SIGILL: (
+        "this processor lacks an instruction that the engine uses",
+        "use a machine with AVX2 or newer",
+    ),
+    signal.SIGSEGV: (
+        "it crashed inside native code",
+        "start again; if it repeats, report the log with the engine's version",
+    ),
+    signal.SIGTERM: ("somebody ended it", "start it again"),
+    signal.SIGINT: ("somebody interrupted it", "start it again"),
+}
+
+
+def diagnose(log_tail: Sequence[str], exit_code: int | None) -> Diagnosis:
+    """Return the likely cause of an end.
+
+    Args:
+        log_tail: The last log lines, oldest first.
+        exit_code: As the operating system gave it; negative for a signal; None if unknown.
+    """
+    text = "\n".join(log_tail)
+    for pattern, cause, remedy in _SIGNS:
+        if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
+            return Diagnosis(cause, remedy)
+    number = -exit_code if exit_code is not None and exit_code < 0 else (exit_code or 0) - 128
+    try:
+        return Diagnosis(*_SIGNALS[signal.Signals(number)])
+    except (KeyError, ValueError):
+        said = next((line for line in reversed(log_tail) if "Error" in line), "")
+        cause = said.strip()[-200:] or "its log does not say"
+        return Diagnosis(cause, "read the log to its end; the first error in it is the cause")

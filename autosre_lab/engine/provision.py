@@ -1,0 +1,39 @@
+"""Everything a recipe needs on this machine, in one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autosre_lab.engine.engine_environment import provision_engine
+from autosre_lab.engine.model_folder import provision_model
+
+if TYPE_CHECKING:
+    from autosre_lab.recipe import Recipe
+
+__all__ = ["Provisioned", "provision"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioned:
+    """What was installed.
+
+    Attributes:
+        engine_python: Python of the engine's environment.
+        model_path: Folder of the weights.
+    """
+
+    engine_python: Path
+    model_path: Path
+
+
+def provision(recipe: Recipe) -> Provisioned:
+    """Install a recipe's engine and model, as far as they are not there.
+
+    Raises:
+        RecipeError: The recipe is not for a local process.
+        ProvisionError: Something could not be installed.
+    """
+    python = provision_engine(recipe)
+    return Provisioned(engine_python=python, model_path=provision_model(recipe, python))

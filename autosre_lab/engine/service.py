@@ -1,0 +1,188 @@
+"""A supervised service as its record tells it: start it, look at it, stop it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autosre_lab.engine.files import read_json
+from autosre_lab.engine.process_identity import (
+    ProcessIdentity,
+    end_session,
+    is_alive,
+    session_members,
+)
+from autosre_lab.engine.rotating_file import tail_lines
+from autosre_lab.errors import EngineError
+
+__all__ = ["Service", "ServiceRecord"]
+
+TAIL_LINES = 20
+_START_TIMEOUT_S = 15.0
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRecord:
+    """What the supervisor has noted.
+
+    Attributes:
+        running: The service's process runs now.
+        supervised: Its supervisor runs now; it may be about to start the service again.
+        pid: Of the service; None if it was never started.
+        started_at: Seconds since the epoch.
+        exit_code: How it last ended; negative for a signal; None while it runs or if unknown.
+        restarts: How often it was started again.
+    """
+
+    running: bool
+    supervised: bool
+    pid: int | None
+    started_at: float | None
+    exit_code: int | None
+    restarts: int
+
+
+class Service:
+    """One service of the stack, by its files.
+
+    Args:
+        name: "engine" or "proxy".
+        state: The state folder.
+    """
+
+    def __init__(self, name: str, state: Path) -> None:
+        self.name = name
+        self.record_path = state / f"{name}.json"
+        self.ready_path = state / f"{name}.ready"
+        self.log_path = state / "logs" / f"{name}.log"
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        grace_s: float,
+        unset: Sequence[str] = (),
+    ) -> None:
+        """Start the service under a supervisor that outlives this process.
+
+        Args:
+            command: The service's argument list; no secrets in it.
+            environ: The whole environment of supervisor and service.
+            grace_s: Seconds from SIGTERM to SIGKILL when it is stopped.
+            unset: Variables that only the supervisor needs.
+
+        Raises:
+            EngineError: The supervisor did not start.
+        """
+        self.forget()
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        options = ["--record", self.record_path, "--ready", self.ready_path]
+        options += ["--log", self.log_path, "--grace", grace_s]
+        for name in unset:
+            options += ["--unset", name]
+        with self.log_path.open("ab") as log:
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "autosre_lab.engine.supervisor",
+                    *map(str, options),
+                    "--",
+                    *command,
+                ],
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while read_json(self.record_path) is None:
+            if process.poll() is not None or time.monotonic() > deadline:
+                shown = "\n".join(self.tail())
+                raise EngineError(
+                    f"the {self.name}'s supervisor did not start: {shown}",
+                    remedy=f"see {self.log_path}; the state folder must be writable",
+                )
+            time.sleep(_POLL_S)
+        _let_go(process)
+
+    def record(self) -> ServiceRecord | None:
+        """Return what is known of the service; None if it was never started or was stopped."""
+        noted = read_json(self.record_path)
+        if noted is None:
+            return None
+        child = _identity(noted.get("child"))
+        supervisor = _identity(noted.get("supervisor"))
+        return ServiceRecord(
+            running=child is not None and is_alive(child),
+            supervised=supervisor is not None and is_alive(supervisor),
+            pid=child.pid if child else None,
+            started_at=noted.get("started_at"),
+            exit_code=noted.get("exit_code"),
+            restarts=int(noted.get("restarts") or 0),
+        )
+
+    def mark_ready(self) -> None:
+        """Note that it has worked: from now on it is started again if it ends by itself."""
+        self.ready_path.touch()
+
+    def stop(self, *, timeout_s: float) -> None:
+        """End supervisor and service, and whatever the service has started; then forget them."""
+        noted = read_json(self.record_path) or {}
+        supervisor, child = _identity(noted.get("supervisor")), _identity(noted.get("child"))
+        deadline = time.monotonic() + timeout_s
+        if supervisor is not None and is_alive(supervisor):
+            _signal(supervisor, signal.SIGTERM)
+            while is_alive(supervisor) and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+            # It may have started the service anew while we were reading.
+            child = _identity((read_json(self.record_path) or {}).get("child")) or child
+            if is_alive(supervisor):
+                _signal(supervisor, signal.SIGKILL)
+        if child is not None and session_members(child):
+            end_session(child, signal.SIGTERM)
+            while session_members(child) and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+            end_session(child, signal.SIGKILL)
+        self.forget()
+
+    def forget(self) -> None:
+        """Delete the files that describe what runs; the log stays."""
+        self.ready_path.unlink(missing_ok=True)
+        self.record_path.unlink(missing_ok=True)
+
+    def tail(self) -> list[str]:
+        """Return the last lines of its log."""
+        return tail_lines(self.log_path, TAIL_LINES)
+
+
+def _identity(noted: Any) -> ProcessIdentity | None:
+    if not isinstance(noted, list) or len(noted) != 2:
+        return None
+    return ProcessIdentity(int(noted[0]), str(noted[1]))
+
+
+def _signal(identity: ProcessIdentity, number: signal.Signals) -> None:
+    import os
+
+    if is_alive(identity):
+        try:
+            os.kill(identity.pid, number)
+        except ProcessLookupError:
+            return
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    """Leave a child to run on without us; a thread reaps it if it ends while we live."""
+    import threading
+
+    threading.Thread(target=process.wait, name="reaper", daemon=True).start()
