@@ -1,0 +1,53 @@
+"""Every test has a state and a config folder of its own; what was provisioned is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autosre_lab.engine import Stack, start, stop
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keep away from a person's own stack and settings.
+
+    Provisioned engines, models and CLIs are costly and never changed, so the data folder is the
+    usual one. A test of the real stack shares that stack's state folder.
+    """
+    monkeypatch.setenv("AUTOSRE_CONFIG_DIR", str(tmp_path / "config"))
+    if "real_stack" in request.fixturenames:
+        state = request.getfixturevalue("real_stack_state")
+        monkeypatch.setenv("AUTOSRE_STATE_DIR", str(state))
+    else:
+        monkeypatch.setenv("AUTOSRE_STATE_DIR", str(tmp_path / "state"))
+    for name in ("AUTOSRE_RECIPE", "AUTOSRE_ENGINE_PORT", "AUTOSRE_PROXY_PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def real_stack_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state folder of the stack that the tests share."""
+    return tmp_path_factory.mktemp("stack")
+
+
+@pytest.fixture(scope="session")
+def _started(real_stack_state: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOSRE_STATE_DIR", str(real_stack_state))
+        patch.setenv("AUTOSRE_CONFIG_DIR", str(real_stack_state / "config"))
+        start("smollm2-135m-cpu")
+    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOSRE_STATE_DIR", str(real_stack_state))
+        stop()
+
+
+@pytest.fixture
+def real_stack(_started: None, _own_folders: None) -> Stack:
+    """The embedded stack with the real vLLM, started once; started again if a test has ended it."""
+    return start("smollm2-135m-cpu")
