@@ -1,4 +1,4 @@
-"""The one logging set-up. Libraries only log; whoever owns the process calls `configure_logging`."""
+"""The one logging set-up: libraries only log, whoever owns the process configures it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,5 @@ def configure_logging(level: str = "warning") -> None:
     root.propagate = False
     if not root.handlers:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-        )
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
         root.addHandler(handler)

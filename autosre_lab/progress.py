@@ -10,6 +10,7 @@ A step says what it does, counts what it has done, and ends with what came of it
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ __all__ = ["Step", "step"]
 
 HEADLESS_INTERVAL_S = 10.0
 """Seconds between two lines of one step where no bar can be drawn: enough to see that it lives."""
+
+TICK_S = 1.0
+"""Seconds between two looks at the clock."""
 
 
 class Step(Protocol):
@@ -48,12 +52,23 @@ def step(label: str, *, total: float | None = None, unit: str = "it") -> Iterato
         shown = _Bar(label, total, unit)
     else:
         shown = _Lines(label, total, unit)
+    ended = threading.Event()
+    ticker = threading.Thread(target=_tick, args=(shown, ended), name="progress", daemon=True)
+    ticker.start()
+    failed = True
     try:
         yield shown
-    except BaseException:
-        shown.close(failed=True)
-        raise
-    shown.close(failed=False)
+        failed = False
+    finally:
+        ended.set()
+        ticker.join()
+        shown.close(failed=failed)
+
+
+def _tick(shown: _Bar | _Lines, ended: threading.Event) -> None:
+    """Let the clock go on while what is done says nothing for minutes."""
+    while not ended.wait(TICK_S):
+        shown.tick()
 
 
 def _in_notebook() -> bool:
@@ -79,9 +94,7 @@ class _Bar:
             leave=True,
             dynamic_ncols=True,
             file=sys.stderr,
-            bar_format=None
-            if total is not None
-            else "{desc}: {elapsed} {postfix}",
+            bar_format=None if total is not None else "{desc}: {elapsed} {postfix}",
         )
         self._unbounded = total is None
 
@@ -102,6 +115,9 @@ class _Bar:
     def note(self, text: str) -> None:
         self._bar.set_postfix_str(text, refresh=True)
 
+    def tick(self) -> None:
+        self._bar.refresh()
+
     def close(self, *, failed: bool) -> None:
         if not failed and self._bar.total is not None and self._bar.n < self._bar.total:
             self._bar.update(self._bar.total - self._bar.n)
@@ -118,6 +134,9 @@ class _Lines:
         self._note = ""
         self._started = self._last_line = time.monotonic()
         self._print("…")
+
+    def tick(self) -> None:
+        self._maybe_print()
 
     def advance(self, amount: float = 1) -> None:
         self._done += amount
@@ -139,7 +158,8 @@ class _Lines:
     def _maybe_print(self) -> None:
         if time.monotonic() - self._last_line >= HEADLESS_INTERVAL_S:
             share = f"{100 * self._done / self._total:.0f} %" if self._total else ""
-            self._print(" ".join(part for part in (share, self._note) if part) or "…")
+            passed = f"{time.monotonic() - self._started:.0f} s"
+            self._print(" ".join(part for part in (share, self._note, passed) if part))
 
     def _print(self, text: str) -> None:
         self._last_line = time.monotonic()

@@ -110,8 +110,10 @@ def _install(folder: Path, what: str, lock: str) -> None:
     requirements = folder / "requirements.txt"
     requirements.write_text(lock, encoding="utf-8")
     whole = lock.count("\n") > 1
-    with step(what, unit="B") as bar:
-        counter = _DownloadCounter()
+    packages = [line for line in lock.splitlines() if line and not line.startswith("#")]
+    total = len(packages) if whole else None
+    with step(what, total=total, unit="package") as bar:
+        counter = _PackageCounter()
         for torch_index in (False, True):
             command = install_command(
                 python, requirements, locked_set=whole, torch_index=torch_index
@@ -125,28 +127,24 @@ def _install(folder: Path, what: str, lock: str) -> None:
                     raise
 
 
-class _DownloadCounter:
-    """Adds up pip's progress lines, which begin anew with each file."""
+class _PackageCounter:
+    """Reads pip's lines: packages collected so far, and how far the download of one is."""
 
     def __init__(self) -> None:
-        self._finished = 0
-        self._current = 0
+        self._seen: set[str] = set()
+        self._name = ""
 
     def read(self, line: str, bar: Step) -> None:
-        found = _PROGRESS.match(line)
-        if found:
-            done, total = int(found[1]), int(found[2])
-            if done < self._current:
-                self._current = 0
-            self._current = done
-            bar.reach(self._finished + done)
-            if done == total:
-                self._finished += total
-                self._current = 0
-        elif line.startswith("Collecting "):
-            bar.note(line.split()[1][:40])
+        if line.startswith(("Collecting ", "Requirement already satisfied: ")):
+            self._name = re.split(r"[=<>! (]", line.split(": ")[-1].removeprefix("Collecting "))[0]
+            self._seen.add(self._name)
+            bar.reach(len(self._seen))
+            bar.note(self._name)
+        elif found := _PROGRESS.match(line):
+            done, size = int(found[1]) / 1e6, int(found[2]) / 1e6
+            bar.note(f"{self._name} {done:.0f} of {size:.0f} MB")
         elif line.startswith("Installing collected packages"):
-            bar.note("unpacking")
+            bar.note("unpacking, about a minute")
 
 
 def _make_environment(folder: Path) -> None:
