@@ -73,7 +73,7 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
         "choose another dtype (engine.args.dtype: float32), or another machine",
     ),
     (
-        r"ModuleNotFoundError|ImportError|PackageNotFoundError",
+        r"cannot be started: .*No such file|ModuleNotFoundError|ImportError|PackageNotFoundError",
         "the engine's environment is incomplete",
         "delete its folder under engines/ in the data folder and start again",
     ),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["RotatingFile", "tail_lines"]
+__all__ = ["START_MARK", "RotatingFile", "lines_of_last_run", "tail_lines"]
+
+START_MARK = "[autosre supervisor] starts"
+"""In the line that begins each run."""
 
 
 class RotatingFile:
@@ -24,24 +28,38 @@ class RotatingFile:
         self._file = path.open("ab", buffering=0)
 
     def write(self, data: bytes) -> None:
-        """Append; the turn comes between two writes, so a line is cut only if its write is."""
-        if self._file.tell() + len(data) > self._max_bytes and self._file.tell():
-            self._turn_over()
-        self._file.write(data)
+        """Append; the turn comes between two writes, so a line is cut only if its write is.
+
+        What a full disk does not take is lost: a service must not stand still for its log.
+        """
+        with suppress(OSError):
+            if self._file.tell() + len(data) > self._max_bytes and self._file.tell():
+                self._turn_over()
+            self._file.write(data)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
     def _turn_over(self) -> None:
-        self._file.close()
         for number in range(self._keep, 0, -1):
             older = self._path.with_name(f"{self._path.name}.{number}")
             newer = self._path.with_name(f"{self._path.name}.{number - 1}")
             source = self._path if number == 1 else newer
             if source.exists():
                 source.replace(older)
-        self._file = self._path.open("ab", buffering=0)
+        # Opened before the old one is closed, so that there is always one to write to.
+        full, self._file = self._file, self._path.open("ab", buffering=0)
+        full.close()
+
+
+def lines_of_last_run(path: Path, count: int) -> list[str]:
+    """Return the last lines of a service's log that its last run has written, oldest first."""
+    lines = tail_lines(path, count)
+    for number in range(len(lines) - 1, -1, -1):
+        if START_MARK in lines[number]:
+            return lines[number + 1 :]
+    return lines
 
 
 def tail_lines(path: Path, count: int) -> list[str]:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autosre_lab.engine.files import read_json
+from autosre_lab.engine.diagnosis import Diagnosis, diagnose
+from autosre_lab.engine.files import is_locked, read_json
 from autosre_lab.engine.process_identity import (
     ProcessIdentity,
     end_session,
     is_alive,
     session_members,
 )
-from autosre_lab.engine.rotating_file import tail_lines
+from autosre_lab.engine.rotating_file import lines_of_last_run
 from autosre_lab.errors import EngineError
 
 __all__ = ["Service", "ServiceRecord"]
 
 TAIL_LINES = 20
+"""Lines shown to a person."""
+
+DIAGNOSED_LINES = 500
+"""Lines looked through: vLLM tells its cause first and three long tracebacks after it."""
+
 _START_TIMEOUT_S = 15.0
 _POLL_S = 0.05
 
@@ -62,6 +71,7 @@ class Service:
         self.record_path = state / f"{name}.json"
         self.ready_path = state / f"{name}.ready"
         self.log_path = state / "logs" / f"{name}.log"
+        self._lock_path = state / f"{name}.lock"
 
     def start(
         self,
@@ -88,20 +98,19 @@ class Service:
         options += ["--log", self.log_path, "--grace", grace_s]
         for name in unset:
             options += ["--unset", name]
-        with self.log_path.open("ab") as log:
+        command_line = [sys.executable, "-m", "autosre_lab.engine.supervisor", *map(str, options)]
+        # The supervisor inherits the lock and so holds it as long as it lives: if we are killed
+        # right here, whoever comes next sees that there is one, before it has noted anything.
+        with self.log_path.open("ab") as log, self._lock_path.open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "autosre_lab.engine.supervisor",
-                    *map(str, options),
-                    "--",
-                    *command,
-                ],
+                [*command_line, "--", *command],
                 env=dict(environ),
+                cwd=self.log_path.parent,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=(lock.fileno(),),
                 start_new_session=True,
             )
         deadline = time.monotonic() + _START_TIMEOUT_S
@@ -137,6 +146,7 @@ class Service:
 
     def stop(self, *, timeout_s: float) -> None:
         """End supervisor and service, and whatever the service has started; then forget them."""
+        self._await_record()
         noted = read_json(self.record_path) or {}
         supervisor, child = _identity(noted.get("supervisor")), _identity(noted.get("child"))
         deadline = time.monotonic() + timeout_s
@@ -150,9 +160,10 @@ class Service:
                 _signal(supervisor, signal.SIGKILL)
         if child is not None and session_members(child):
             end_session(child, signal.SIGTERM)
-            while session_members(child) and time.monotonic() < deadline:
+            while session_members(child):
+                if time.monotonic() > deadline:
+                    end_session(child, signal.SIGKILL)
                 time.sleep(_POLL_S)
-            end_session(child, signal.SIGKILL)
         self.forget()
 
     def forget(self) -> None:
@@ -161,8 +172,24 @@ class Service:
         self.record_path.unlink(missing_ok=True)
 
     def tail(self) -> list[str]:
-        """Return the last lines of its log."""
-        return tail_lines(self.log_path, TAIL_LINES)
+        """Return the last lines of its log that its last run has written."""
+        return lines_of_last_run(self.log_path, TAIL_LINES)
+
+    def diagnosis(self) -> Diagnosis:
+        """Return why it ended, as far as its log and its exit code tell."""
+        record = self.record()
+        lines = lines_of_last_run(self.log_path, DIAGNOSED_LINES)
+        return diagnose(lines, record.exit_code if record else None)
+
+    def _await_record(self) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not self.record_path.exists() and is_locked(self._lock_path):
+            if time.monotonic() > deadline:
+                raise EngineError(
+                    f"a supervisor of the {self.name} runs and does not say what it does",
+                    remedy=f"end the process that `fuser {self._lock_path}` names",
+                )
+            time.sleep(_POLL_S)
 
 
 def _identity(noted: Any) -> ProcessIdentity | None:
@@ -172,8 +199,6 @@ def _identity(noted: Any) -> ProcessIdentity | None:
 
 
 def _signal(identity: ProcessIdentity, number: signal.Signals) -> None:
-    import os
-
     if is_alive(identity):
         try:
             os.kill(identity.pid, number)
@@ -183,6 +208,4 @@ def _signal(identity: ProcessIdentity, number: signal.Signals) -> None:
 
 def _let_go(process: subprocess.Popen[bytes]) -> None:
     """Leave a child to run on without us; a thread reaps it if it ends while we live."""
-    import threading
-
     threading.Thread(target=process.wait, name="reaper", daemon=True).start()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -30,7 +31,7 @@ from autosre_lab.engine.process_identity import (
     identify,
     session_members,
 )
-from autosre_lab.engine.rotating_file import RotatingFile
+from autosre_lab.engine.rotating_file import START_MARK, RotatingFile
 
 __all__ = ["main"]
 
@@ -39,7 +40,11 @@ RESTARTS = 3
 
 RESTART_WINDOW_S = 600.0
 RESTART_PAUSE_S = 1.0
+CLEAR_S = 5.0
+"""Seconds that a service's own children get after its end."""
+
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec nothing may wait for a lock
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +65,7 @@ class _Supervisor:
         self._options = options
         self._log = RotatingFile(options.log, max_bytes=options.log_bytes, keep=2)
         self._told_to_end = threading.Event()
+        self._changed = threading.Event()
         self._record: dict[str, Any] = {
             "supervisor": identify(os.getpid()),
             "child": None,
@@ -68,7 +74,7 @@ class _Supervisor:
             "ended_at": None,
             "restarts": 0,
         }
-        self._starts: list[float] = []
+        self._restarts: list[float] = []
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -81,6 +87,7 @@ class _Supervisor:
             if self._told_to_end.is_set() or not self._may_restart():
                 break
             self._record["restarts"] += 1
+            self._restarts.append(time.monotonic())
             self._note(f"ended with {code}; starting it again")
             self._told_to_end.wait(RESTART_PAUSE_S)
         self._log.close()
@@ -88,9 +95,12 @@ class _Supervisor:
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self._told_to_end.set()
+        self._changed.set()
 
     def _run_once(self) -> int:
         environ = {k: v for k, v in os.environ.items() if k not in self._options.unset}
+        # Whoever explains an end reads from here on, not what an earlier run has said.
+        self._note(f"{START_MARK} {self._options.command[0]}")
         try:
             process = subprocess.Popen(
                 self._options.command,
@@ -99,14 +109,13 @@ class _Supervisor:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=functools.partial(_die_with, os.getpid()),
             )
         except OSError as error:
             self._note(f"cannot be started: {error}")
             self._save(child=None, exit_code=127, ended_at=time.time())
             return 127
         leader = identify(process.pid)
-        self._starts.append(time.monotonic())
         self._save(child=leader, started_at=time.time(), exit_code=None, ended_at=None)
         assert process.stdout is not None  # noqa: S101 - asked for above
         pump = threading.Thread(target=self._pump, args=(process.stdout,), daemon=True)
@@ -117,29 +126,35 @@ class _Supervisor:
         return code
 
     def _wait(self, process: subprocess.Popen[bytes], leader: ProcessIdentity | None) -> int:
-        told_at: float | None = None
-        while True:
-            try:
-                code = process.wait(timeout=0.2)
-                break
-            except subprocess.TimeoutExpired:
-                if not self._told_to_end.is_set():
-                    continue
-            if told_at is None:
-                told_at = time.monotonic()
+        """Sleep until the service has ended or we are told to end it: no polling for months."""
+        threading.Thread(target=self._reap, args=(process,), daemon=True).start()
+        kill_at: float | None = None
+        while process.returncode is None:
+            left = None if kill_at is None else max(0.0, kill_at - time.monotonic())
+            self._changed.wait(left)
+            self._changed.clear()
+            if not self._told_to_end.is_set() or process.returncode is not None:
+                continue
+            if kill_at is None:
+                kill_at = time.monotonic() + self._options.grace
                 process.terminate()
-            elif time.monotonic() - told_at > self._options.grace:
+            elif time.monotonic() >= kill_at:
                 process.kill()
+                kill_at += CLEAR_S
         if leader is not None:
             # vLLM's engine core outlives an API server that was killed.
             _clear(leader)
-        return code
+        return process.returncode
+
+    def _reap(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        self._changed.set()
 
     def _may_restart(self) -> bool:
         if not self._options.ready.exists():
             return False
         since = time.monotonic() - RESTART_WINDOW_S
-        return sum(start > since for start in self._starts) <= RESTARTS
+        return sum(restart > since for restart in self._restarts) < RESTARTS
 
     def _pump(self, output: IO[bytes]) -> None:
         with output:
@@ -153,20 +168,29 @@ class _Supervisor:
 
     def _save(self, **changes: object) -> None:
         self._record |= changes
-        write_private_json(self._options.record, self._record)
+        try:
+            write_private_json(self._options.record, self._record)
+        except OSError as error:
+            # A full disk must not end a service that works. What the old record says is checked
+            # against what lives, so nobody is misled by it for long.
+            self._note(f"cannot note what runs: {error}")
 
 
 def _clear(leader: ProcessIdentity) -> None:
     """End what is left of a session: asked first, then made to."""
     end_session(leader, signal.SIGTERM)
-    deadline = time.monotonic() + 5.0
-    while session_members(leader) and time.monotonic() < deadline:
+    deadline = time.monotonic() + CLEAR_S
+    while session_members(leader):
+        if time.monotonic() > deadline:
+            end_session(leader, signal.SIGKILL)
         time.sleep(0.05)
-    end_session(leader, signal.SIGKILL)
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _die_with(parent: int) -> None:
+    """Be told when the parent ends; it may have ended already, before the kernel knew our wish."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

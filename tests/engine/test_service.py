@@ -6,13 +6,17 @@ import os
 import signal
 import stat
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from autosre_lab.engine.files import read_json
 from autosre_lab.engine.process_identity import ProcessIdentity, identify, is_alive
+from autosre_lab.engine.rotating_file import RotatingFile, tail_lines
 from autosre_lab.engine.service import Service, ServiceRecord
 from tests.engine.waiting import until
 
@@ -145,9 +149,63 @@ def test_a_pid_that_belongs_to_another_process_now_is_left_alone(service: Servic
     assert is_alive(other)
 
 
-def test_the_log_is_turned_over(tmp_path: Path) -> None:
-    from autosre_lab.engine.rotating_file import RotatingFile, tail_lines
+def test_a_supervisor_that_has_noted_nothing_yet_is_waited_for_and_ended(
+    service: Service, tmp_path: Path
+) -> None:
+    # As left by a caller who was killed right after it had started the supervisor.
+    run(service, "serve")
+    until(lambda: serving(service), "the start")
+    pid, one = record(service).pid, supervisor(service)
+    hidden = tmp_path / "hidden"
+    service.record_path.rename(hidden)
+    late = threading.Timer(0.5, lambda: hidden.rename(service.record_path))
+    late.start()
+    service.stop(timeout_s=5)
+    late.join()
+    assert pid is not None
+    assert identify(pid) is None
+    assert not is_alive(one)
 
+
+def test_an_end_is_explained_by_the_last_run_only(service: Service) -> None:
+    run(service, "fail")
+    until(lambda: not record(service).supervised, "the end")
+    assert service.diagnosis().cause == "its port is taken"
+    service.stop(timeout_s=5)
+    run(service, "serve")
+    until(lambda: serving(service), "the start")
+    pid = record(service).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not record(service).supervised, "the end")
+    assert record(service).exit_code == -signal.SIGKILL
+    assert "killed" in service.diagnosis().cause
+    assert not any("Address already in use" in line for line in service.tail())
+
+
+def test_a_command_that_does_not_exist_is_told(service: Service) -> None:
+    service.start(["/nowhere/vllm", "serve"], environ=dict(os.environ), grace_s=1)
+    until(lambda: record(service).exit_code is not None, "the end")
+    assert record(service).exit_code == 127
+    assert "environment is incomplete" in service.diagnosis().cause
+
+
+def test_a_supervisor_sleeps_while_nothing_happens(service: Service) -> None:
+    run(service, "serve")
+    until(lambda: serving(service), "the start")
+    process = psutil.Process(supervisor(service).pid)
+    before = process.num_ctx_switches().voluntary
+    time.sleep(1.0)  # the absence of work has no condition to wait for
+    assert process.num_ctx_switches().voluntary - before <= 3
+
+
+def test_a_full_disk_takes_the_log_and_not_the_service() -> None:
+    file = RotatingFile(Path("/dev/full"), max_bytes=10**9, keep=1)
+    file.write(b"lost")
+    file.close()
+
+
+def test_the_log_is_turned_over(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     file = RotatingFile(log, max_bytes=100, keep=2)
     for number in range(40):
