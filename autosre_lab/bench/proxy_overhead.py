@@ -53,7 +53,8 @@ def report(results: Results) -> str:
     lines = [
         f"Proxy overhead, {results.date}: {machine['cores']} cores, {machine['cpu']}, "
         f"{machine['system']}, Python {machine['python']}, Node {machine['node']}, "
-        f"load average {machine['load_average'][0]:.1f} at the start",
+        f"load average {machine['load_average'][0]:.1f} before, "
+        f"{machine['load_average_after'][0]:.1f} after (a busy machine lengthens latencies)",
         f"TTFT: one request at a time, n = {plan.ttft_rounds} after {plan.ttft_warm_up} warm-ups. "
         f"CPU: {plan.burst.concurrency} streams in the burst, {plan.paced.concurrency} at "
         f"{plan.pace_ms} ms; {plan.burst.chunks} chunks a request. "

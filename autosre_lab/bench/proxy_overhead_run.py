@@ -158,6 +158,7 @@ def run_benchmark(
             },
         )
         uvloop.run(_measure(plan, lanes, results))
+        results.machine["load_average_after"] = os.getloadavg()
     return results
 
 
