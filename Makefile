@@ -4,6 +4,7 @@
 #   make test        every test: real engine and real Claude Code included, no GPU, no cluster
 #   make test-fast   the tests that need neither engine nor network, for the inner loop
 #   make lint        ruff, mypy, notebooks
+#   make notebooks   write each notebook anew from its percent source
 #   make lab         JupyterLab on notebooks/
 #   make bench       what the proxy adds, against its rivals, in one run     (RIVALS=1 installs them)
 #   make lock        write constraints.txt anew from the newest versions that pyproject.toml allows
@@ -15,10 +16,10 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format lab bench lock clean
+.PHONY: help demo test test-fast lint format notebooks lab bench lock clean
 
 help:
-	@sed -n '3,9s/^# *//p' Makefile
+	@sed -n '3,10s/^# *//p' Makefile
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -52,6 +53,10 @@ lint: $(VENV)/.all
 format: $(VENV)/.all
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+notebooks: $(VENV)/.all
+	$(RUN) -m jupytext --to ipynb notebooks/*.py
+	$(RUN) -m nbstripout notebooks/*.ipynb
 
 lab: $(VENV)/.all
 	$(RUN) -m jupyter lab --notebook-dir notebooks

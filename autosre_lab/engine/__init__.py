@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         provision_claude_code,
     )
     from autosre_lab.engine.protocol import ServedModel
-    from autosre_lab.engine.provision import Provisioned, provision
+    from autosre_lab.engine.provisioning import Provisioned, provision
     from autosre_lab.engine.stack import (
         ServiceStatus,
         Stack,
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 _HOME = {
     "CLAUDE_CODE_VERSION": "claude_code",
-    "Provisioned": "provision",
+    "Provisioned": "provisioning",
     "ServedModel": "protocol",
     "ServiceStatus": "stack",
     "Stack": "stack",
     "StackStatus": "stack",
     "VllmBackend": "backend",
     "claude_code_executable": "claude_code",
-    "provision": "provision",
+    "provision": "provisioning",
     "provision_claude_code": "claude_code",
     "start": "stack",
     "status": "stack",

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from autosre_lab.proxy.config import ProxyConfig
+    from autosre_lab.proxy.listening import running_proxy, serve
     from autosre_lab.proxy.request_log import read_request_log
-    from autosre_lab.proxy.serve import running_proxy, serve
     from autosre_lab.proxy.server import create_app
 
 _HOME = {
     "ProxyConfig": "config",
     "create_app": "server",
     "read_request_log": "request_log",
-    "running_proxy": "serve",
-    "serve": "serve",
+    "running_proxy": "listening",
+    "serve": "listening",
 }
 
 __all__ = ["ProxyConfig", "create_app", "read_request_log", "running_proxy", "serve"]

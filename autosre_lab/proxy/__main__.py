@@ -11,7 +11,7 @@ from autosre_lab.engine.protocol import engine_url
 from autosre_lab.errors import AutosreError, ConfigError
 from autosre_lab.logs import configure_logging
 from autosre_lab.proxy.config import ProxyConfig
-from autosre_lab.proxy.serve import serve
+from autosre_lab.proxy.listening import serve
 
 __all__ = ["main"]
 

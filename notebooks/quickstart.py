@@ -1,0 +1,104 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Quickstart: Claude Code answers from your own machine
+#
+# Choose a recipe, start it, ask Claude Code a question, and see where the time of the answer went.
+#
+# **Needs** Node.js for Claude Code; for the embedded recipe no GPU and no cluster.
+# **Takes** some minutes the first time, which installs vLLM and the model; later under a minute.
+#
+# It runs from top to bottom here, and headless:
+# `python -m papermill notebooks/quickstart.ipynb out.ipynb -p QUESTION "Why is the sky blue?"`
+
+# %% tags=["parameters"]
+RECIPE: str = "smollm2-135m-cpu"  # name or path of a recipe
+QUESTION: str = "What is the capital of France?"  # what Claude Code is asked
+RUN_DIR: str = "../runs/quickstart"  # folder for summary.json
+STOP_AT_END: bool = False  # end the stack in the last cell but one; left running, the next is quick
+
+# %%
+import autosre_lab
+from autosre_lab.lab import (
+    plot_time_breakdown,
+    recipe_picker,
+    recipe_table,
+    save_summary,
+    time_breakdown,
+)
+
+# %% [markdown]
+# ## Choose a recipe
+#
+# A recipe says everything about serving one model. `recipe_table()` is the same as data.
+
+# %%
+picker = recipe_picker(RECIPE)
+picker
+
+# %%
+recipe_table()
+
+# %% [markdown]
+# ## Start
+#
+# What is missing is installed first. A stack that runs already is taken as it is. Ready means that
+# a token was generated, by the engine and through the proxy.
+
+# %%
+stack = autosre_lab.start(picker.value)
+stack
+
+# %% [markdown]
+# ## Ask
+#
+# The real Claude Code, once, with the settings that this engine's window needs.
+
+# %%
+answer = autosre_lab.ask(QUESTION, stack=stack)
+print(answer.text)
+
+# %% [markdown]
+# ## Where the time went
+
+# %%
+requests = autosre_lab.read_request_log(stack.request_log)
+breakdown = time_breakdown(answer, requests)
+breakdown
+
+# %%
+plot_time_breakdown(breakdown, title=f"{answer.duration_s:.1f} s for “{QUESTION}”").show()
+
+# %% [markdown]
+# ## Stop, if wanted
+
+# %%
+if STOP_AT_END:
+    autosre_lab.stop()
+autosre_lab.status().state
+
+# %%
+save_summary(
+    RUN_DIR,
+    {
+        "recipe": stack.recipe_name,
+        "question": QUESTION,
+        "answer": answer.text,
+        "duration_s": answer.duration_s,
+        "input_tokens": answer.input_tokens,
+        "cached_tokens": answer.cached_tokens,
+        "output_tokens": answer.output_tokens,
+        "seconds": breakdown["seconds"].round(3).to_dict(),
+    },
+)
