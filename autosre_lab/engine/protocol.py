@@ -53,10 +53,10 @@ def engine_url(text: str) -> str:
     Raises:
         ConfigError: It names no host, or another scheme than http and https.
     """
-    stripped = text.strip().rstrip("/")
+    stripped = text.strip()
     if "://" not in stripped:
         stripped = f"http://{stripped}"
-    stripped = stripped.removesuffix("/v1")
+    stripped = stripped.rstrip("/").removesuffix("/v1")
     try:
         parts = urlsplit(stripped)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -1,0 +1,62 @@
+"""Likely causes, from what vLLM and the system really write."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from autosre_lab.engine.diagnosis import diagnose
+
+SIGNS = {
+    "OSError: [Errno 98] Address already in use": "port is taken",
+    "vllm: error: unrecognized arguments: --enable-magic": "does not know a flag",
+    "ValueError: To serve at least one request with the models's max seq len (262144), (9.00 GiB "
+    "KV cache is needed, which is larger than the available KV cache memory (1.0 GiB).": "KV cache",
+    "ValueError: No available memory for the cache blocks.": "KV cache",
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB": "out of memory",
+    "RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory": "out of memory",
+    "OSError: [Errno 28] No space left on device": "disk is full",
+    "RuntimeError: Found no NVIDIA driver on your system.": "CUDA device",
+    "RuntimeError: Failed to infer device type": "CUDA device",
+    "RuntimeError: Cannot find any model weights with `/models/m`": "weights",
+    "OSError: /models/m does not appear to have a file named config.json.": "weights",
+    "safetensors_rust.SafetensorError: Error while deserializing header": "weights",
+    "ImportError: libnuma.so.1: cannot open shared object file": "system library",
+    "ModuleNotFoundError: No module named 'vllm'": "environment is incomplete",
+}
+
+
+@pytest.mark.parametrize(("line", "cause"), SIGNS.items())
+def test_a_known_line_names_the_cause_and_a_remedy(line: str, cause: str) -> None:
+    found = diagnose(["INFO loading", line, "Traceback (most recent call last):"], 1)
+    assert cause in found.cause
+    assert found.remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        (-signal.SIGKILL, "memory runs out"),
+        (128 + signal.SIGKILL, "memory runs out"),
+        (-signal.SIGILL, "instruction"),
+        (-signal.SIGSEGV, "native code"),
+        (-signal.SIGTERM, "somebody ended it"),
+    ],
+)
+def test_without_a_word_the_signal_tells(code: int, cause: str) -> None:
+    assert cause in diagnose(["INFO serving"], code).cause
+
+
+def test_what_the_log_says_counts_more_than_the_signal() -> None:
+    assert "port" in diagnose(["Address already in use"], -signal.SIGKILL).cause
+
+
+def test_an_unknown_error_is_quoted() -> None:
+    found = diagnose(["fine", "FooError: the flux is gone", "bye"], 1)
+    assert found.cause == "FooError: the flux is gone"
+
+
+@pytest.mark.parametrize("code", [None, 0, 1, 255, -64])
+def test_nothing_known_is_admitted(code: int | None) -> None:
+    assert diagnose([], code).cause == "its log does not say"

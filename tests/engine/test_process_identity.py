@@ -1,0 +1,78 @@
+"""A process is told apart from the next one with its pid."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from autosre_lab.engine.process_identity import (
+    ProcessIdentity,
+    end_session,
+    identify,
+    is_alive,
+    session_members,
+)
+from tests.engine.waiting import until
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+def test_a_process_is_itself_until_it_ends() -> None:
+    with subprocess.Popen(SLEEP) as process:
+        found = identify(process.pid)
+        assert found is not None
+        assert is_alive(found)
+        process.kill()
+        until(lambda: not is_alive(found), "the end")  # a zombie by now: nobody has waited
+        assert process.wait() == -signal.SIGKILL
+    assert identify(process.pid) is None
+
+
+def test_the_same_pid_with_another_birth_is_another_process() -> None:
+    mine = identify(os.getpid())
+    assert mine is not None
+    boot, ticks = mine.born.rsplit(":", 1)
+    assert not is_alive(ProcessIdentity(mine.pid, f"{boot}:{int(ticks) - 1}"))
+    assert not is_alive(ProcessIdentity(mine.pid, f"another-boot:{ticks}"))
+
+
+def test_a_name_with_brackets_and_spaces_is_read_right() -> None:
+    rename = "import ctypes, time; ctypes.CDLL(None).prctl(15, b') R 1 (x'); print(1, flush=True)"
+    command = [sys.executable, "-c", f"{rename}; time.sleep(600)"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        found = identify(process.pid)
+        assert found is not None
+        assert int(found.born.rsplit(":", 1)[1]) > 0
+        assert is_alive(found)
+        process.kill()
+
+
+def test_a_session_is_found_and_ended_after_its_leader() -> None:
+    family = (
+        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', "
+        "'import time; time.sleep(600)']); print(child.pid, flush=True); child.wait()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", family], stdout=subprocess.PIPE, start_new_session=True
+    ) as leader:
+        assert leader.stdout is not None
+        child = int(leader.stdout.readline())
+        found = identify(leader.pid)
+        assert found is not None
+        assert sorted(session_members(found)) == sorted([leader.pid, child])
+        leader.kill()
+        leader.wait()
+        assert session_members(found) == [child]
+        end_session(found, signal.SIGKILL)
+        until(lambda: not session_members(found), "the child's end")
+
+
+@pytest.mark.parametrize("born", ["another-boot:1", "1"])
+def test_a_session_of_another_boot_is_nobodys(born: str) -> None:
+    assert session_members(ProcessIdentity(os.getsid(0), born)) == []
