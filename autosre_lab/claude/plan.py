@@ -124,6 +124,8 @@ def _profile_arguments(profile: Profile, args: Sequence[str]) -> list[str]:
         ours.append(f"--tools={','.join(profile.tools)}")
     if not profile.bare and "--bare" not in given:
         ours.append("--exclude-dynamic-system-prompt-sections")
+    if profile.added_prompt and not any("system-prompt" in option for option in given):
+        ours.append(f"--append-system-prompt={profile.added_prompt}")
     allowed = {
         word.partition("(")[0]
         for option in _ALLOW_TOOLS

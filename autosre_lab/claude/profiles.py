@@ -21,6 +21,7 @@ class Profile:
         bare: Whether Claude Code runs in its minimal mode.
         tools: The built-in tools it gets; None for Claude Code's own choice.
         withheld: Tools taken away by name.
+        added_prompt: What is added to Claude Code's system prompt; empty for nothing.
         room_tokens: What a session needs beyond its first prompt to get anywhere.
         compacts_ahead: Whether it may only run where Claude Code compacts before the window is
             full, and not when a request has been refused.
@@ -34,6 +35,7 @@ class Profile:
     bare: bool
     tools: tuple[str, ...] | None
     withheld: tuple[str, ...]
+    added_prompt: str
     room_tokens: int
     compacts_ahead: bool
     interactive_factor: float
@@ -49,6 +51,7 @@ PROFILES = {
             bare=False,
             tools=None,
             withheld=WITHHELD_TOOLS,
+            added_prompt="",
             room_tokens=8000,
             compacts_ahead=True,
             interactive_factor=1.25,
@@ -60,6 +63,7 @@ PROFILES = {
             bare=False,
             tools=("Bash", "Read", "Edit", "Write"),
             withheld=(),
+            added_prompt="",
             room_tokens=8000,
             compacts_ahead=False,
             interactive_factor=1.0,
@@ -71,6 +75,8 @@ PROFILES = {
             bare=True,
             tools=None,
             withheld=(),
+            # The models of such windows are small, and without it they do not find an end.
+            added_prompt="Keep answers short.",
             room_tokens=4000,
             compacts_ahead=False,
             interactive_factor=1.0,

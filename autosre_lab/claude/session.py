@@ -185,7 +185,7 @@ class _Assumed:
 
 
 def _plan_dry(own: OwnOptions, args: Sequence[str]) -> Launch:
-    from autosre_lab.engine import status, wait_ready
+    from autosre_lab.engine import claude_code_executable, status, wait_ready
     from autosre_lab.recipe import load_recipe
 
     environ = os.environ
@@ -212,16 +212,10 @@ def _plan_dry(own: OwnOptions, args: Sequence[str]) -> Launch:
         args,
         fit=fit,
         profile=profile,
-        executable=_installed_executable(),
+        executable=claude_code_executable(),
         environ=environ,
         config_dir=None if own.use_my_config else paths(environ).state / "claude",
     )
-
-
-def _installed_executable() -> Path:
-    from autosre_lab.engine import claude_code_executable
-
-    return claude_code_executable()
 
 
 class _Child:

@@ -40,7 +40,7 @@ def by_round(*turns: Turn) -> Script:
     """
 
     def script(body: Mapping[str, Any]) -> Turn:
-        spoken = sum(message["role"] == "assistant" for message in body["messages"])
+        spoken: int = sum(message["role"] == "assistant" for message in body["messages"])
         return turns[min(spoken, len(turns) - 1)]
 
     return script

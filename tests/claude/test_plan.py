@@ -117,7 +117,7 @@ def test_the_web_tools_are_withheld_and_the_prompt_stays_last() -> None:
     ("profile", "expected"),
     [
         ("trimmed", ["--tools=Bash,Read,Edit,Write", "--exclude-dynamic-system-prompt-sections"]),
-        ("lean", ["--bare"]),
+        ("lean", ["--bare", "--append-system-prompt=Keep answers short."]),
     ],
 )
 def test_smaller_profiles_load_less(profile: str, expected: list[str]) -> None:
@@ -136,6 +136,13 @@ def test_the_users_tools_stand_alone(profile: str) -> None:
     assert launch.argv[-len(args) :] == args
     assert not any(word.startswith(("--tools", "--bare")) for word in ours)
     assert not any("WebSearch" in word for word in ours)
+
+
+@pytest.mark.parametrize("option", ["--system-prompt", "--append-system-prompt-file"])
+def test_the_users_system_prompt_stands_alone(option: str) -> None:
+    argv = plan("-p", "hi", option, "Talk.", profile="lean", first_prompt=1_000).argv
+
+    assert argv == ("/opt/claude", "--bare", "-p", "hi", option, "Talk.")
 
 
 def test_a_tool_the_user_allows_is_not_withheld() -> None:
