@@ -53,6 +53,8 @@ def provision_claude_code() -> Path:
         _check_node()
         what = f"Install Claude Code {CLAUDE_CODE_VERSION}"
         check_disk(prefix, _SIZE_BYTES, what)
+        # npm does not mend what was left half unpacked.
+        shutil.rmtree(prefix / "node_modules", ignore_errors=True)
         with step(what) as bar:
             try:
                 run_installer(

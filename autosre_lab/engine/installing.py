@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import queue
 import re
 import shutil
 import subprocess
+import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
+from autosre_lab.engine.lifeline import dies_with_us
 from autosre_lab.errors import ProvisionError
 from autosre_lab.progress import Step
+from autosre_lab.settings import paths
 
 __all__ = ["InstallerFailed", "check_disk", "installer_environment", "run_installer"]
 
 TAIL_LINES = 15
+SILENCE_S = 1.0
 
 _CAUSES: tuple[tuple[str, str], ...] = (
     (
@@ -31,6 +37,14 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (
         r"No matching distribution found|Could not find a version|is not a supported wheel",
         "this platform or Python has no build of it: Linux on x86-64 with Python 3.11 is tested",
+    ),
+    (
+        r"GatedRepoError|401 Client Error|403 Client Error",
+        "accept the model's terms on its page at the hub, then give your token: HF_TOKEN=…",
+    ),
+    (
+        r"RepositoryNotFoundError|RevisionNotFoundError|404 Client Error",
+        "correct model.repo and model.revision in the recipe; a private one needs HF_TOKEN",
     ),
     (r"EACCES|Permission denied", "make the data folder writable, or move it: AUTOSRE_DATA_DIR=…"),
 )
@@ -71,6 +85,7 @@ def run_installer(
     environ: Mapping[str, str],
     cwd: Path | None = None,
     on_line: Callable[[str, Step], None] | None = None,
+    on_silence: Callable[[Step], None] | None = None,
 ) -> list[str]:
     """Run an installer to its end.
 
@@ -80,6 +95,7 @@ def run_installer(
         environ: Its environment.
         cwd: Its folder.
         on_line: Reads each line of output; shown as a note where not given.
+        on_silence: Called about once a second while it prints nothing.
 
     Returns:
         Its last lines.
@@ -98,10 +114,16 @@ def run_installer(
         text=True,
         encoding="utf-8",
         errors="replace",
+        # One that goes on without us would meet the next start's in the same folder.
+        preexec_fn=dies_with_us(),
     ) as process:
         assert process.stdout is not None  # noqa: S101 - asked for above
         try:
-            for raw in process.stdout:
+            for raw in _lines(process.stdout):
+                if raw is None:
+                    if on_silence is not None:
+                        on_silence(bar)
+                    continue
                 line = raw.strip()
                 if not line:
                     continue
@@ -117,6 +139,29 @@ def run_installer(
     return list(tail)
 
 
+def _lines(output: IO[str]) -> Iterator[str | None]:
+    """Yield lines as they come, and None for each second without one."""
+    arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in output:
+            arrived.put(line)
+        arrived.put(None)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    while True:
+        try:
+            line = arrived.get(timeout=SILENCE_S)
+        except queue.Empty:
+            yield None
+            continue
+        if line is None:
+            reader.join()
+            return
+        yield line
+
+
 def _show(line: str, bar: Step) -> None:
     bar.note(line[:60])
 
@@ -125,7 +170,12 @@ def installer_environment() -> dict[str, str]:
     """Return this process's environment without what would lead an installer astray."""
     foreign = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "AUTOSRE_PROXY_TOKEN")
     environ = {name: value for name, value in os.environ.items() if name not in foreign}
-    return environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONUNBUFFERED": "1"}
+    return environ | {
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PYTHONUNBUFFERED": "1",
+        "npm_config_cache": str(paths().cache / "npm"),
+        "npm_config_update_notifier": "false",
+    }
 
 
 def check_disk(folder: Path, needed_bytes: float, what: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autosre_lab.engine.files import locked
+from autosre_lab.engine.files import locked, read_json
 from autosre_lab.engine.installing import (
     InstallerFailed,
     check_disk,
@@ -17,7 +17,7 @@ from autosre_lab.engine.installing import (
     run_installer,
 )
 from autosre_lab.errors import ProvisionError
-from autosre_lab.progress import step
+from autosre_lab.progress import Step, step
 from autosre_lab.settings import paths
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def provision_model(recipe: Recipe, engine_python: Path) -> Path:
     """
     source = recipe.model.source
     if source.kind == "local":
-        folder = Path(source.path).expanduser()
+        folder = Path(source.path).expanduser().absolute()
         check_model_folder(folder)
         return folder
     folder = paths().data / "models" / _folder_name(recipe)
@@ -94,6 +94,19 @@ def check_model_folder(folder: Path) -> None:
                 f"the model folder {folder} lacks {what} ({', '.join(patterns)})",
                 remedy="copy or download the whole model again",
             )
+    missing = sorted(name for name in _indexed_files(folder) if not (folder / name).exists())
+    if missing:
+        raise ProvisionError(
+            f"the model folder {folder} lacks {len(missing)} of its weight files, "
+            f"{missing[0]} for one",
+            remedy="copy or download the whole model again",
+        )
+
+
+def _indexed_files(folder: Path) -> set[str]:
+    """Return the weight files that the folder's index names; none where there is no index."""
+    index = read_json(folder / "model.safetensors.index.json") or {}
+    return set((index.get("weight_map") or {}).values())
 
 
 def _folder_name(recipe: Recipe) -> str:
@@ -147,12 +160,28 @@ def _from_hub(recipe: Recipe, python: Path, target: Path) -> None:
     if recipe.model.weights_bytes:
         check_disk(target.parent, recipe.model.weights_bytes * 1.1, recipe.model.repo)
     environ = installer_environment()
-    environ.pop("HF_HUB_OFFLINE", None)
-    if token := os.environ.get("HF_TOKEN"):
-        environ["HF_TOKEN"] = token
-    with step(f"Fetch {recipe.model.repo}") as bar:
+    # HF_TOKEN and HF_ENDPOINT pass by the environment; an offline engine still needs its weights.
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        environ.pop(name, None)
+    total = recipe.model.weights_bytes
+    with step(f"Fetch {recipe.model.repo}", total=total, unit="B") as bar:
+
+        def show(bar: Step) -> None:
+            there = _size(target)
+            bar.note(f"{there / 1e9:.2f} GB")
+            bar.reach(min(there, total) if total else there)
+
         run_installer(
             [python, "-c", _FETCH, recipe.model.repo, recipe.model.revision or "", target],
             bar,
-            environ=environ,
+            environ=environ | {"HF_HUB_DISABLE_PROGRESS_BARS": "1"},
+            on_silence=show,
         )
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # it got its final name while we were looking
+            total += file.stat().st_size
+    return total

@@ -11,8 +11,6 @@ Standard library only, for this process lives as long as the service and should 
 from __future__ import annotations
 
 import argparse
-import ctypes
-import functools
 import os
 import signal
 import subprocess
@@ -25,6 +23,7 @@ from types import FrameType
 from typing import IO, Any
 
 from autosre_lab.engine.files import write_private_json
+from autosre_lab.engine.lifeline import dies_with_us
 from autosre_lab.engine.process_identity import (
     ProcessIdentity,
     end_session,
@@ -42,9 +41,6 @@ RESTART_WINDOW_S = 600.0
 RESTART_PAUSE_S = 1.0
 CLEAR_S = 5.0
 """Seconds that a service's own children get after its end."""
-
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec nothing may wait for a lock
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,7 +105,7 @@ class _Supervisor:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=functools.partial(_die_with, os.getpid()),
+                preexec_fn=dies_with_us(),
             )
         except OSError as error:
             self._note(f"cannot be started: {error}")
@@ -184,13 +180,6 @@ def _clear(leader: ProcessIdentity) -> None:
         if time.monotonic() > deadline:
             end_session(leader, signal.SIGKILL)
         time.sleep(0.05)
-
-
-def _die_with(parent: int) -> None:
-    """Be told when the parent ends; it may have ended already, before the kernel knew our wish."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
