@@ -71,7 +71,7 @@ def call(
     arguments: str | None = None,
     *,
     name: str | None = None,
-    id: str | None = None,  # noqa: A002 - the wire's name
+    id: str | None = None,
 ) -> dict[str, Any]:
     """One entry of `tool_calls`, with the fields that are given."""
     function = {"name": name, "arguments": arguments}
