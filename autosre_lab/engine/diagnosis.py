@@ -31,6 +31,16 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
         "run `autosre_lab.recipe.lint_recipe` on it; its runtime.version must be the one installed",
     ),
     (
+        r"greater than the derived max_model_len",
+        "the recipe's context is larger than the model's own",
+        "lower model.context to the max_position_embeddings in the model's config.json",
+    ),
+    (
+        r"is less than requested memory for kv",
+        "the KV cache that the recipe asks for does not fit into memory",
+        "lower VLLM_CPU_KVCACHE_SPACE in the recipe, or close what else uses memory",
+    ),
+    (
         r"No available memory for the cache blocks|larger than the (?:available|maximum number of"
         r" tokens).{0,80}KV cache|needed, which is larger than the available KV cache memory",
         "the KV cache is too small for the recipe's context",
@@ -63,8 +73,9 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
         r"Cannot find any model weights|does not appear to have a file named|No such file or"
         r" directory.{0,80}(?:safetensors|config\.json|tokenizer)|is not a local folder and is not"
         r" a valid model identifier|LocalEntryNotFoundError|incomplete metadata"
-        r"|SafetensorError|HeaderTooSmall",
-        "the model's weights are missing or incomplete",
+        r"|Invalid repository ID or local directory|SafetensorError|HeaderTooSmall"
+        r"|Couldn't instantiate the backend tokenizer",
+        "the model's weights or tokenizer are missing or incomplete",
         "delete the model's folder under the data folder and start again; it is provisioned anew",
     ),
     (
@@ -78,6 +89,12 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
         "delete its folder under engines/ in the data folder and start again",
     ),
 )
+
+# An error line worth quoting: not vLLM's note that some other process has failed, and no warning,
+# for it warns of "OSError: [Errno 24]" at every start under a limit of open files.
+_SAID = re.compile(r"\b\w*Error: \S|^\s*Value error, \S")
+_NOT_SAID = re.compile(r"\b(?:WARNING|INFO|DEBUG)\b|Engine core initialization failed")
+_LOG_PREFIX = re.compile(r"^(?:\([^)]*\) )?(?:ERROR \S+ \S+ \[[^\]]*\] )?\s*")
 
 _SIGNALS = {
     signal.SIGKILL: (
@@ -112,6 +129,12 @@ def diagnose(log_tail: Sequence[str], exit_code: int | None) -> Diagnosis:
     try:
         return Diagnosis(*_SIGNALS[signal.Signals(number)])
     except (KeyError, ValueError):
-        said = next((line for line in reversed(log_tail) if "Error" in line), "")
-        cause = said.strip()[-200:] or "its log does not say"
+        cause = _last_error(log_tail) or "its log does not say"
         return Diagnosis(cause, "read the log to its end; the first error in it is the cause")
+
+
+def _last_error(log_tail: Sequence[str]) -> str:
+    for line in reversed(log_tail):
+        if _SAID.search(line) and not _NOT_SAID.search(line):
+            return _LOG_PREFIX.sub("", line)[:200].strip()
+    return ""

@@ -13,6 +13,12 @@ SIGNS = {
     "vllm: error: unrecognized arguments: --enable-magic": "does not know a flag",
     "ValueError: To serve at least one request with the models's max seq len (262144), (9.00 GiB "
     "KV cache is needed, which is larger than the available KV cache memory (1.0 GiB).": "KV cache",
+    "RuntimeError: Worker failed with error 'Available memory on node 0 (9.37/18.34 GiB) on kv "
+    "cache allocation is less than requested memory for kv (500.0 GiB).": "does not fit into memory",
+    "  Value error, User-specified max_model_len (999999) is greater than the derived "
+    "max_model_len (max_position_embeddings=8192.0": "larger than the model's own",
+    "  Value error, Invalid repository ID or local directory specified: '/m'.": "weights",
+    "ValueError: Couldn't instantiate the backend tokenizer from one of:": "tokenizer",
     "ValueError: No available memory for the cache blocks.": "KV cache",
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB": "out of memory",
     "RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory": "out of memory",
@@ -55,6 +61,24 @@ def test_what_the_log_says_counts_more_than_the_signal() -> None:
 def test_an_unknown_error_is_quoted() -> None:
     found = diagnose(["fine", "FooError: the flux is gone", "bye"], 1)
     assert found.cause == "FooError: the flux is gone"
+
+
+def test_a_warning_that_names_an_error_is_no_cause() -> None:
+    warning = (
+        "(APIServer pid=1966) WARNING 11-23 12:19:06 [system_utils.py:255] Found ulimit of 20000. "
+        "This can cause fd limit errors like `OSError: [Errno 24] Too many open files`."
+    )
+    assert diagnose([warning], 1).cause == "its log does not say"
+
+
+def test_the_process_that_failed_is_quoted_and_not_the_one_that_noticed() -> None:
+    lines = [
+        "(Worker pid=3449) ERROR 11-23 12:20:08 [multiproc_executor.py:953] RuntimeError: "
+        "static_scaled_fp8_quant() expected at most 0 argument(s)",
+        "RuntimeError: Engine core initialization failed. See root cause above.",
+    ]
+    expected = "RuntimeError: static_scaled_fp8_quant() expected at most 0 argument(s)"
+    assert diagnose(lines, 1).cause == expected
 
 
 @pytest.mark.parametrize("code", [None, 0, 1, 255, -64])
