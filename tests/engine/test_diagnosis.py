@@ -14,7 +14,7 @@ SIGNS = {
     "ValueError: To serve at least one request with the models's max seq len (262144), (9.00 GiB "
     "KV cache is needed, which is larger than the available KV cache memory (1.0 GiB).": "KV cache",
     "RuntimeError: Worker failed with error 'Available memory on node 0 (9.37/18.34 GiB) on kv "
-    "cache allocation is less than requested memory for kv (500.0 GiB).": "does not fit into memory",
+    "cache allocation is less than requested memory for kv (500.0 GiB).": "not fit into memory",
     "  Value error, User-specified max_model_len (999999) is greater than the derived "
     "max_model_len (max_position_embeddings=8192.0": "larger than the model's own",
     "  Value error, Invalid repository ID or local directory specified: '/m'.": "weights",
