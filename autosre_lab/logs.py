@@ -7,10 +7,21 @@ import sys
 
 from autosre_lab.errors import ConfigError
 
-__all__ = ["configure_logging", "get_logger"]
+__all__ = ["LEVELS", "configure_logging", "get_logger"]
+
+LEVELS = ("debug", "info", "warning", "error")
 
 _ROOT = "autosre_lab"
-_LEVELS = {"debug", "info", "warning", "error"}
+
+
+class _ToStandardError(logging.Handler):
+    """Writes to what is standard error at that moment: notebooks and tests replace it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+        except Exception:
+            self.handleError(record)
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -29,14 +40,12 @@ def configure_logging(level: str = "warning") -> None:
     Raises:
         ConfigError: The level is none of these.
     """
-    if level.lower() not in _LEVELS:
-        raise ConfigError(
-            f"unknown log level {level!r}", remedy=f"one of {', '.join(sorted(_LEVELS))}"
-        )
+    if level.lower() not in LEVELS:
+        raise ConfigError(f"unknown log level {level!r}", remedy=f"one of {', '.join(LEVELS)}")
     root = logging.getLogger(_ROOT)
     root.setLevel(level.upper())
     root.propagate = False
-    if not root.handlers:
-        handler = logging.StreamHandler(sys.stderr)
+    if not any(isinstance(handler, _ToStandardError) for handler in root.handlers):
+        handler = _ToStandardError()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
         root.addHandler(handler)

@@ -9,6 +9,7 @@ A step says what it does, counts what it has done, and ends with what came of it
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -16,10 +17,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from autosre_lab.surroundings import surroundings
+
 __all__ = ["Step", "step"]
 
 HEADLESS_INTERVAL_S = 10.0
 """Seconds between two lines of one step where no bar can be drawn: enough to see that it lives."""
+
+DEFAULT_COLUMNS, DEFAULT_ROWS = 80, 24
+"""Size of a terminal that does not know its own."""
 
 TICK_S = 1.0
 """Seconds between two looks at the clock."""
@@ -45,13 +51,9 @@ def step(label: str, *, total: float | None = None, unit: str = "it") -> Iterato
     Args:
         label: What is done, as an imperative: "Install vLLM".
         total: Units in all; None where nobody knows, which shows the time only.
-        unit: What is counted; "B" is shown as kB, MB and GB, "s" as seconds.
+        unit: What is counted; "B" is shown as kB, MB and GB.
     """
-    shown: _Bar | _Lines
-    if _in_notebook() or sys.stderr.isatty():
-        shown = _Bar(label, total, unit)
-    else:
-        shown = _Lines(label, total, unit)
+    shown = (_Lines if surroundings() == "headless" else _Bar)(label, total, unit)
     ended = threading.Event()
     ticker = threading.Thread(target=_tick, args=(shown, ended), name="progress", daemon=True)
     ticker.start()
@@ -71,17 +73,6 @@ def _tick(shown: _Bar | _Lines, ended: threading.Event) -> None:
         shown.tick()
 
 
-def _in_notebook() -> bool:
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    if shell is None or type(shell).__name__ != "ZMQInteractiveShell":
-        return False
-    # Papermill and nbclient have a kernel but nobody to look at a widget: lines read better there.
-    from os import environ
-
-    return not (environ.get("PAPERMILL_OUTPUT_PATH") or environ.get("AUTOSRE_HEADLESS"))
-
-
 class _Bar:
     def __init__(self, label: str, total: float | None, unit: str) -> None:
         from tqdm.auto import tqdm
@@ -92,7 +83,7 @@ class _Bar:
             unit=unit,
             unit_scale=unit == "B",
             leave=True,
-            dynamic_ncols=True,
+            **_size(),
             file=sys.stderr,
             bar_format=None if total is not None else "{desc}: {elapsed} {postfix}",
         )
@@ -123,6 +114,21 @@ class _Bar:
             self._bar.update(self._bar.total - self._bar.n)
         self._bar.set_postfix_str("failed" if failed else "done", refresh=True)
         self._bar.close()
+
+
+def _size() -> dict[str, Any]:
+    """Return tqdm's options for a bar's size.
+
+    It follows the terminal's; on one that says 0 x 0, as serial lines and bare containers do,
+    tqdm would draw nothing.
+    """
+    try:
+        sized = os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (OSError, ValueError):  # a notebook: standard error is no terminal
+        sized = True
+    if sized:
+        return {"dynamic_ncols": True}
+    return {"ncols": DEFAULT_COLUMNS, "nrows": DEFAULT_ROWS}
 
 
 class _Lines:

@@ -8,12 +8,13 @@ strongest first: an environment variable, ``settings.yaml`` in the config folder
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from autosre_lab.errors import ConfigError
+from autosre_lab.logs import LEVELS
 
 __all__ = ["Paths", "Settings", "load_settings", "paths", "show_settings"]
 
@@ -90,6 +91,18 @@ class Settings:
     log_level: str = "warning"
 
 
+_PORT = ("a port number, 0 to 65535", lambda port: 0 <= port <= 65535)
+
+_MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "recipe": ("the name or the path of a recipe", bool),
+    "engine_port": _PORT,
+    "proxy_port": _PORT,
+    "ready_timeout_s": ("a number of seconds above 0", lambda value: 0 < value < float("inf")),
+    "log_level": (f"one of {', '.join(LEVELS)}", lambda level: level.lower() in LEVELS),
+}
+"""What each setting has to be, in words and as a test."""
+
+
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings in force.
 
@@ -123,40 +136,39 @@ def _resolve(environ: Mapping[str, str] | None) -> dict[str, tuple[Any, str]]:
     env = os.environ if environ is None else environ
     file = paths(env).config / "settings.yaml"
     from_file = _read_file(file)
+    names = [field.name for field in fields(Settings)]
+    if unknown := sorted(str(name) for name in from_file if name not in names):
+        raise ConfigError(
+            f"{file}: unknown setting {', '.join(unknown)}",
+            remedy=f"the settings are: {', '.join(names)}",
+        )
     types = get_type_hints(Settings)
     resolved: dict[str, tuple[Any, str]] = {}
     for field in fields(Settings):
-        variable = f"AUTOSRE_{field.name.upper()}"
+        name, variable = field.name, f"AUTOSRE_{field.name.upper()}"
         if env.get(variable):
-            resolved[field.name] = (
-                _convert(env[variable], types[field.name], where=variable),
-                variable,
-            )
-        elif field.name in from_file:
-            where = f"{file}: {field.name}"
-            raw = from_file.pop(field.name)
-            resolved[field.name] = (_convert(raw, types[field.name], where=where), str(file))
-            continue
+            resolved[name] = (_usable(name, env[variable], types[name], where=variable), variable)
+        elif name in from_file:
+            where = f"{file}: {name}"
+            resolved[name] = (_usable(name, from_file[name], types[name], where=where), str(file))
         else:
-            resolved[field.name] = (field.default, "default")
-        from_file.pop(field.name, None)
-    if from_file:
-        raise ConfigError(
-            f"{file}: unknown setting {', '.join(sorted(from_file))}",
-            remedy=f"the settings are: {', '.join(f.name for f in fields(Settings))}",
-        )
+            resolved[name] = (field.default, "default")
     return resolved
 
 
-def _read_file(file: Path) -> dict[str, Any]:
-    import yaml
-
+def _read_file(file: Path) -> dict[Any, Any]:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}", remedy="make the file readable") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{file} is not UTF-8 text: {error}", remedy="save it as UTF-8"
+        ) from error
+    import yaml
+
     try:
         loaded = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
@@ -166,13 +178,21 @@ def _read_file(file: Path) -> dict[str, Any]:
     return loaded
 
 
-def _convert(raw: object, kind: type, *, where: str) -> object:
+def _usable(name: str, raw: object, kind: type, *, where: str) -> object:
+    value = _convert(raw, kind)
+    meant, holds = _MEANINGS[name]
+    if value is None or not holds(value):
+        raise ConfigError(f"{where}: {raw!r} is not {meant}", remedy=f"give {meant}")
+    return value
+
+
+def _convert(raw: object, kind: type) -> Any:
+    """Return the value; None for what only looks like one, such as a port of `yes` or 80.5."""
+    if kind is str or not isinstance(raw, str):
+        # YAML's own types count: True is no number, though Python says so.
+        fits = type(raw) is kind or (kind is float and type(raw) is int)
+        return kind(raw) if fits else None
     try:
-        if kind is str and not isinstance(raw, str):
-            raise ValueError
         return kind(raw)
-    except (TypeError, ValueError):
-        raise ConfigError(
-            f"{where}: {raw!r} is not {'a number' if kind in (int, float) else 'a text'}",
-            remedy=f"give a value of type {kind.__name__}",
-        ) from None
+    except ValueError:
+        return None

@@ -1,40 +1,87 @@
 from __future__ import annotations
 
+import inspect
 import pickle
 
 import pytest
 
 from autosre_lab import errors
-from autosre_lab.errors import AutosreError, MissingExtraError, RemoteError, ServiceCrashedError
+from autosre_lab.errors import (
+    AutosreError,
+    ClaudeCodeError,
+    MissingExtraError,
+    RemoteError,
+    ServiceCrashedError,
+)
 
-EXAMPLES = [
-    AutosreError("it broke", remedy="mend it"),
-    MissingExtraError("plots", extra="notebooks"),
-    RemoteError("no", remedy="ask again", status=503, body="busy"),
-    ServiceCrashedError(
-        "it ended", remedy="start it", service="engine", exit_code=-9, log_tail=["a", "b"]
-    ),
-]
-
-
-@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
-def test_an_error_says_what_to_do_and_crosses_processes(error: AutosreError) -> None:
-    assert str(error).endswith(f"what to do: {error.remedy}")
-    again = pickle.loads(pickle.dumps(error))
-    assert type(again) is type(error)
-    assert str(again) == str(error)
-    assert vars(again) == vars(error)
+CLASSES = [getattr(errors, name) for name in errors.__all__]
+DATA: dict[type[AutosreError], dict[str, object]] = {
+    ServiceCrashedError: {"service": "engine", "exit_code": -9, "log_tail": ["one", "two"]},
+    RemoteError: {"status": 503, "body": "busy"},
+    ClaudeCodeError: {"exit_code": None, "output": "…"},
+}
 
 
-def test_the_tree_in_the_documentation_is_the_tree_in_the_code() -> None:
-    assert errors.__doc__ is not None
-    for name in errors.__all__:
-        kind = getattr(errors, name)
-        assert issubclass(kind, AutosreError)
-        assert name in errors.__doc__
+def made(kind: type[AutosreError]) -> AutosreError:
+    if kind is MissingExtraError:
+        return MissingExtraError("plots", extra="notebooks")
+    make: type = kind
+    error = make("it broke: 7", remedy="mend it", **DATA.get(kind, {}))
+    assert isinstance(error, AutosreError)
+    return error
 
 
-def test_a_crash_shows_the_last_log_lines_and_a_missing_extra_the_command() -> None:
-    assert "\n  | a\n  | b\n" in str(EXAMPLES[3])
-    assert "pip install 'autosre-lab[notebooks]'" in str(EXAMPLES[1])
-    assert isinstance(EXAMPLES[1], ImportError)
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_error_says_what_to_do(kind: type[AutosreError]) -> None:
+    error = made(kind)
+    assert str(error).startswith(error.message)
+    assert str(error).endswith(f"\n  what to do: {error.remedy}")
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_error_crosses_processes_whole(kind: type[AutosreError]) -> None:
+    error = made(kind)
+    error.add_note("seen in a kernel")
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is kind
+    assert (str(back), back.args, vars(back)) == (str(error), error.args, vars(error))
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_no_error_can_be_raised_without_a_remedy(kind: type[AutosreError]) -> None:
+    make: type = kind
+    with pytest.raises(TypeError):
+        make("it broke")
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    drawn = errors.__doc__ or ""
+    for kind in CLASSES:
+        builtin = next((base for base in kind.__bases__ if base.__module__ == "builtins"), None)
+        shown = f"{kind.__name__}({builtin.__name__})" if builtin not in (None, Exception) else ""
+        assert (shown or kind.__name__) in drawn
+        assert inspect.getdoc(kind)
+
+
+def test_the_builtin_counterpart_catches_too() -> None:
+    caught: dict[type[AutosreError], type[Exception]] = {
+        errors.ConfigError: ValueError,
+        errors.RecipeError: ValueError,
+        errors.MissingExtraError: ImportError,
+        errors.PortTakenError: OSError,
+        errors.NotReadyError: TimeoutError,
+        errors.WindowTooSmallError: ValueError,
+    }
+    for kind, builtin in caught.items():
+        with pytest.raises(builtin):
+            raise made(kind)
+
+
+def test_a_crash_shows_the_last_log_lines_between_what_happened_and_the_remedy() -> None:
+    assert str(made(ServiceCrashedError)) == "it broke: 7\n  | one\n  | two\n  what to do: mend it"
+
+
+def test_a_missing_extra_is_a_command_away() -> None:
+    error = MissingExtraError("plots", extra="notebooks")
+    assert error.remedy == "pip install 'autosre-lab[notebooks]'"
+    assert error.extra == "notebooks"
