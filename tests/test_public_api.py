@@ -70,7 +70,6 @@ def test_importing_loads_nothing_from_outside_the_standard_library() -> None:
     [
         ("import autosre_lab.lab", set[str]()),
         ("import autosre_lab.engine.protocol", set[str]()),
-        ("import autosre_lab.engine.supervisor", {"psutil"}),
         ("import autosre_lab.cli", {"click"}),
         ("from autosre_lab.cli import main; main(['--help'], standalone_mode=False)", {"click"}),
         ("import autosre_lab; autosre_lab.load_settings()", set[str]()),
@@ -81,6 +80,12 @@ def test_what_is_used_often_loads_little(code: str, allowed: set[str]) -> None:
     assert packages_after(f"import os; os.environ['AUTOSRE_CONFIG_DIR'] = '/none'\n{code}") <= (
         allowed
     )
+
+
+def test_the_supervisor_that_runs_for_weeks_is_small() -> None:
+    code = "import sys, autosre_lab.engine.supervisor; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"asyncio", "psutil", *HEAVY} & set(done.stdout.split())
 
 
 def test_the_proxy_stays_light() -> None:
