@@ -63,8 +63,7 @@ def launch(args: Sequence[str] = (), *, cwd: Path | None = None) -> int:
         sys.stdout.flush()
     planned = prepare_launch(own, rest, cwd=cwd or Path.cwd())
     with _left_to_the_child() as child:
-        child.process = subprocess.Popen(planned.argv, env=planned.env, cwd=cwd)
-        code = child.process.wait()
+        code = child.run(planned, cwd)
     return 128 - code if code < 0 else code
 
 
@@ -219,11 +218,22 @@ def _plan_dry(own: OwnOptions, args: Sequence[str]) -> Launch:
 
 
 class _Child:
-    process: subprocess.Popen[bytes] | None = None
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+
+    def run(self, planned: Launch, cwd: Path | None) -> int:
+        self._process = subprocess.Popen(planned.argv, env=planned.env, cwd=cwd)
+        # What came while the child existed and had no name yet.
+        for number in self._early:
+            self._process.send_signal(number)
+        return self._process.wait()
 
     def forward(self, number: int, frame: FrameType | None) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(number)
+        if self._process is None:
+            self._early.append(number)
+        else:
+            self._process.send_signal(number)
 
 
 @contextmanager

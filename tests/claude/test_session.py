@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -31,14 +33,21 @@ sys.exit(session.launch(sys.argv[2:]))
 MODES = ["replace", "launch"]
 
 
-def driver(mode: str, *program: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def driver(mode: str, *program: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
         [sys.executable, "-c", DRIVER, mode, *program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            # A test that failed must not leave its program behind, nor wait for it.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("mode", MODES)
