@@ -24,11 +24,27 @@ MISUSE = 2
 FAILED = 1
 NOT_READY = 3
 
+EXAMPLES = """\b
+Examples:
+  autosre start                     serve the default recipe on this machine
+  autosre claude -p "What is 2+2?"  ask Claude Code, which asks that engine
+  autosre status                    what runs, and why not
+  autosre stop                      end it
+"""
+
+PORT = click.IntRange(0, 65535)
+SECONDS = click.FloatRange(min=0, min_open=True)
+
 Command = Callable[..., None]
 
 
-def _explained(command: Command) -> Command:
-    """Print an error that has a remedy as two lines instead of a traceback."""
+def _explained(command: Command, *, failed: int = FAILED) -> Command:
+    """Print an error that has a remedy as two lines instead of a traceback.
+
+    Args:
+        command: A command's function.
+        failed: Exit code for errors that are not the caller's.
+    """
 
     @functools.wraps(command)
     def explained(*args: object, **options: object) -> None:
@@ -38,38 +54,36 @@ def _explained(command: Command) -> Command:
             if click.get_current_context().find_root().params.get("debug"):
                 raise
             click.echo(f"error: {error}", err=True)
-            sys.exit(MISUSE if isinstance(error, (ConfigError, RecipeError)) else FAILED)
+            sys.exit(MISUSE if isinstance(error, (ConfigError, RecipeError)) else failed)
 
     return explained
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _PassedOn(click.Command):
+    """A command that leaves each of its arguments to another program, `--` and `--help` too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.params["arguments"] = tuple(args)
+        return []
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXAMPLES)
 @click.version_option(__version__, prog_name="autosre")
 @click.option("--debug", is_flag=True, help="Show tracebacks and log everything.")
+@_explained
 def main(*, debug: bool) -> None:
-    r"""Claude Code on your own hardware.
-
-    \b
-    autosre start                     serve the default recipe on this machine
-    autosre claude -p "What is 2+2?"  ask Claude Code, which asks that engine
-    autosre status                    what runs, and why not
-    autosre stop                      end it
-    """
+    """Claude Code on your own hardware."""
     from autosre_lab.logs import configure_logging
     from autosre_lab.settings import load_settings
 
-    try:
-        configure_logging("debug" if debug else load_settings().log_level)
-    except AutosreError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(MISUSE)
+    configure_logging("debug" if debug else load_settings().log_level)
 
 
 @main.command()
 @click.argument("recipe", required=False)
-@click.option("--engine-port", type=click.IntRange(0, 65535), help="vLLM's port; 0 for any.")
-@click.option("--proxy-port", type=click.IntRange(0, 65535), help="The proxy's port; 0 for any.")
-@click.option("--timeout", type=float, metavar="S", help="Seconds to wait for the first token.")
+@click.option("--engine-port", type=PORT, metavar="PORT", help="vLLM's port; 0 for any.")
+@click.option("--proxy-port", type=PORT, metavar="PORT", help="The proxy's port; 0 for any.")
+@click.option("--timeout", type=SECONDS, metavar="S", help="Seconds to wait for the first token.")
 @click.option("--no-wait", is_flag=True, help="Return as soon as the processes run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @_explained
@@ -99,7 +113,7 @@ def start(
 
 
 @main.command()
-@click.option("--timeout", type=float, default=60.0, metavar="S", help="Seconds before a kill.")
+@click.option("--timeout", type=SECONDS, default=60.0, metavar="S", help="Seconds before a kill.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @_explained
 def stop(*, timeout: float, as_json: bool) -> None:
@@ -130,12 +144,9 @@ def status(*, as_json: bool) -> None:
         sys.exit(NOT_READY)
 
 
-@main.command(
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    add_help_option=False,
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@_explained
+@main.command(cls=_PassedOn, options_metavar="", add_help_option=False)
+@click.argument("arguments", nargs=-1)
+@functools.partial(_explained, failed=MISUSE)  # 1 is Claude Code's own, passed through
 def claude(*, arguments: tuple[str, ...]) -> None:
     """Run Claude Code on the stack, with Claude Code's own ARGUMENTS.
 
