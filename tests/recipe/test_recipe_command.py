@@ -21,7 +21,7 @@ GOLDEN = {
         --served-model-name smollm2-135m --max-model-len 8192 --scheduling-policy priority
         --enable-prefix-caching --enable-chunked-prefill --enable-prompt-tokens-details
         --enable-auto-tool-choice --enforce-eager
-        --override-generation-config '{"temperature":0.2,"top_p":0.9}'
+        --override-generation-config '{"temperature":0.0}'
         --tool-call-parser hermes --tool-strict-level parameter
     """,
     "qwen3.6-35b-a3b-nvfp4": """
