@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, settings
 
 from autosre_lab.engine import Stack, start, stop
 
-
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
