@@ -77,7 +77,7 @@ def chat_messages(
             awaiting_results = "tool_calls" in answer
             written.append(answer)
         else:
-            results, rest = _user(message.content, images=engine.images)
+            results, rest = _user(message.content, engine)
             written += results + reminders + rest
             reminders = []
             awaiting_results = False
@@ -148,9 +148,13 @@ def _arguments(raw: msgspec.Raw) -> str:
 
 
 def _user(
-    content: str | list[ContentBlock] | None, *, images: bool
+    content: str | list[ContentBlock] | None, engine: EngineProfile
 ) -> tuple[list[ChatMessage], list[ChatMessage]]:
-    """Write one user message: its tool results first, then what the user said or showed."""
+    """Write one user message: its tool results first, then what the user said or showed.
+
+    A reminder in front of what the user said becomes a message of its own, where the template
+    takes it: read in one piece with a question, small models answer the reminder.
+    """
     if content is None or isinstance(content, str):
         return [], [{"role": "user", "content": content or ""}]
     results: list[ChatMessage] = []
@@ -158,13 +162,23 @@ def _user(
     said: list[ContentBlock] = []
     for block in content:
         if block.type == "tool_result":
-            results.append(_result(block, shown, images=images))
+            results.append(_result(block, shown, images=engine.images))
         else:
             said.append(block)
-    parts = shown + parts_of(said, images=images)
+    apart: list[ChatMessage] = []
+    if engine.mid_system == "system" and not results:
+        while len(said) > 1 and _is_reminder(said[0]):
+            reminder = joined_text(parts_of([said.pop(0)], images=False))
+            apart.append({"role": "user", "content": reminder})
+    parts = shown + parts_of(said, images=engine.images)
     if not parts and results:
         return results, []
-    return results, [{"role": "user", "content": chat_content(parts)}]
+    return results, [*apart, {"role": "user", "content": chat_content(parts)}]
+
+
+def _is_reminder(block: ContentBlock) -> bool:
+    text = block.text.strip() if block.type == "text" and isinstance(block.text, str) else ""
+    return text.startswith("<system-reminder>") and text.endswith("</system-reminder>")
 
 
 def _result(block: ContentBlock, shown: list[Part], *, images: bool) -> ChatMessage:

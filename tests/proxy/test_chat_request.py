@@ -63,7 +63,8 @@ def test_a_whole_claude_code_turn_is_translated_to_this() -> None:
         "model": "served",
         "messages": [
             {"role": "system", "content": "You are Claude Code.\n\nBe brief."},
-            {"role": "user", "content": "<system-reminder>r</system-reminder>\n\nlook at x"},
+            {"role": "user", "content": "<system-reminder>r</system-reminder>"},
+            {"role": "user", "content": "look at x"},
             {"role": "system", "content": "skills: none"},
             {
                 "role": "assistant",

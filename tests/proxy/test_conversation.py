@@ -125,3 +125,19 @@ def test_an_assistant_message_without_anything_keeps_its_place() -> None:
 def test_consecutive_messages_of_one_role_are_not_merged() -> None:
     chat = translate([user(text("a")), user(text("b")), assistant(text("c")), assistant(text("d"))])
     assert [m["content"] for m in chat["messages"]] == ["a", "b", "c", "d"]
+
+
+def test_a_reminder_before_what_a_user_says_is_a_message_of_its_own_where_templates_allow() -> None:
+    said = user(text("<system-reminder>today</system-reminder>"), text("What is it?"))
+    apart = translate([said])["messages"]
+    assert [message["content"] for message in apart] == [
+        "<system-reminder>today</system-reminder>",
+        "What is it?",
+    ]
+    # A template that takes no system message in the middle may not take two users in a row either.
+    joined = translate([said], PLAIN)["messages"]
+    assert [message["content"] for message in joined] == [
+        "<system-reminder>today</system-reminder>\n\nWhat is it?"
+    ]
+    alone = translate([user(text("<system-reminder>today</system-reminder>"))])["messages"]
+    assert len(alone) == 1
