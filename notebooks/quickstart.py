@@ -16,7 +16,7 @@
 #
 # Choose a recipe, start it, ask Claude Code a question, and see where the time of the answer went.
 #
-# **Needs** Node.js for Claude Code; for the embedded recipe no GPU and no cluster.
+# **Needs** Node.js for Claude Code; for the embedded recipe no GPU, no cluster and no key.
 # **Takes** some minutes the first time, which installs vLLM and the model; later under a minute.
 #
 # It runs from top to bottom here, and headless:
@@ -25,30 +25,24 @@
 # %% tags=["parameters"]
 RECIPE: str = "smollm2-135m-cpu"  # name or path of a recipe
 QUESTION: str = "What is the capital of France?"  # what Claude Code is asked
-RUN_DIR: str = "../runs/quickstart"  # folder for summary.json
-STOP_AT_END: bool = False  # end the stack in the last cell but one; left running, the next is quick
+RUN_DIR: str = ""  # folder for summary.json; empty for one in the state folder
+STOP_AT_END: bool = True  # end the stack at the end; left running, the next start is immediate
 
 # %%
 import autosre_lab
-from autosre_lab.lab import (
-    plot_time_breakdown,
-    recipe_picker,
-    recipe_table,
-    save_summary,
-    time_breakdown,
-)
+from autosre_lab import lab
 
 # %% [markdown]
 # ## Choose a recipe
 #
-# A recipe says everything about serving one model. `recipe_table()` is the same as data.
+# A recipe says everything about serving one model. The table and the drop-down hold the same.
 
 # %%
-picker = recipe_picker(RECIPE)
+lab.recipe_table()
+
+# %%
+picker = lab.recipe_picker(RECIPE)
 picker
-
-# %%
-recipe_table()
 
 # %% [markdown]
 # ## Start
@@ -71,17 +65,19 @@ print(answer.text)
 
 # %% [markdown]
 # ## Where the time went
+#
+# From the start of Claude Code's process to its end. What the proxy saw comes from its request log.
 
 # %%
 requests = autosre_lab.read_request_log(stack.request_log)
-breakdown = time_breakdown(answer, requests)
+breakdown = lab.time_breakdown(answer, requests)
 breakdown
 
 # %%
-plot_time_breakdown(breakdown, title=f"{answer.duration_s:.1f} s for “{QUESTION}”").show()
+lab.plot_time_breakdown(breakdown, title=f"{answer.wall_s:.1f} s for “{QUESTION}”")
 
 # %% [markdown]
-# ## Stop, if wanted
+# ## Stop, and keep the facts
 
 # %%
 if STOP_AT_END:
@@ -89,13 +85,14 @@ if STOP_AT_END:
 autosre_lab.status().state
 
 # %%
-save_summary(
-    RUN_DIR,
+lab.save_summary(
+    lab.run_dir("quickstart", RUN_DIR),
     {
         "recipe": stack.recipe_name,
         "question": QUESTION,
         "answer": answer.text,
-        "duration_s": answer.duration_s,
+        "is_error": answer.is_error,
+        "wall_s": answer.wall_s,
         "input_tokens": answer.input_tokens,
         "cached_tokens": answer.cached_tokens,
         "output_tokens": answer.output_tokens,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ class Answer:
     Attributes:
         text: The answer.
         duration_s: Seconds from start to end, as Claude Code measured them.
+        started_at: When its process was started, in seconds since the epoch.
+        wall_s: Seconds its process took, the start of Node.js included.
         ttft_s: Seconds to the first token of the first request; None where it is not told.
         input_tokens: Tokens of all prompts together, those from the prefix cache included.
         cached_tokens: Those of `input_tokens` that came from the prefix cache.
@@ -44,6 +47,8 @@ class Answer:
     cached_tokens: int
     output_tokens: int
     is_error: bool
+    started_at: float
+    wall_s: float
     raw: dict[str, Any] = field(repr=False)
 
 
@@ -77,6 +82,7 @@ def ask(
         cwd=folder,
         stack=stack,
     )
+    started_at, started = time.time(), time.monotonic()
     # The question goes in by standard input: as an argument it might look like an option.
     with subprocess.Popen(
         launch.argv,
@@ -99,11 +105,12 @@ def ask(
             ) from error
         finally:
             _end(process)
-    return read_answer(out, err, process.returncode)
+    answer = read_answer(out, err, process.returncode)
+    return replace(answer, started_at=started_at, wall_s=time.monotonic() - started)
 
 
 def read_answer(out: str, err: str, exit_code: int) -> Answer:
-    """Read what ``claude -p --output-format json`` wrote.
+    """Read what ``claude -p --output-format json`` wrote; its own start it does not know.
 
     Raises:
         ClaudeCodeError: There is no result in it.
@@ -129,6 +136,8 @@ def read_answer(out: str, err: str, exit_code: int) -> Answer:
         cached_tokens=cached,
         output_tokens=_number(usage, "output_tokens"),
         is_error=bool(result.get("is_error")),
+        started_at=float("nan"),  # its output does not tell; whoever ran it knows
+        wall_s=float("nan"),
         raw=result,
     )
 

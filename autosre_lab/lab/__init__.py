@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from autosre_lab.lab.answer_time import plot_time_breakdown, time_breakdown
-    from autosre_lab.lab.headless import is_headless, run_notebook, save_summary
+    from autosre_lab.lab.headless import run_dir, run_notebook, save_summary
     from autosre_lab.lab.recipe_choice import recipe_picker, recipe_table
 
 _HOME = {
-    "is_headless": "headless",
     "plot_time_breakdown": "answer_time",
     "recipe_picker": "recipe_choice",
     "recipe_table": "recipe_choice",
+    "run_dir": "headless",
     "run_notebook": "headless",
     "save_summary": "headless",
     "time_breakdown": "answer_time",
 }
 
 __all__ = [
-    "is_headless",
     "plot_time_breakdown",
     "recipe_picker",
     "recipe_table",
+    "run_dir",
     "run_notebook",
     "save_summary",
     "time_breakdown",

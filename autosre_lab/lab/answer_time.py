@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.errors import MissingExtraError
@@ -12,23 +13,39 @@ if TYPE_CHECKING:
 
     from autosre_lab.claude import Answer
 
-__all__ = ["plot_time_breakdown", "time_breakdown"]
+__all__ = ["PARTS", "plot_time_breakdown", "time_breakdown"]
 
-PARTS = (
-    ("Claude Code", "start-up, tools and end, outside any request"),
-    ("proxy", "from a request's arrival until it is sent to the engine"),
-    ("prefill", "until the engine's first token"),
-    ("decode", "from the first token to the last"),
-)
+PARTS = {
+    "start-up": "Claude Code, until its first request",
+    "proxy": "from a request's arrival until it is sent to the engine",
+    "prefill": "until the engine's first token",
+    "decode": "from the first token to the last",
+    "tools": "Claude Code, between two requests",
+    "end": "Claude Code, after its last request",
+}
 """The parts of an answer's time, in order, and what each is."""
 
-_COLOURS = ("#6c757d", "#d08770", "#5e81ac", "#a3be8c")
+_LOOKS = (
+    # Colours that differ for the colour-blind too (Okabe and Ito), and patterns for paper.
+    ("#999999", ""),
+    ("#d55e00", "x"),
+    ("#56b4e9", "/"),
+    ("#0072b2", ""),
+    ("#e69f00", "."),
+    ("#cccccc", "\\"),
+)
+
+_LABEL_SHARE = 0.08
+"""Share of the whole from which on a part has room for its name."""
 
 
 def time_breakdown(
     answer: Answer, requests: pandas.DataFrame, *, session: str | None = None
 ) -> pandas.DataFrame:
-    """Split an answer's time into its parts; they add up to the whole.
+    """Split the time that an answer took into its parts; they add up to the whole.
+
+    Where requests ran at the same time, as those of subagents do, each moment counts once, for
+    the request that was furthest.
 
     Args:
         answer: What `autosre_lab.ask` returned.
@@ -37,29 +54,68 @@ def time_breakdown(
 
     Returns:
         One row a part of `PARTS`, in order: index ``part``; ``seconds``, ``share`` (0 to 1) and
-        ``what``. Requests that ran at the same time are added up, so that with subagents
-        "Claude Code" can be 0.
+        ``what``.
+
+    Raises:
+        MissingExtraError: pandas is not installed.
     """
     try:
         import pandas
     except ImportError as error:
         raise MissingExtraError("a table of where the time went", extra="notebooks") from error
     wanted = session or str(answer.raw.get("session_id", ""))
-    own = requests[(requests["session"] == wanted) & (requests["status"] == 200)]
-    added = float(own["added_ms"].fillna(0).sum()) / 1e3
-    first = float(own["ttft_ms"].fillna(own["total_ms"]).sum()) / 1e3
-    whole = float(own["total_ms"].sum()) / 1e3
-    total = max(answer.duration_s, whole)
-    seconds = [total - whole, added, first - added, whole - first]
+    own = requests[(requests["session"] == wanted) & requests["total_ms"].notna()]
+    seconds = _seconds([_phases(row) for row in own.to_dict("records")], answer)
+    whole = sum(seconds.values())
     table = pandas.DataFrame(
         {
-            "part": [part for part, _ in PARTS],
-            "seconds": seconds,
-            "share": [one / total if total else 0.0 for one in seconds],
-            "what": [what for _, what in PARTS],
+            "part": list(PARTS),
+            "seconds": [seconds[part] for part in PARTS],
+            "share": [seconds[part] / whole if whole else 0.0 for part in PARTS],
+            "what": list(PARTS.values()),
         }
     )
     return table.set_index("part")
+
+
+def _phases(request: dict[Any, Any]) -> tuple[float, float, float, float]:
+    """Return when a request arrived, was sent on, had its first token, and ended."""
+
+    def or_else(value: float | None, otherwise: float) -> float:
+        return otherwise if value is None or value != value else float(value)
+
+    total = float(request["total_ms"])
+    first = or_else(request["ttft_ms"], total)
+    added = min(or_else(request["added_ms"], 0.0), first)
+    arrived = request["time"].timestamp()
+    return arrived, arrived + added / 1e3, arrived + first / 1e3, arrived + total / 1e3
+
+
+def _seconds(requests: list[tuple[float, float, float, float]], answer: Answer) -> dict[str, float]:
+    begin, finish = answer.started_at, answer.started_at + answer.wall_s
+    first = min((arrived for arrived, *_ in requests), default=finish)
+    last = max((ended for *_, ended in requests), default=finish)
+    edges = sorted({begin, finish, *(edge for one in requests for edge in one)})
+    seconds = dict.fromkeys(PARTS, 0.0)
+    for left, right in pairwise(edges):
+        if begin <= left and right <= finish:
+            seconds[_part((left + right) / 2, requests, first, last)] += right - left
+    return seconds
+
+
+def _part(
+    moment: float,
+    requests: list[tuple[float, float, float, float]],
+    first: float,
+    last: float,
+) -> str:
+    running = [one for one in requests if one[0] <= moment < one[3]]
+    if running:
+        passed = max(sum(edge <= moment for edge in one[1:3]) for one in running)
+        return ("proxy", "prefill", "decode")[passed]
+    if moment < first:
+        return "start-up"
+    return "end" if moment >= last else "tools"
 
 
 def plot_time_breakdown(table: pandas.DataFrame, *, title: str = "") -> plotly.graph_objects.Figure:
@@ -78,24 +134,27 @@ def plot_time_breakdown(table: pandas.DataFrame, *, title: str = "") -> plotly.g
         raise MissingExtraError("plots", extra="notebooks") from error
     figure: Any = graph.Figure()
     rows: list[tuple[Any, Any]] = list(table.iterrows())
-    for (part, row), colour in zip(rows, _COLOURS, strict=True):
+    for (part, row), (colour, pattern) in zip(rows, _LOOKS, strict=True):
         figure.add_bar(
             x=[row["seconds"]],
             y=[""],
-            name=str(part),
-            orientation="h",
-            marker_color=colour,
-            # Colour is not the only sign: each part has its name and its seconds on it.
-            text=f"{part}<br>{row['seconds']:.2f} s",
+            # A part too thin for its name still has it, and its seconds, in the legend.
+            name=f"{part} {row['seconds']:.2f} s",
+            text=str(part) if row["share"] >= _LABEL_SHARE else "",
             textposition="inside",
-            hovertext=f"{row['what']}: {row['seconds']:.3f} s, {row['share']:.0%}",
+            insidetextanchor="middle",
+            textangle=0,
+            orientation="h",
+            marker={"color": colour, "pattern": {"shape": pattern, "solidity": 0.15}},
+            hovertemplate=f"{row['what']}: {row['seconds']:.3f} s, {row['share']:.0%}"
+            "<extra></extra>",
         )
     figure.update_layout(
         barmode="stack",
         title=title,
         xaxis_title="seconds",
-        height=220,
-        margin={"l": 20, "r": 20, "t": 50 if title else 20, "b": 40},
-        showlegend=False,
+        height=260,
+        margin={"l": 20, "r": 20, "t": 60 if title else 20, "b": 40},
+        legend={"orientation": "h", "traceorder": "normal", "y": -0.45},
     )
     return figure

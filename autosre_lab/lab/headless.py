@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from autosre_lab.errors import ConfigError, MissingExtraError
+from autosre_lab.settings import paths
 
-__all__ = ["is_headless", "run_notebook", "save_summary"]
+__all__ = ["run_dir", "run_notebook", "save_summary"]
 
 SUMMARY = "summary.json"
 
 
-def is_headless(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether no person watches this notebook: a figure has to be static then.
+def run_dir(name: str, asked: str = "") -> Path:
+    """Return the folder that a notebook's run writes to, made if it is not there.
 
-    True under papermill (`run_notebook` says so to the kernel), in CI, and where
-    ``AUTOSRE_HEADLESS`` is set.
+    Args:
+        name: The notebook's.
+        asked: Its parameter ``RUN_DIR``; where empty, the variable ``AUTOSRE_RUN_DIR``, and else
+            a folder of that name in the state folder.
     """
-    env = os.environ if environ is None else environ
-    return any(env.get(name) for name in ("AUTOSRE_HEADLESS", "PAPERMILL_OUTPUT_PATH", "CI"))
+    chosen = asked or os.environ.get("AUTOSRE_RUN_DIR")
+    folder = Path(chosen).expanduser().resolve() if chosen else paths().state / "runs" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def run_notebook(
@@ -34,7 +40,7 @@ def run_notebook(
 ) -> dict[str, Any]:
     """Execute a notebook from top to bottom and keep what it showed.
 
-    Widget state is left out of the output: it repeats plotly's five megabytes per figure.
+    Widget state is left out of the output: plotly's alone has five megabytes per figure.
 
     Args:
         path: The notebook.
@@ -48,42 +54,57 @@ def run_notebook(
 
     Raises:
         MissingExtraError: papermill is not installed.
-        ConfigError: The notebook has no such parameter.
+        ConfigError: There is no such notebook, or it has no such parameter.
+        papermill.PapermillExecutionError: A cell failed; it names the cell and shows the trace.
     """
     try:
         import nbformat
         import papermill
     except ImportError as error:
         raise MissingExtraError("running a notebook", extra="notebooks") from error
-    target = Path(output)
+    if not Path(path).is_file():
+        raise ConfigError(f"there is no notebook {path}", remedy="give the path of an .ipynb file")
+    target = Path(output).resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     given = {"RUN_DIR": str(target.parent), **(parameters or {})}
+    summary = Path(given["RUN_DIR"]) / SUMMARY
+    summary.unlink(missing_ok=True)  # an earlier run's is no answer
     known = papermill.inspect_notebook(str(path))
     if unknown := sorted(set(given) - set(known)):
         raise ConfigError(
             f"{path} has no parameter {', '.join(unknown)}",
             remedy=f"its parameters are: {', '.join(known)}",
         )
-    before = os.environ.get("AUTOSRE_HEADLESS")
-    os.environ["AUTOSRE_HEADLESS"] = "1"  # the kernel inherits it
     try:
-        papermill.execute_notebook(
-            str(path),
-            str(target),
-            parameters=given,
-            execution_timeout=timeout_s,
-            progress_bar=False,
-        )
+        with _headless():
+            papermill.execute_notebook(
+                str(path),
+                str(target),
+                parameters=given,
+                execution_timeout=timeout_s,
+                progress_bar=False,
+            )
     finally:
-        if before is None:
-            del os.environ["AUTOSRE_HEADLESS"]
         if target.exists():
             notebook = nbformat.read(target, as_version=4)
             notebook.metadata.pop("widgets", None)
             nbformat.write(notebook, target)
-    summary = Path(given["RUN_DIR"]) / SUMMARY
     content: dict[str, Any] = json.loads(summary.read_text("utf-8")) if summary.exists() else {}
     return content
+
+
+@contextmanager
+def _headless() -> Iterator[None]:
+    """Tell the kernel, which inherits it, that nobody looks; a notebook may run another one."""
+    before = os.environ.get("AUTOSRE_HEADLESS")
+    os.environ["AUTOSRE_HEADLESS"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["AUTOSRE_HEADLESS"]
+        else:
+            os.environ["AUTOSRE_HEADLESS"] = before
 
 
 def save_summary(run_dir: str | Path, facts: Mapping[str, Any]) -> Path:

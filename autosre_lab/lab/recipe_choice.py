@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from autosre_lab.errors import MissingExtraError, RecipeError
 from autosre_lab.recipe import load_recipe, recipe_names
+from autosre_lab.settings import load_settings
 
 if TYPE_CHECKING:
     import pandas
@@ -55,21 +56,30 @@ def recipe_picker(selected: str = "") -> Any:
     The twin without a widget is `recipe_table`.
 
     Args:
-        selected: The name chosen at first.
+        selected: The name or the path of the recipe chosen at first; the setting `recipe` where
+            empty.
 
     Raises:
         MissingExtraError: ipywidgets is not installed.
+        RecipeError: There is no such recipe, or it cannot be read.
     """
     try:
         import ipywidgets
     except ImportError as error:
         raise MissingExtraError("the recipe picker", extra="notebooks") from error
+    first = selected or load_settings().recipe
     table = recipe_table()
-    options = [(f"{name}: {row.description}", name) for name, row in table.iterrows()]
-    names = list(table.index)
+    options = [(_label(str(name), row), str(name)) for name, row in table.iterrows()]
+    if first not in table.index:
+        options.append((f"{first}: {load_recipe(first).meta.description}", first))
     return ipywidgets.Dropdown(
         options=options,
-        value=selected if selected in names else names[0],
+        value=first,
         description="Recipe",
         layout=ipywidgets.Layout(width="100%"),
     )
+
+
+def _label(name: str, row: Any) -> str:
+    place = "" if row.runs_here else " (not as local processes)"
+    return f"{name}: {row.description}{place}"
