@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 __all__ = ["is_locked", "locked", "read_json", "write_private_json"]
 
@@ -38,12 +38,30 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a file's lock; it ends with the process, however that ends."""
+def locked(path: Path, *, waiting: str | None = None) -> Iterator[None]:
+    """Hold a file's lock; it ends with the process, however that ends.
+
+    Args:
+        path: The file; it is made.
+        waiting: Shown as a step while somebody else holds the lock.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _wait_for(file, waiting)
         yield
+
+
+def _wait_for(file: TextIO, waiting: str | None) -> None:
+    if waiting is None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return
+    from autosre_lab.progress import step
+
+    with step(waiting):
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def is_locked(path: Path) -> bool:

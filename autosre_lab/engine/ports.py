@@ -11,13 +11,14 @@ from autosre_lab.errors import PortTakenError
 __all__ = ["choose_port"]
 
 
-def choose_port(asked: int, *, usual: int, variable: str) -> int:
+def choose_port(asked: int, *, usual: int, variable: str, avoid: int = 0) -> int:
     """Return the port to listen on.
 
     Args:
         asked: The port that must be; 0 for any.
         usual: Taken if it is free and none was asked for.
         variable: The setting that asks, for the error's remedy.
+        avoid: A port that is spoken for, though nobody listens there yet.
 
     Raises:
         PortTakenError: The port that was asked for is taken.
@@ -30,11 +31,13 @@ def choose_port(asked: int, *, usual: int, variable: str) -> int:
                 "(0 takes a free one)",
             )
         return asked
-    if _is_free(usual):
+    if usual != avoid and _is_free(usual):
         return usual
-    with socket.socket() as probe:
+    with socket.socket() as probe, socket.socket() as another:
         probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        another.bind(("127.0.0.1", 0))
+        found = int(probe.getsockname()[1])
+        return found if found != avoid else int(another.getsockname()[1])
 
 
 def _is_free(port: int) -> bool:

@@ -7,7 +7,14 @@ import signal
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["ProcessIdentity", "end_session", "identify", "is_alive", "session_members"]
+__all__ = [
+    "ProcessIdentity",
+    "end_session",
+    "identify",
+    "is_alive",
+    "is_of_this_boot",
+    "session_members",
+]
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _STATE, _SESSION, _START = 0, 3, 19  # fields of /proc/PID/stat, counted behind the name
@@ -39,6 +46,11 @@ def is_alive(identity: ProcessIdentity) -> bool:
     return identify(identity.pid) == identity
 
 
+def is_of_this_boot(identity: ProcessIdentity) -> bool:
+    """Whether that process, alive or not, was started since the machine was."""
+    return identity.born.startswith(_BOOT_ID.read_text(encoding="ascii").strip() + ":")
+
+
 def session_members(leader: ProcessIdentity) -> list[int]:
     """Return the processes of a session, also when its leader has ended.
 
@@ -49,8 +61,7 @@ def session_members(leader: ProcessIdentity) -> list[int]:
     current = identify(leader.pid)
     if current is not None and current != leader:
         return []
-    boot = _BOOT_ID.read_text(encoding="ascii").strip()
-    if not leader.born.startswith(boot):
+    if not is_of_this_boot(leader):
         return []
     members = []
     for entry in Path("/proc").iterdir():

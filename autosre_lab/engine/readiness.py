@@ -85,11 +85,17 @@ def wait_for_proxy(url: str, token: str, *, deadline_s: float, look: Callable[[]
     last = "no answer"
     body = {"model": "any", "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]}
     headers = {"authorization": f"Bearer {token}"}
-    with httpx.Client(trust_env=False, timeout=FIRST_TOKEN_TIMEOUT_S) as client:
+    with httpx.Client(trust_env=False) as client:
         while time.monotonic() < deadline_s:
             look()
+            left = max(1.0, deadline_s - time.monotonic())
             try:
-                answer = client.post(f"{url}/v1/messages", json=body, headers=headers)
+                answer = client.post(
+                    f"{url}/v1/messages",
+                    json=body,
+                    headers=headers,
+                    timeout=min(FIRST_TOKEN_TIMEOUT_S, left),
+                )
                 if answer.status_code == 200:
                     return
                 last = answer.text[:300]

@@ -20,6 +20,7 @@ from autosre_lab.engine.process_identity import (
     ProcessIdentity,
     end_session,
     is_alive,
+    is_of_this_boot,
     session_members,
 )
 from autosre_lab.engine.rotating_file import lines_of_last_run
@@ -48,6 +49,7 @@ class ServiceRecord:
         started_at: Seconds since the epoch.
         exit_code: How it last ended; negative for a signal; None while it runs or if unknown.
         restarts: How often it was started again.
+        this_boot: The machine has not been started anew since.
     """
 
     running: bool
@@ -56,6 +58,7 @@ class ServiceRecord:
     started_at: float | None
     exit_code: int | None
     restarts: int
+    this_boot: bool
 
 
 class Service:
@@ -138,6 +141,7 @@ class Service:
             started_at=noted.get("started_at"),
             exit_code=noted.get("exit_code"),
             restarts=int(noted.get("restarts") or 0),
+            this_boot=supervisor is not None and is_of_this_boot(supervisor),
         )
 
     def mark_ready(self) -> None:

@@ -7,28 +7,28 @@ a restart, sees the same stack; one lock makes starts and stops take turns.
 from __future__ import annotations
 
 import os
-import secrets
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
-from autosre_lab.engine.commands import (
-    engine_command,
-    engine_environ,
-    proxy_command,
-    proxy_environ,
+from autosre_lab.engine.files import locked
+from autosre_lab.engine.service import Service
+from autosre_lab.engine.stack_files import StackFiles, StackNote
+from autosre_lab.engine.stack_launch import clear, ensure_running
+from autosre_lab.engine.stack_status import (
+    ServiceStatus,
+    StackStatus,
+    answers,
+    explain_end,
+    look,
 )
-from autosre_lab.engine.diagnosis import diagnose
-from autosre_lab.engine.files import locked, read_json, write_private_json
-from autosre_lab.engine.service import Service, ServiceRecord
 from autosre_lab.errors import (
     NotReadyError,
-    RecipeError,
     ServiceCrashedError,
-    StackBusyError,
 )
-from autosre_lab.progress import step
+from autosre_lab.progress import Step, step
 from autosre_lab.settings import load_settings, paths
 
 if TYPE_CHECKING:
@@ -36,13 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ServiceStatus", "Stack", "StackStatus", "start", "status", "stop", "wait_ready"]
 
-StackState = Literal["stopped", "starting", "ready", "crashed"]
-ServiceState = Literal["stopped", "running", "restarting", "crashed"]
-
-ENGINE_PORT = 8010
-PROXY_PORT = 8011
-HEALTH_TIMEOUT_S = 5.0
-PROXY_GRACE_S = 10.0
+CONFIRM_S = 3.0
+"""Seconds that a look at the status may take to find out that the first token comes by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,77 +63,6 @@ class Stack:
     max_model_len: int
     log_dir: Path
     request_log: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceStatus:
-    """One service as it is now.
-
-    Attributes:
-        name: "engine" or "proxy".
-        state: "restarting" means that it ended by itself and its supervisor starts it again.
-        pid: None where it does not run.
-        port: On loopback.
-        uptime_s: Seconds since its last start; None where it does not run.
-        exit_code: How it ended, negative for a signal; None while it runs.
-        cause: The likely cause of its end.
-        remedy: What to do about it.
-        restarts: How often its supervisor started it again.
-        log_path: Its log.
-    """
-
-    name: str
-    state: ServiceState
-    pid: int | None
-    port: int | None
-    uptime_s: float | None
-    exit_code: int | None
-    cause: str | None
-    remedy: str | None
-    restarts: int
-    log_path: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StackStatus:
-    """The stack as it is now.
-
-    Attributes:
-        state: "ready" only if it has generated a token and still answers.
-        recipe_name: None where nothing was started.
-        services: By name; empty where nothing was started.
-    """
-
-    state: StackState
-    recipe_name: str | None
-    services: dict[str, ServiceStatus]
-
-
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """The state folder's files."""
-
-    state: Path
-
-    @property
-    def stack(self) -> Path:
-        return self.state / "stack.json"
-
-    @property
-    def lock(self) -> Path:
-        return self.state / "stack.lock"
-
-    @property
-    def request_log(self) -> Path:
-        return self.state / "logs" / "requests.jsonl"
-
-    @property
-    def engine(self) -> Service:
-        return Service("engine", self.state)
-
-    @property
-    def proxy(self) -> Service:
-        return Service("proxy", self.state)
 
 
 @overload
@@ -173,7 +97,9 @@ def start(
 ) -> Stack | StackStatus:
     """Start engine and proxy; where they run already, do nothing.
 
-    What is missing is installed first: the engine's environment and the model.
+    What is missing is installed first: the engine's environment and the model. Where one of the
+    two has crashed only that one is started again, on its port and with its token, so that
+    sessions of Claude Code go on.
 
     Args:
         recipe: What to serve; a name, a path or a loaded recipe. The setting `recipe` by default.
@@ -198,22 +124,13 @@ def start(
     settings = load_settings()
     chosen = recipe if recipe is not None else settings.recipe
     loaded = load_recipe(chosen) if isinstance(chosen, (str, os.PathLike)) else chosen
-    files = _Files(paths().state)
-    with locked(files.lock):
-        found = _look(files)
-        if found.state in ("ready", "starting") and found.recipe_name != loaded.name:
-            raise StackBusyError(
-                f"the stack of {found.recipe_name} runs",
-                remedy=f"stop it first (`autosre stop`), then start {loaded.name}",
-            )
-        if found.state in ("stopped", "crashed"):
-            _clear(files)
-            _launch(
-                loaded,
-                files,
-                engine_port=settings.engine_port if engine_port is None else engine_port,
-                proxy_port=settings.proxy_port if proxy_port is None else proxy_port,
-            )
+    asked = (
+        settings.engine_port if engine_port is None else engine_port,
+        settings.proxy_port if proxy_port is None else proxy_port,
+    )
+    files = StackFiles(paths().state)
+    with locked(files.lock, waiting="Wait for another start or stop of the stack"):
+        ensure_running(loaded, files, asked)
     return wait_ready(timeout_s=timeout_s) if wait else status()
 
 
@@ -224,34 +141,28 @@ def wait_ready(*, timeout_s: float | None = None) -> Stack:
         timeout_s: Seconds; the setting `ready_timeout_s` by default.
 
     Raises:
-        NotReadyError: Nothing was started, or it took too long.
+        NotReadyError: Nothing was started, it was stopped meanwhile, or it took too long.
         ServiceCrashedError: A service ended instead.
     """
-    from autosre_lab.engine.readiness import phase_of, wait_for_engine, wait_for_proxy
+    from autosre_lab.engine.readiness import phase_of
 
-    files = _Files(paths().state)
-    noted = read_json(files.stack)
-    if noted is None:
+    files = StackFiles(paths().state)
+    with locked(files.lock, waiting="Wait for another start or stop of the stack"):
+        note = files.read()
+    if note is None:
         raise NotReadyError("no stack was started", remedy="start one: `autosre start`")
-    if noted.get("ready") and _look(files).state == "ready":
-        return _stack(files)
+    if note.ready and look(files).state == "ready":
+        return _stack(files, note)
     patience_s = load_settings().ready_timeout_s if timeout_s is None else timeout_s
-    deadline_s = time.monotonic() + patience_s
 
-    def look() -> str:
-        for service in (files.engine, files.proxy):
+    def phase() -> str:
+        _refuse_another(files, note)
+        for service in files.services:
             _raise_if_ended(service)
         return phase_of(files.engine.tail())
 
-    with step(f"Start {noted['recipe_name']}") as bar:
-        served = wait_for_engine(_url(noted["engine_port"]), bar, deadline_s=deadline_s, look=look)
-        files.engine.mark_ready()
-        bar.note("a first token through the proxy")
-        wait_for_proxy(_url(noted["proxy_port"]), noted["token"], deadline_s=deadline_s, look=look)
-        files.proxy.mark_ready()
-        served_facts = {"model": served.id, "max_model_len": served.max_model_len}
-        write_private_json(files.stack, {**noted, **served_facts, "ready": True})
-    return _stack(files)
+    with step(f"Start {note.recipe_name}") as bar:
+        return _confirm(files, note, bar, patience_s=patience_s, phase=phase)
 
 
 def stop(*, timeout_s: float = 60.0) -> StackStatus:
@@ -260,168 +171,96 @@ def stop(*, timeout_s: float = 60.0) -> StackStatus:
     Args:
         timeout_s: Seconds each service has to end before it is killed.
     """
-    files = _Files(paths().state)
-    with locked(files.lock):
-        if read_json(files.stack) is not None:
-            with step("Stop the stack"):
-                _clear(files, timeout_s=timeout_s)
+    files = StackFiles(paths().state)
+    with locked(files.lock, waiting="Wait for another start or stop of the stack"):
+        if files.read() is None:
+            clear(files, timeout_s=timeout_s)
         else:
-            _clear(files, timeout_s=timeout_s)
+            with step("Stop the stack"):
+                clear(files, timeout_s=timeout_s)
     return status()
 
 
 def status() -> StackStatus:
-    """Return the stack as it is now. Changes nothing and starts nothing."""
-    return _look(_Files(paths().state))
+    """Return the stack as it is now; starts nothing, ends nothing, and waits for nobody.
+
+    Where nobody has waited for the first token (``start(wait=False)``, or a start whose caller
+    was killed) and the engine answers by now, one token is asked for.
+    """
+    files = StackFiles(paths().state)
+    found = look(files)
+    note = files.read()
+    if found.state != "starting" or note is None or note.ready or files.busy or not answers(note):
+        return found
+    try:
+        _confirm(files, note, _Unseen(), patience_s=CONFIRM_S, phase=lambda: "")
+    except NotReadyError:
+        return found
+    return look(files)
 
 
-def _launch(recipe: Recipe, files: _Files, *, engine_port: int, proxy_port: int) -> None:
-    from autosre_lab.engine.engine_environment import provision_engine
-    from autosre_lab.engine.model_folder import provision_model
-    from autosre_lab.engine.ports import choose_port
+def _confirm(
+    files: StackFiles, note: StackNote, bar: Step, *, patience_s: float, phase: Callable[[], str]
+) -> Stack:
+    """Have a token generated, by the engine and through the proxy, and note that it came."""
+    from autosre_lab.engine.readiness import wait_for_engine, wait_for_proxy
 
-    _refuse_mistakes(recipe)
-    folders = paths()
-    # Ports first: a taken one should not be found out after minutes of installing.
-    engine_port = choose_port(engine_port, usual=ENGINE_PORT, variable="AUTOSRE_ENGINE_PORT")
-    proxy_port = choose_port(proxy_port, usual=PROXY_PORT, variable="AUTOSRE_PROXY_PORT")
-    python = provision_engine(recipe)
-    model = provision_model(recipe, python)
-    token = secrets.token_urlsafe(24)
-    noted = {
-        "recipe_name": recipe.name,
-        "engine_port": engine_port,
-        "proxy_port": proxy_port,
-        "token": token,
-        "started_at": time.time(),
-        "ready": False,
-    }
-    write_private_json(files.stack, noted)
-    files.engine.start(
-        engine_command(recipe, python=python, model=model, port=engine_port),
-        environ=engine_environ(recipe, folders, python=python, environ=os.environ),
-        grace_s=float(recipe.lifecycle.grace_s),
-        unset=("PYTHONPATH",),
-    )
-    files.proxy.start(
-        proxy_command(port=proxy_port, engine_url=_url(engine_port), request_log=files.request_log),
-        environ=proxy_environ(token, os.environ),
-        grace_s=PROXY_GRACE_S,
-    )
+    deadline_s = time.monotonic() + patience_s
+    served = wait_for_engine(note.engine_url, bar, deadline_s=deadline_s, look=phase)
+    bar.note("a first token through the proxy")
+    wait_for_proxy(note.proxy_url, note.token, deadline_s=deadline_s, look=phase)
+    ready = replace(note, ready=True, model=served.id, max_model_len=served.max_model_len)
+    with locked(files.lock):
+        _refuse_another(files, note)
+        for service in files.services:
+            service.mark_ready()
+        files.write(ready)
+    return _stack(files, ready)
 
 
-def _refuse_mistakes(recipe: Recipe) -> None:
-    from autosre_lab.recipe import lint_recipe
-
-    errors = [finding for finding in lint_recipe(recipe) if finding.severity == "error"]
-    if errors:
-        raise RecipeError(
-            f"recipe {recipe.name}: "
-            + "; ".join(f"{finding.key}: {finding.message}" for finding in errors),
-            remedy="; ".join(finding.remedy for finding in errors),
-        )
-
-
-def _clear(files: _Files, *, timeout_s: float = 60.0) -> None:
-    files.proxy.stop(timeout_s=timeout_s)
-    files.engine.stop(timeout_s=timeout_s)
-    files.stack.unlink(missing_ok=True)
-
-
-def _look(files: _Files) -> StackStatus:
-    noted = read_json(files.stack)
-    if noted is None:
-        return StackStatus(state="stopped", recipe_name=None, services={})
-    ports = {"engine": noted.get("engine_port"), "proxy": noted.get("proxy_port")}
-    services = {
-        service.name: _service_status(service, ports[service.name])
-        for service in (files.engine, files.proxy)
-    }
-    state: StackState
-    if any(service.state in ("crashed", "stopped") for service in services.values()):
-        state = "crashed"
-    elif not noted.get("ready") or not _answers(noted):
-        state = "starting"
-    else:
-        state = "ready"
-    return StackStatus(state=state, recipe_name=noted.get("recipe_name"), services=services)
-
-
-def _answers(noted: dict[str, object]) -> bool:
-    from autosre_lab.engine.backend import VllmBackend
-
-    for port in (noted["engine_port"], noted["proxy_port"]):
-        with VllmBackend(_url(port), timeout_s=HEALTH_TIMEOUT_S) as backend:
-            if not backend.health():
-                return False
-    return True
-
-
-def _service_status(service: Service, port: int | None) -> ServiceStatus:
-    record = service.record()
-    state = _service_state(record)
-    found = None
-    if record is not None and state in ("crashed", "restarting"):
-        found = diagnose(service.tail(), record.exit_code)
-    running = record is not None and record.running
-    started_at = record.started_at if record is not None and running else None
-    return ServiceStatus(
-        name=service.name,
-        state=state,
-        pid=record.pid if record is not None and running else None,
-        port=port,
-        uptime_s=None if started_at is None else max(0.0, time.time() - started_at),
-        exit_code=record.exit_code if record else None,
-        cause=found.cause if found else None,
-        remedy=found.remedy if found else None,
-        restarts=record.restarts if record else 0,
-        log_path=service.log_path,
-    )
-
-
-def _service_state(record: ServiceRecord | None) -> ServiceState:
-    if record is None:
-        return "stopped"
-    if record.running and record.supervised:
-        return "running"
-    if record.supervised and record.exit_code is None:
-        return "running"  # the supervisor is about to start it for the first time
-    if record.supervised:
-        return "restarting"
-    return "crashed"
+def _refuse_another(files: StackFiles, note: StackNote) -> None:
+    """Make sure that the stack is still the one that was waited for; the token tells."""
+    current = files.read()
+    if current is None or current.stopping or current.token != note.token:
+        raise NotReadyError("the stack was stopped meanwhile", remedy="start it: `autosre start`")
 
 
 def _raise_if_ended(service: Service) -> None:
     record = service.record()
-    if record is not None and (record.running or record.supervised):
+    if record is not None and record.supervised:
         return
-    tail = service.tail()
     code = record.exit_code if record is not None else None
-    found = diagnose(tail, code)
+    found = explain_end(service)
     raise ServiceCrashedError(
         f"the {service.name} ended (exit code {code}); likely cause: {found.cause}",
         remedy=f"{found.remedy} (whole log: {service.log_path})",
         service=service.name,
         exit_code=code,
-        log_tail=tail,
+        log_tail=service.tail(),
     )
 
 
-def _stack(files: _Files) -> Stack:
-    noted = read_json(files.stack)
-    if noted is None or not noted.get("ready"):
-        raise NotReadyError("the stack was stopped meanwhile", remedy="start it: `autosre start`")
+class _Unseen:
+    """A step that nobody watches."""
+
+    def advance(self, amount: float = 1) -> None:
+        """Show nothing."""
+
+    def reach(self, done: float, total: float | None = None) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+
+def _stack(files: StackFiles, note: StackNote) -> Stack:
     return Stack(
-        recipe_name=noted["recipe_name"],
-        engine_url=_url(noted["engine_port"]),
-        proxy_url=_url(noted["proxy_port"]),
-        token=noted["token"],
-        model=noted["model"],
-        max_model_len=int(noted["max_model_len"]),
-        log_dir=files.state / "logs",
+        recipe_name=note.recipe_name,
+        engine_url=note.engine_url,
+        proxy_url=note.proxy_url,
+        token=note.token,
+        model=note.model,
+        max_model_len=note.max_model_len,
+        log_dir=files.logs,
         request_log=files.request_log,
     )
-
-
-def _url(port: object) -> str:
-    return f"http://127.0.0.1:{port}"

@@ -1,0 +1,151 @@
+"""The stack as it is now: looked at, never changed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from autosre_lab.engine.diagnosis import Diagnosis
+from autosre_lab.engine.service import Service, ServiceRecord
+from autosre_lab.engine.stack_files import StackFiles, StackNote
+
+__all__ = ["ServiceStatus", "StackStatus", "answers", "explain_end", "look", "service_state"]
+
+StackState = Literal["stopped", "starting", "ready", "crashed", "stopping"]
+ServiceState = Literal["stopped", "running", "restarting", "crashed"]
+
+HEALTH_TIMEOUT_S = 5.0
+
+_SILENT_END = Diagnosis(
+    "its supervisor was killed, and it ended with it",
+    "start it again; if nobody did it, `dmesg` tells whether memory ran out",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """One service as it is now.
+
+    Attributes:
+        name: "engine" or "proxy".
+        state: "restarting" means that it ended by itself and its supervisor starts it again.
+        pid: None where it does not run.
+        port: On loopback.
+        started_at: Its last start, in seconds since the epoch; None where it does not run.
+        uptime_s: Seconds since then.
+        exit_code: How it ended, negative for a signal; None while it runs, or if unknown.
+        cause: The likely cause of its end.
+        remedy: What to do about it.
+        restarts: How often its supervisor started it again.
+        log_path: Its log.
+    """
+
+    name: str
+    state: ServiceState
+    pid: int | None
+    port: int
+    started_at: float | None
+    uptime_s: float | None
+    exit_code: int | None
+    cause: str | None
+    remedy: str | None
+    restarts: int
+    log_path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackStatus:
+    """The stack as it is now.
+
+    Attributes:
+        state: "ready" only if it has generated a token and still answers.
+        recipe_name: None where nothing was started.
+        services: By name; empty where nothing was started.
+    """
+
+    state: StackState
+    recipe_name: str | None
+    services: dict[str, ServiceStatus]
+
+
+def look(files: StackFiles, *, busy: bool | None = None) -> StackStatus:
+    """Return the stack's status.
+
+    Args:
+        files: Its files.
+        busy: Whether somebody else starts or stops it now; found out where not given.
+    """
+    note = files.read()
+    busy = files.busy if busy is None else busy
+    records = {service.name: service.record() for service in files.services}
+    known = [record for record in records.values() if record is not None]
+    if note is None or not (busy or any(record.this_boot for record in known)):
+        # Nothing was started, or it ended with the machine, or before a service was started.
+        return StackStatus(state="stopped", recipe_name=None, services={})
+    ports = {"engine": note.engine_port, "proxy": note.proxy_port}
+    services = {
+        service.name: _service_status(service, records[service.name], ports[service.name])
+        for service in files.services
+    }
+    states = {service.state for service in services.values()}
+    state: StackState
+    if note.stopping and busy:
+        state = "stopping"
+    elif "crashed" in states or ("stopped" in states and not busy):
+        state = "crashed"
+    elif "stopped" in states or not note.ready or not answers(note):
+        state = "starting"
+    else:
+        state = "ready"
+    return StackStatus(state=state, recipe_name=note.recipe_name, services=services)
+
+
+def answers(note: StackNote) -> bool:
+    """Whether engine and proxy both say that they are alive."""
+    from autosre_lab.engine.backend import VllmBackend
+
+    for url in (note.engine_url, note.proxy_url):
+        with VllmBackend(url, timeout_s=HEALTH_TIMEOUT_S) as backend:
+            if not backend.health():
+                return False
+    return True
+
+
+def service_state(record: ServiceRecord | None) -> ServiceState:
+    """Return what a service's record means at this moment."""
+    if record is None:
+        return "stopped"
+    if record.supervised:
+        # Before its first process it is about to run.
+        return "running" if record.running or record.pid is None else "restarting"
+    return "crashed"
+
+
+def explain_end(service: Service) -> Diagnosis:
+    """Return the likely cause of a service's end."""
+    record = service.record()
+    if record is not None and not record.supervised and record.exit_code is None:
+        return _SILENT_END
+    return service.diagnosis()
+
+
+def _service_status(service: Service, record: ServiceRecord | None, port: int) -> ServiceStatus:
+    state = service_state(record)
+    running = record is not None and record.running and state == "running"
+    started_at = record.started_at if record is not None and running else None
+    ended = explain_end(service) if state in ("crashed", "restarting") else None
+    return ServiceStatus(
+        name=service.name,
+        state=state,
+        pid=record.pid if record is not None and running else None,
+        port=port,
+        started_at=started_at,
+        uptime_s=None if started_at is None else max(0.0, time.time() - started_at),
+        exit_code=record.exit_code if record is not None else None,
+        cause=ended.cause if ended is not None else None,
+        remedy=ended.remedy if ended is not None else None,
+        restarts=record.restarts if record is not None else 0,
+        log_path=service.log_path,
+    )

