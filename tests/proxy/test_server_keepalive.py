@@ -88,7 +88,12 @@ async def test_a_client_that_goes_away_ends_the_engines_work(
     lab = await start_lab(turn)
     data = json.dumps(ask(stream=stream)).encode()
     async with aiohttp.ClientSession() as client:
-        request = asyncio.create_task(client.post(f"{lab.url}/v1/messages", data=data))
+
+        async def read() -> bytes:
+            async with client.post(f"{lab.url}/v1/messages", data=data) as response:
+                return await response.read()
+
+        request = asyncio.create_task(read())
         await until(lambda: lab.upstream.running == 1, "the engine's start")
         request.cancel()
         await asyncio.gather(request, return_exceptions=True)
