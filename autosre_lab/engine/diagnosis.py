@@ -7,7 +7,10 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Diagnosis", "diagnose"]
+__all__ = ["PORT_TAKEN", "Diagnosis", "diagnose"]
+
+PORT_TAKEN = "its port is taken"
+"""The one cause that a start can mend by itself, with another port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Diagnosis:
 _SIGNS: tuple[tuple[str, str, str], ...] = (
     (
         r"address already in use|EADDRINUSE|cannot be listened on",
-        "its port is taken",
+        PORT_TAKEN,
         "choose another with AUTOSRE_ENGINE_PORT or AUTOSRE_PROXY_PORT, or end what listens there",
     ),
     (

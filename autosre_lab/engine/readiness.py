@@ -15,7 +15,7 @@ from autosre_lab.progress import Step
 
 __all__ = ["phase_of", "wait_for_engine", "wait_for_proxy"]
 
-POLL_S = 0.25
+POLL_S = 0.1
 FIRST_TOKEN_TIMEOUT_S = 120.0
 
 # vLLM's own log lines, in the order in which a start goes through them; the last one seen counts.

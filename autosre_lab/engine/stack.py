@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
+from autosre_lab.engine.diagnosis import PORT_TAKEN
 from autosre_lab.engine.files import locked
 from autosre_lab.engine.service import Service
 from autosre_lab.engine.stack_files import StackFiles, StackNote
@@ -26,6 +27,7 @@ from autosre_lab.engine.stack_status import (
 )
 from autosre_lab.errors import (
     NotReadyError,
+    PortTakenError,
     ServiceCrashedError,
 )
 from autosre_lab.progress import Step, step
@@ -36,8 +38,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ServiceStatus", "Stack", "StackStatus", "start", "status", "stop", "wait_ready"]
 
+PORT_ATTEMPTS = 3
+"""Between the choice of a free port and vLLM listening there lie seconds; others are faster."""
+
 CONFIRM_S = 3.0
 """Seconds that a look at the status may take to find out that the first token comes by now."""
+
+_WAITING = "Wait for another start or stop of the stack"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +136,16 @@ def start(
         settings.proxy_port if proxy_port is None else proxy_port,
     )
     files = StackFiles(paths().state)
-    with locked(files.lock, waiting="Wait for another start or stop of the stack"):
-        ensure_running(loaded, files, asked)
-    return wait_ready(timeout_s=timeout_s) if wait else status()
+    for attempt in range(1, PORT_ATTEMPTS + 1):
+        with locked(files.lock, waiting=_WAITING):
+            ensure_running(loaded, files, asked)
+        if not wait:
+            break
+        try:
+            return wait_ready(timeout_s=timeout_s)
+        except ServiceCrashedError as error:
+            _raise_unless_another_port_helps(files, error, asked, last=attempt == PORT_ATTEMPTS)
+    return status()
 
 
 def wait_ready(*, timeout_s: float | None = None) -> Stack:
@@ -147,7 +161,7 @@ def wait_ready(*, timeout_s: float | None = None) -> Stack:
     from autosre_lab.engine.readiness import phase_of
 
     files = StackFiles(paths().state)
-    with locked(files.lock, waiting="Wait for another start or stop of the stack"):
+    with locked(files.lock, waiting=_WAITING):
         note = files.read()
     if note is None:
         raise NotReadyError("no stack was started", remedy="start one: `autosre start`")
@@ -172,7 +186,7 @@ def stop(*, timeout_s: float = 60.0) -> StackStatus:
         timeout_s: Seconds each service has to end before it is killed.
     """
     files = StackFiles(paths().state)
-    with locked(files.lock, waiting="Wait for another start or stop of the stack"):
+    with locked(files.lock, waiting=_WAITING):
         if files.read() is None:
             clear(files, timeout_s=timeout_s)
         else:
@@ -238,6 +252,25 @@ def _raise_if_ended(service: Service) -> None:
         exit_code=code,
         log_tail=service.tail(),
     )
+
+
+def _raise_unless_another_port_helps(
+    files: StackFiles, error: ServiceCrashedError, asked: tuple[int, int], *, last: bool
+) -> None:
+    service, port = next(
+        (service, port)
+        for service, port in zip(files.services, asked, strict=True)
+        if service.name == error.service
+    )
+    found = explain_end(service)
+    if found.cause != PORT_TAKEN:
+        raise error
+    if port:
+        raise PortTakenError(
+            f"port {port} was taken before the {service.name} listened there", remedy=found.remedy
+        ) from error
+    if last:
+        raise error
 
 
 class _Unseen:

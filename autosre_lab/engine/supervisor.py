@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from autosre_lab.engine.files import write_private_json
+from autosre_lab.engine.files import read_json, write_private_json
 from autosre_lab.engine.lifeline import dies_with_us
 from autosre_lab.engine.process_identity import (
     ProcessIdentity,
@@ -39,6 +39,7 @@ RESTARTS = 3
 
 RESTART_WINDOW_S = 600.0
 RESTART_PAUSE_S = 1.0
+RECORD_CHECK_S = 60.0
 CLEAR_S = 5.0
 """Seconds that a service's own children get after its end."""
 
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--log-bytes", type=int, default=16 * 1024**2)
     parser.add_argument("--grace", type=float, default=20.0, help="seconds from SIGTERM to SIGKILL")
     parser.add_argument("--unset", action="append", default=[], help="variable the service lacks")
+    parser.add_argument("--check", type=float, default=RECORD_CHECK_S, help=argparse.SUPPRESS)
     parser.add_argument("command", nargs="+")
     return _Supervisor(parser.parse_args(argv)).run()
 
@@ -71,6 +73,7 @@ class _Supervisor:
             "restarts": 0,
         }
         self._restarts: list[float] = []
+        self._forgotten = False
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -126,8 +129,9 @@ class _Supervisor:
         threading.Thread(target=self._reap, args=(process,), daemon=True).start()
         kill_at: float | None = None
         while process.returncode is None:
-            left = None if kill_at is None else max(0.0, kill_at - time.monotonic())
-            self._changed.wait(left)
+            left = self._options.check if kill_at is None else max(0.0, kill_at - time.monotonic())
+            if not self._changed.wait(left) and kill_at is None and not self._is_known():
+                self._told_to_end.set()
             self._changed.clear()
             if not self._told_to_end.is_set() or process.returncode is not None:
                 continue
@@ -141,6 +145,12 @@ class _Supervisor:
             # vLLM's engine core outlives an API server that was killed.
             _clear(leader)
         return process.returncode
+
+    def _is_known(self) -> bool:
+        """Whether our record is still there: without it nobody could ever find and end us."""
+        noted = read_json(self._options.record) or {}
+        self._forgotten = noted.get("supervisor") != list(self._record["supervisor"])
+        return not self._forgotten
 
     def _reap(self, process: subprocess.Popen[bytes]) -> None:
         process.wait()
@@ -164,6 +174,8 @@ class _Supervisor:
 
     def _save(self, **changes: object) -> None:
         self._record |= changes
+        if self._forgotten:
+            return
         try:
             write_private_json(self._options.record, self._record)
         except OSError as error:

@@ -47,5 +47,9 @@ class _Answer(BaseHTTPRequestHandler):
         return
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 64  # with the usual 5 a burst of connections waits for a second
+
+
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), _Answer).serve_forever()
+    _Server(("127.0.0.1", int(sys.argv[1])), _Answer).serve_forever()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -197,6 +199,23 @@ def test_a_supervisor_sleeps_while_nothing_happens(service: Service) -> None:
     before = process.num_ctx_switches().voluntary
     time.sleep(1.0)  # the absence of work has no condition to wait for
     assert process.num_ctx_switches().voluntary - before <= 3
+
+
+def test_a_service_whose_state_folder_was_deleted_ends(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    options = {"--record": state / "engine.json", "--ready": state / "engine.ready"}
+    options |= {"--log": state / "engine.log", "--check": Path("0.2")}
+    command = [sys.executable, "-m", "autosre_lab.engine.supervisor"]
+    command += [str(part) for option in options.items() for part in option]
+    with subprocess.Popen([*command, "--", "sleep", "99"]) as process:
+        until(lambda: (read_json(state / "engine.json") or {}).get("child"), "the start")
+        noted = read_json(state / "engine.json")
+        assert noted is not None
+        child = ProcessIdentity(*noted["child"])
+        until(lambda: process.poll() is None and is_alive(child), "a service that goes on")
+        shutil.rmtree(state)
+        until(lambda: not is_alive(child), "the service's end")
+    assert not state.exists()
 
 
 def test_a_full_disk_takes_the_log_and_not_the_service() -> None:

@@ -172,7 +172,7 @@ def test_everything_killed_at_once_is_mended() -> None:
 
 
 def test_a_caller_killed_while_it_waits_leaves_a_stack_that_the_next_one_takes_over() -> None:
-    engine_that(f"sleep 2; {ENGINE}")
+    engine_that(f"sleep 1; {ENGINE}")
     with in_another_process("print('go', flush=True); start(recipe())") as caller:
         until((paths().state / "proxy.json").exists, "the proxy's start")
         caller.kill()
@@ -233,9 +233,9 @@ def test_a_crash_at_the_start_is_told_with_its_cause_and_its_last_lines() -> Non
 
 
 def test_a_start_that_takes_too_long_is_told_and_goes_on() -> None:
-    engine_that(f"sleep 3; {ENGINE}")
+    engine_that(f"sleep 1; {ENGINE}")
     with pytest.raises(NotReadyError):
-        start(recipe(), timeout_s=0.5)
+        start(recipe(), timeout_s=0.3)
     assert wait_ready(timeout_s=60).recipe_name == "mine"
 
 
@@ -289,6 +289,28 @@ def test_a_port_that_was_asked_for_and_is_taken_is_told_before_anything_is_insta
     assert status().state == "stopped"
     with pytest.raises(ConfigError, match="both"):
         start(recipe(), engine_port=port, proxy_port=port)
+
+
+def engine_that_loses_its_port_once() -> None:
+    flag = paths().data / "lost"
+    engine_that(
+        f'if [ ! -e "{flag}" ]; then touch "{flag}"; echo "OSError: [Errno 98] Address already in'
+        f' use"; exit 1; fi; {ENGINE}'
+    )
+
+
+def test_a_port_that_somebody_was_faster_to_take_is_chosen_anew() -> None:
+    engine_that_loses_its_port_once()
+    assert start(recipe()).recipe_name == "mine"
+
+
+def test_a_port_that_was_asked_for_is_not_replaced_by_another() -> None:
+    engine_that_loses_its_port_once()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(PortTakenError, match=str(port)):
+        start(recipe(), engine_port=port)
 
 
 def test_ports_that_were_asked_for_are_used() -> None:
