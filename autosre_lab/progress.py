@@ -85,7 +85,7 @@ class _Bar:
             leave=True,
             **_size(),
             file=sys.stderr,
-            bar_format=None if total is not None else "{desc}: {elapsed} {postfix}",
+            bar_format=None if total is not None else "{desc}: {elapsed}{postfix}",
         )
         self._unbounded = total is None
 
@@ -96,8 +96,10 @@ class _Bar:
 
     def reach(self, done: float, total: float | None = None) -> None:
         if total is not None and total != self._bar.total:
-            self._bar.total = total
+            started = self._bar.start_t
             self._bar.bar_format = None
+            self._bar.reset(total)  # a widget's range follows only this
+            self._bar.start_t = started
             self._unbounded = False
         self._bar.update(done - self._bar.n)
         if self._unbounded:
@@ -110,7 +112,11 @@ class _Bar:
         self._bar.refresh()
 
     def close(self, *, failed: bool) -> None:
-        if not failed and self._bar.total is not None and self._bar.n < self._bar.total:
+        if self._unbounded:
+            # A notebook's bar is full and green, or red, by comparing the two.
+            self._bar.n = max(self._bar.n, 1)
+            self._bar.total = self._bar.n + failed
+        elif not failed and self._bar.n < self._bar.total:
             self._bar.update(self._bar.total - self._bar.n)
         self._bar.set_postfix_str("failed" if failed else "done", refresh=True)
         self._bar.close()

@@ -71,7 +71,7 @@ print(answer.text)
 # %%
 requests = autosre_lab.read_request_log(stack.request_log)
 breakdown = lab.time_breakdown(answer, requests)
-breakdown
+breakdown.round(3)
 
 # %%
 lab.plot_time_breakdown(breakdown, title=f"{answer.wall_s:.1f} s for “{QUESTION}”")

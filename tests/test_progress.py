@@ -96,6 +96,16 @@ def test_a_bar_of_something_that_failed_stays_where_it_stood() -> None:
     assert "done" not in last
 
 
+def test_a_bar_on_a_terminal_learns_its_total_on_the_way() -> None:
+    code = """
+from autosre_lab.progress import step
+with step("Fetch it") as bar:
+    bar.reach(50, 200)
+    bar.reach(100, 200)
+"""
+    assert "200/200" in on_a_terminal(code).rstrip().rpartition("\r")[2]
+
+
 def test_a_terminal_that_is_told_to_be_headless_gets_lines() -> None:
     shown = on_a_terminal(COUNTED, AUTOSRE_HEADLESS="1")
     assert "%|" not in shown
@@ -158,6 +168,41 @@ def test_a_notebook_gets_a_widget() -> None:
     assert [(bar["value"], bar["max"], bar["bar_style"]) for bar in bars] == [
         (4_000_000, 4_000_000, "success")
     ]
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize(("ending", "style"), [("pass", "success"), ("1 / 0", "danger")])
+def test_a_widget_of_something_without_a_total_shows_how_it_ended(ending: str, style: str) -> None:
+    code = f"""
+from contextlib import suppress
+from autosre_lab.progress import step
+with suppress(ZeroDivisionError), step("Wait") as bar:
+    bar.note("for it")
+    {ending}
+"""
+    notebook = in_a_kernel(code, JPY_SESSION_NAME="quickstart.ipynb")
+    models = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+    (bar,) = [m["state"] for m in models.values() if m["model_name"] == "FloatProgressModel"]
+    assert bar["bar_style"] == style
+    texts = [m["state"]["value"] for m in models.values() if m["model_name"] == "HTMLModel"]
+    assert any("Wait: 00:00, " in text for text in (one.replace("\u2007", " ") for one in texts))
+
+
+@pytest.mark.notebook
+def test_a_widget_learns_its_total_on_the_way() -> None:
+    code = """
+from autosre_lab.progress import step
+try:
+    with step("Fetch it") as bar:
+        bar.reach(50, 200)
+        1 / 0
+except ZeroDivisionError:
+    pass
+"""
+    notebook = in_a_kernel(code, JPY_SESSION_NAME="quickstart.ipynb")
+    models = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+    (bar,) = [m["state"] for m in models.values() if m["model_name"] == "FloatProgressModel"]
+    assert (bar["value"], bar["max"], bar["bar_style"]) == (50, 200, "danger")
 
 
 @pytest.mark.notebook

@@ -26,13 +26,13 @@ PARTS = {
 """The parts of an answer's time, in order, and what each is."""
 
 _LOOKS = (
-    # Colours that differ for the colour-blind too (Okabe and Ito), and patterns for paper.
-    ("#999999", ""),
-    ("#d55e00", "x"),
-    ("#56b4e9", "/"),
-    ("#0072b2", ""),
-    ("#e69f00", "."),
-    ("#cccccc", "\\"),
+    # Fill, pattern, label: fills that the colour-blind tell apart too (after Okabe and Ito).
+    ("#999999", "", "black"),
+    ("#d55e00", "x", "black"),
+    ("#56b4e9", "", "black"),
+    ("#0072b2", "", "white"),
+    ("#e69f00", ".", "black"),
+    ("#cccccc", "/", "black"),
 )
 
 _LABEL_SHARE = 0.08
@@ -134,7 +134,7 @@ def plot_time_breakdown(table: pandas.DataFrame, *, title: str = "") -> plotly.g
         raise MissingExtraError("plots", extra="notebooks") from error
     figure: Any = graph.Figure()
     rows: list[tuple[Any, Any]] = list(table.iterrows())
-    for (part, row), (colour, pattern) in zip(rows, _LOOKS, strict=True):
+    for (part, row), (fill, pattern, label) in zip(rows, _LOOKS, strict=True):
         figure.add_bar(
             x=[row["seconds"]],
             y=[""],
@@ -145,7 +145,8 @@ def plot_time_breakdown(table: pandas.DataFrame, *, title: str = "") -> plotly.g
             insidetextanchor="middle",
             textangle=0,
             orientation="h",
-            marker={"color": colour, "pattern": {"shape": pattern, "solidity": 0.15}},
+            insidetextfont={"color": label},
+            marker={"color": fill, "pattern": {"shape": pattern, "solidity": 0.15}},
             hovertemplate=f"{row['what']}: {row['seconds']:.3f} s, {row['share']:.0%}"
             "<extra></extra>",
         )
