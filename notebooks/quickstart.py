@@ -16,8 +16,8 @@
 #
 # Choose a recipe, start it, ask Claude Code a question, and see where the time of the answer went.
 #
-# **Needs** Node.js for Claude Code; for the embedded recipe no GPU, no cluster and no key.
-# **Takes** some minutes the first time, which installs vLLM and the model; later under a minute.
+# * **Needs** Node.js for Claude Code; for the embedded recipe no GPU, no cluster and no key.
+# * **Takes** some minutes the first time, which installs vLLM and the model; later under a minute.
 #
 # It runs from top to bottom here, and headless:
 # `python -m papermill notebooks/quickstart.ipynb out.ipynb -p QUESTION "Why is the sky blue?"`

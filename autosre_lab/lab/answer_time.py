@@ -17,7 +17,7 @@ __all__ = ["PARTS", "plot_time_breakdown", "time_breakdown"]
 
 PARTS = {
     "start-up": "Claude Code, until its first request",
-    "proxy": "from a request's arrival until it is sent to the engine",
+    "proxy": "from a request's arrival to its sending on",
     "prefill": "until the engine's first token",
     "decode": "from the first token to the last",
     "tools": "Claude Code, between two requests",

@@ -76,7 +76,7 @@ def recipe_picker(selected: str = "") -> Any:
         options=options,
         value=first,
         description="Recipe",
-        layout=ipywidgets.Layout(width="100%"),
+        layout=ipywidgets.Layout(width="auto"),
     )
 
 
