@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,10 @@ __all__ = [
 ]
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+TRACKER_S = 2.0
+"""Seconds more that a process gets which only cleans up after the others."""
+
+_POLL_S = 0.05
 _STATE, _SESSION, _START = 0, 3, 19  # fields of /proc/PID/stat, counted behind the name
 
 
@@ -72,13 +78,35 @@ def session_members(leader: ProcessIdentity) -> list[int]:
     return members
 
 
-def end_session(leader: ProcessIdentity, number: signal.Signals) -> None:
-    """Send a signal to every process of a session."""
-    for pid in session_members(leader):
-        try:
+def end_session(leader: ProcessIdentity, *, grace_s: float) -> None:
+    """End every process of a session: asked first, then made to. Returns when all are gone.
+
+    Args:
+        leader: The session's leader, which may have ended.
+        grace_s: Seconds from SIGTERM to SIGKILL.
+    """
+    _send(session_members(leader), signal.SIGTERM)
+    kill_at = time.monotonic() + grace_s
+    while members := session_members(leader):
+        if time.monotonic() > kill_at + TRACKER_S:
+            _send(members, signal.SIGKILL)
+        elif time.monotonic() > kill_at:
+            _send([pid for pid in members if not _is_tracker(pid)], signal.SIGKILL)
+        time.sleep(_POLL_S)
+
+
+def _is_tracker(pid: int) -> bool:
+    """Whether it is Python's resource tracker, which frees shared memory when all others end."""
+    try:
+        return b"multiprocessing.resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _send(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
             os.kill(pid, number)
-        except ProcessLookupError:
-            continue
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -21,7 +21,6 @@ from autosre_lab.engine.process_identity import (
     end_session,
     is_alive,
     is_of_this_boot,
-    session_members,
 )
 from autosre_lab.engine.rotating_file import lines_of_last_run
 from autosre_lab.errors import EngineError
@@ -162,12 +161,8 @@ class Service:
             child = _identity((read_json(self.record_path) or {}).get("child")) or child
             if is_alive(supervisor):
                 _signal(supervisor, signal.SIGKILL)
-        if child is not None and session_members(child):
-            end_session(child, signal.SIGTERM)
-            while session_members(child):
-                if time.monotonic() > deadline:
-                    end_session(child, signal.SIGKILL)
-                time.sleep(_POLL_S)
+        if child is not None:
+            end_session(child, grace_s=max(0.0, deadline - time.monotonic()))
         self.forget()
 
     def forget(self) -> None:

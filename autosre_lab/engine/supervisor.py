@@ -28,7 +28,6 @@ from autosre_lab.engine.process_identity import (
     ProcessIdentity,
     end_session,
     identify,
-    session_members,
 )
 from autosre_lab.engine.rotating_file import START_MARK, RotatingFile
 
@@ -40,7 +39,7 @@ RESTARTS = 3
 RESTART_WINDOW_S = 600.0
 RESTART_PAUSE_S = 1.0
 RECORD_CHECK_S = 60.0
-CLEAR_S = 5.0
+CLEAR_S = 3.0
 """Seconds that a service's own children get after its end."""
 
 
@@ -143,7 +142,7 @@ class _Supervisor:
                 kill_at += CLEAR_S
         if leader is not None:
             # vLLM's engine core outlives an API server that was killed.
-            _clear(leader)
+            end_session(leader, grace_s=CLEAR_S)
         return process.returncode
 
     def _is_known(self) -> bool:
@@ -182,16 +181,6 @@ class _Supervisor:
             # A full disk must not end a service that works. What the old record says is checked
             # against what lives, so nobody is misled by it for long.
             self._note(f"cannot note what runs: {error}")
-
-
-def _clear(leader: ProcessIdentity) -> None:
-    """End what is left of a session: asked first, then made to."""
-    end_session(leader, signal.SIGTERM)
-    deadline = time.monotonic() + CLEAR_S
-    while session_members(leader):
-        if time.monotonic() > deadline:
-            end_session(leader, signal.SIGKILL)
-        time.sleep(0.05)
 
 
 if __name__ == "__main__":

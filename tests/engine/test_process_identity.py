@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -69,8 +70,32 @@ def test_a_session_is_found_and_ended_after_its_leader() -> None:
         leader.kill()
         leader.wait()
         assert session_members(found) == [child]
-        end_session(found, signal.SIGKILL)
-        until(lambda: not session_members(found), "the child's end")
+        end_session(found, grace_s=0.2)
+        assert not session_members(found)
+
+
+def test_shared_memory_of_a_session_that_is_killed_is_freed() -> None:
+    # As vLLM's engine core: it does not hear SIGTERM, and what it shares would stay in /dev/shm.
+    script = (
+        "import os, signal, time; from multiprocessing.shared_memory import SharedMemory\n"
+        "memory = SharedMemory(create=True, size=64); print(memory.name, flush=True)\n"
+        "if os.fork() == 0: signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "time.sleep(600)"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as leader:
+        assert leader.stdout is not None
+        shared = Path("/dev/shm") / leader.stdout.readline().decode().strip()
+        assert shared.exists()
+        found = identify(leader.pid)
+        assert found is not None
+        until(lambda: len(session_members(found)) == 3, "the child and the tracker")
+        leader.kill()
+        leader.wait()
+        end_session(found, grace_s=0.2)
+        assert not shared.exists()
 
 
 @pytest.mark.parametrize("born", ["another-boot:1", "1"])

@@ -167,7 +167,7 @@ def test_everything_killed_at_once_is_mended() -> None:
     for service in ("engine", "proxy"):
         for part in ("supervisor", "child"):
             kill(service, part)
-    assert status().state == "crashed"
+    until(lambda: status().state == "crashed", "the crash")
     assert start(recipe()) == stack
 
 
