@@ -1,11 +1,10 @@
-"""A terminal for a full-screen program, and what stands on its screen, roughly."""
+"""A terminal for a full-screen program, and what stands on its screen."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import pty
-import re
 import select
 import struct
 import subprocess
@@ -15,26 +14,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyte
+
 COLUMNS, ROWS = 120, 40
-_ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_=>78])")
 
 
 class Terminal:
-    """Everything the program has written, without escapes and blanks.
+    """A screen that the program draws on.
 
-    Programs of this kind move the cursor where others write blanks, so texts are compared
-    without any.
+    Programs of this kind rewrite only the cells that change, so what they write cannot be read
+    without a screen; and they break lines where they like, so texts are compared without blanks.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], screen: int) -> None:
         self.process = process
         self._screen = screen
-        self._written = b""
+        self._cells = pyte.Screen(COLUMNS, ROWS)
+        self._stream = pyte.ByteStream(self._cells)
 
     @property
     def shown(self) -> str:
-        plain = _ESCAPES.sub(b"", self._written).decode("utf-8", "replace")
-        return "".join(plain.split())
+        return "".join("".join(self._cells.display).split())
 
     def wait_for(self, *texts: str, timeout_s: float = 30.0) -> str:
         """Wait until one of the texts has been shown, and return it."""
@@ -64,7 +64,7 @@ class Terminal:
             written = os.read(self._screen, 65536)
         except OSError:  # the program has ended and closed its side
             return False
-        self._written += written
+        self._stream.feed(written)
         return bool(written)
 
 
