@@ -38,7 +38,7 @@ def packages_after(code: str) -> set[str]:
         "set(sys.modules) - before} - sys.stdlib_module_names - {'autosre_lab'})))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", counting], capture_output=True, text=True, check=True
+        [sys.executable, "-c", counting], capture_output=True, encoding="utf-8", check=True
     )
     return set(json.loads(done.stdout.splitlines()[-1]))
 
@@ -49,6 +49,7 @@ def import_ms(module: str) -> float:
         [sys.executable, "-X", "importtime", "-c", f"import {module}"],
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=True,
     )
     line = re.search(rf"\|\s*(\d+) \| {re.escape(module)}$", done.stderr, re.MULTILINE)
@@ -84,7 +85,9 @@ def test_what_is_used_often_loads_little(code: str, allowed: set[str]) -> None:
 
 def test_the_supervisor_that_runs_for_weeks_is_small() -> None:
     code = "import sys, autosre_lab.engine.supervisor; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
     assert not {"asyncio", "psutil", *HEAVY} & set(done.stdout.split())
 
 

@@ -46,6 +46,7 @@ def test_the_module_and_the_console_script_are_the_same_commands() -> None:
         [sys.executable, "-m", "autosre_lab", "--version"],
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=True,
     )
     assert done.stdout.strip() == f"autosre, version {__version__}"
