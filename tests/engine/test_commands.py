@@ -46,7 +46,7 @@ def test_nothing_of_ours_and_no_foreign_secret_reaches_the_engine(recipe: Recipe
         "AUTOSRE_STATE_DIR": "/state",
         "ANTHROPIC_API_KEY": "s3cret",
         "AWS_SECRET_ACCESS_KEY": "s3cret",
-        "VIRTUAL_ENV": "/work",
+        "VIRTUAL_ENV": "/home/me/.venv",
     }
     found = environ_of(recipe, **given)
     assert "s3cret" not in found.values()
