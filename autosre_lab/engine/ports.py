@@ -10,6 +10,11 @@ from autosre_lab.errors import PortTakenError
 
 __all__ = ["choose_port"]
 
+STEP, STEPS = 10, 50
+"""8010, 8020, 8030 …: the engine's and the proxy's do not meet."""
+
+_EPHEMERAL = 32768
+
 
 def choose_port(asked: int, *, usual: int, variable: str, avoid: int = 0) -> int:
     """Return the port to listen on.
@@ -33,6 +38,11 @@ def choose_port(asked: int, *, usual: int, variable: str, avoid: int = 0) -> int
         return asked
     if usual != avoid and _is_free(usual):
         return usual
+    # Below the range from which the kernel gives ports to connections: one of those might take the
+    # port of a service that is being started again.
+    for port in range(usual, min(usual + STEPS * STEP, _EPHEMERAL), STEP):
+        if port != avoid and _is_free(port):
+            return port
     with socket.socket() as probe, socket.socket() as another:
         probe.bind(("127.0.0.1", 0))
         another.bind(("127.0.0.1", 0))
