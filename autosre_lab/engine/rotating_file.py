@@ -5,10 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["START_MARK", "RotatingFile", "lines_of_last_run", "tail_lines"]
+__all__ = ["START_WORD", "WRITER", "RotatingFile", "lines_of_last_run", "tail_lines"]
 
-START_MARK = "[autosre supervisor] starts"
-"""In the line that begins each run."""
+WRITER = "[autosre supervisor]"
+"""In each line that is not the service's own."""
+
+START_WORD = "starts"
+"""After `WRITER` in the line that begins each run."""
 
 
 class RotatingFile:
@@ -57,7 +60,7 @@ def lines_of_last_run(path: Path, count: int) -> list[str]:
     """Return the last lines of a service's log that its last run has written, oldest first."""
     lines = tail_lines(path, count)
     for number in range(len(lines) - 1, -1, -1):
-        if START_MARK in lines[number]:
+        if f"{WRITER} {START_WORD}" in lines[number]:
             return lines[number + 1 :]
     return lines
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from autosre_lab.engine.process_identity import (
     end_session,
     is_alive,
     is_of_this_boot,
+    session_members,
 )
 from autosre_lab.engine.rotating_file import lines_of_last_run
 from autosre_lab.errors import EngineError
@@ -142,6 +144,18 @@ class Service:
             restarts=int(noted.get("restarts") or 0),
             this_boot=supervisor is not None and is_of_this_boot(supervisor),
         )
+
+    def listens_on(self, port: int) -> bool:
+        """Whether the service itself, and nobody else, listens on a port."""
+        import psutil
+
+        child = _identity((read_json(self.record_path) or {}).get("child"))
+        for pid in session_members(child) if child is not None else ():
+            with suppress(psutil.Error):
+                for connection in psutil.Process(pid).net_connections("tcp"):
+                    if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                        return True
+        return False
 
     def mark_ready(self) -> None:
         """Note that it has worked: from now on it is started again if it ends by itself."""

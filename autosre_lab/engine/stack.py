@@ -41,6 +41,7 @@ __all__ = ["ServiceStatus", "Stack", "StackStatus", "start", "status", "stop", "
 PORT_ATTEMPTS = 3
 """Between the choice of a free port and vLLM listening there lie seconds; others are faster."""
 
+LISTEN_POLL_S = 0.1
 CONFIRM_S = 3.0
 """Seconds that a look at the status may take to find out that the first token comes by now."""
 
@@ -204,7 +205,13 @@ def status() -> StackStatus:
     files = StackFiles(paths().state)
     found = look(files)
     note = files.read()
-    if found.state != "starting" or note is None or note.ready or files.busy or not answers(note):
+    if (
+        found.state != "starting"
+        or note is None
+        or note.ready
+        or files.busy
+        or not answers(files, note)
+    ):
         return found
     try:
         _confirm(files, note, _Unseen(), patience_s=CONFIRM_S, phase=lambda: "")
@@ -220,8 +227,10 @@ def _confirm(
     from autosre_lab.engine.readiness import wait_for_engine, wait_for_proxy
 
     deadline_s = time.monotonic() + patience_s
+    _wait_for_listener(files.engine, note.engine_port, bar, deadline_s=deadline_s, phase=phase)
     served = wait_for_engine(note.engine_url, bar, deadline_s=deadline_s, look=phase)
     bar.note("a first token through the proxy")
+    _wait_for_listener(files.proxy, note.proxy_port, bar, deadline_s=deadline_s, phase=phase)
     wait_for_proxy(note.proxy_url, note.token, deadline_s=deadline_s, look=phase)
     ready = replace(note, ready=True, model=served.id, max_model_len=served.max_model_len)
     with locked(files.lock):
@@ -230,6 +239,21 @@ def _confirm(
             service.mark_ready()
         files.write(ready)
     return _stack(files, ready)
+
+
+def _wait_for_listener(
+    service: Service, port: int, bar: Step, *, deadline_s: float, phase: Callable[[], str]
+) -> None:
+    """Wait until the service has its port: a token of another engine there would prove nothing."""
+    while not service.listens_on(port):
+        bar.note(phase())
+        if time.monotonic() > deadline_s:
+            raise NotReadyError(
+                f"the {service.name} does not listen on port {port} yet",
+                remedy="give it more time (AUTOSRE_READY_TIMEOUT_S), or see "
+                f"{service.log_path} for what it waits for",
+            )
+        time.sleep(LISTEN_POLL_S)
 
 
 def _refuse_another(files: StackFiles, note: StackNote) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from autosre_lab.engine.diagnosis import Diagnosis
 from autosre_lab.engine.service import Service, ServiceRecord
-from autosre_lab.engine.stack_files import StackFiles, StackNote
+from autosre_lab.engine.stack_files import StackFiles, StackNote, local_url
 
 __all__ = ["ServiceStatus", "StackStatus", "answers", "explain_end", "look", "service_state"]
 
@@ -95,19 +95,21 @@ def look(files: StackFiles, *, busy: bool | None = None) -> StackStatus:
         state = "stopping"
     elif "crashed" in states or ("stopped" in states and not busy):
         state = "crashed"
-    elif "stopped" in states or not note.ready or not answers(note):
+    elif "stopped" in states or not note.ready or not answers(files, note):
         state = "starting"
     else:
         state = "ready"
     return StackStatus(state=state, recipe_name=note.recipe_name, services=services)
 
 
-def answers(note: StackNote) -> bool:
-    """Whether engine and proxy both say that they are alive."""
+def answers(files: StackFiles, note: StackNote) -> bool:
+    """Whether engine and proxy both say that they are alive, they and not others on their ports."""
     from autosre_lab.engine.backend import VllmBackend
 
-    for url in (note.engine_url, note.proxy_url):
-        with VllmBackend(url, timeout_s=HEALTH_TIMEOUT_S) as backend:
+    for service, port in zip(files.services, (note.engine_port, note.proxy_port), strict=True):
+        if not service.listens_on(port):
+            return False
+        with VllmBackend(local_url(port), timeout_s=HEALTH_TIMEOUT_S) as backend:
             if not backend.health():
                 return False
     return True

@@ -29,7 +29,7 @@ from autosre_lab.engine.process_identity import (
     end_session,
     identify,
 )
-from autosre_lab.engine.rotating_file import START_MARK, RotatingFile
+from autosre_lab.engine.rotating_file import START_WORD, WRITER, RotatingFile
 
 __all__ = ["main"]
 
@@ -37,7 +37,7 @@ RESTARTS = 3
 """Starts again within `RESTART_WINDOW_S`; whatever fails more often needs a person."""
 
 RESTART_WINDOW_S = 600.0
-RESTART_PAUSE_S = 1.0
+RESTART_PAUSE_S = 0.5
 RECORD_CHECK_S = 60.0
 CLEAR_S = 3.0
 """Seconds that a service's own children get after its end."""
@@ -98,7 +98,7 @@ class _Supervisor:
     def _run_once(self) -> int:
         environ = {k: v for k, v in os.environ.items() if k not in self._options.unset}
         # Whoever explains an end reads from here on, not what an earlier run has said.
-        self._note(f"{START_MARK} {self._options.command[0]}")
+        self._note(f"{START_WORD} {self._options.command[0]}")
         try:
             process = subprocess.Popen(
                 self._options.command,
@@ -169,7 +169,7 @@ class _Supervisor:
 
     def _note(self, text: str) -> None:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        self._log.write(f"{stamp} [autosre supervisor] {text}\n".encode())
+        self._log.write(f"{stamp} {WRITER} {text}\n".encode())
 
     def _save(self, **changes: object) -> None:
         self._record |= changes

@@ -304,6 +304,21 @@ def test_a_port_that_somebody_was_faster_to_take_is_chosen_anew() -> None:
     assert start(recipe()).recipe_name == "mine"
 
 
+def test_an_engine_of_somebody_else_on_the_port_proves_nothing() -> None:
+    # Both found the port free; the other one was the first to listen there.
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    engine_that('sleep 2; echo "OSError: [Errno 98] Address already in use"; exit 1')
+    start(recipe(), engine_port=port, wait=False)
+    with subprocess.Popen([sys.executable, "-S", str(SCRIPT), str(port)]) as other:
+        try:
+            with pytest.raises(ServiceCrashedError, match="port is taken"):
+                wait_ready(timeout_s=30)
+        finally:
+            other.kill()
+
+
 def test_a_port_that_was_asked_for_is_not_replaced_by_another() -> None:
     engine_that_loses_its_port_once()
     with socket.socket() as free:
