@@ -1,4 +1,4 @@
-"""``python scripted_vllm.py PORT``: as much of vLLM as a start asks for; starts in no time."""
+"""``python scripted_vllm.py PORT``: what a start asks of vLLM and of the proxy, in no time."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ ANSWERS = {
         "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}],
         "usage": {"prompt_tokens": 3, "completion_tokens": 1},
     },
+    "/v1/messages": {},
 }
 CHUNKS = (
     {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": None}]},

