@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -98,6 +99,18 @@ def own_home(home: Path, _own_folders: None, monkeypatch: pytest.MonkeyPatch) ->
     # The real proxy imports for half a second. Here only two starts at once have it, and all the
     # tests of the real engine.
     monkeypatch.setattr(stack_launch, "proxy_command", stand_in_proxy)
+    engine_port, proxy_port = _ports()
+    monkeypatch.setattr(stack_launch, "ENGINE_PORT", engine_port)
+    monkeypatch.setattr(stack_launch, "PROXY_PORT", proxy_port)
+
+
+@functools.cache
+def _ports() -> tuple[int, int]:
+    """Return two ports that nobody else's stack is about to take."""
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1]
 
 
 def stand_in_proxy(*, port: int, engine_url: str, request_log: Path) -> list[str]:
@@ -137,7 +150,8 @@ def pids() -> dict[str, int | None]:
 
 
 def in_another_process(code: str) -> subprocess.Popen[str]:
-    text = "from tests.engine.test_stack import *\n" + textwrap.dedent(code)
+    ports = f"stack_launch.ENGINE_PORT, stack_launch.PROXY_PORT = {_ports()}\n"
+    text = f"from tests.engine.test_stack import *\n{ports}{textwrap.dedent(code)}"
     return subprocess.Popen(
         [sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
@@ -213,6 +227,7 @@ def test_a_caller_killed_while_it_waits_leaves_a_stack_that_the_next_one_takes_o
     with in_another_process("print('go', flush=True); start(recipe())") as caller:
         until((paths().state / "proxy.json").exists, "the proxy's start")
         caller.kill()
+        caller.wait()
     before = noted("engine", "child")
     assert status().state == "starting"
     start(recipe())
@@ -227,6 +242,7 @@ def test_a_caller_killed_while_it_installs_leaves_nothing_running(stopped: None)
         until((paths().state / "stack.json").exists, "the start")
         assert status().state == "starting"
         caller.kill()
+        caller.wait()
     assert status().state == "stopped"
     engine_that(ENGINE)
     assert start(recipe("other")).recipe_name == "other"
@@ -366,10 +382,7 @@ def test_a_port_that_was_asked_for_is_not_replaced_by_another(stopped: None) -> 
 
 
 def test_ports_that_were_asked_for_are_used(stopped: None) -> None:
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        engine_port, proxy_port = one.getsockname()[1], two.getsockname()[1]
+    engine_port, proxy_port = _ports()
     stack = start(recipe(), engine_port=engine_port, proxy_port=proxy_port)
     assert stack.engine_url.endswith(f":{engine_port}")
     assert stack.proxy_url.endswith(f":{proxy_port}")
