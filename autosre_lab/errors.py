@@ -11,6 +11,15 @@ AutosreError
 │   ├── NotReadyError(TimeoutError)   it has not produced a first token in time
 │   ├── ServiceCrashedError           a supervised process ended; log tail and likely cause
 │   └── RemoteError                   it answered with an error; status and body
+├── ClusterError                      the stack in Kubernetes is not what the caller needs
+│   ├── KubeError                     the API server refused, or did not answer
+│   │   └── ConflictError             somebody else was faster
+│   ├── RolloutError                  a Pod cannot become ready; log tail
+│   ├── NotGoneError(TimeoutError)    something of a stopped workload is still there
+│   ├── GpuGateError                  the GPU is not free, or nobody can tell whether it is
+│   ├── LeaseHeldError                another operator is at work
+│   └── RenderError(ValueError)       the chart cannot be rendered with these values
+├── DriftError                        what runs is not what the recipe would run
 ├── ClaudeCodeError                   Claude Code itself ended without an answer
 └── WindowTooSmallError(ValueError)   the context window cannot hold a working Claude Code session
 """
@@ -20,14 +29,23 @@ from __future__ import annotations
 __all__ = [
     "AutosreError",
     "ClaudeCodeError",
+    "ClusterError",
     "ConfigError",
+    "ConflictError",
+    "DriftError",
     "EngineError",
+    "GpuGateError",
+    "KubeError",
+    "LeaseHeldError",
     "MissingExtraError",
+    "NotGoneError",
     "NotReadyError",
     "PortTakenError",
     "ProvisionError",
     "RecipeError",
     "RemoteError",
+    "RenderError",
+    "RolloutError",
     "ServiceCrashedError",
     "StackBusyError",
     "WindowTooSmallError",
@@ -153,6 +171,92 @@ class RemoteError(EngineError):
 
 class WindowTooSmallError(AutosreError, ValueError):
     """The served context window cannot hold a working Claude Code session."""
+
+
+class ClusterError(AutosreError):
+    """The stack in Kubernetes is not what the caller needs."""
+
+
+class KubeError(ClusterError):
+    """The API server refused, or did not answer.
+
+    Attributes:
+        status: HTTP status code; 0 where no answer came.
+        reason: The server's one-word reason, for example ``Forbidden``; empty if it gave none.
+    """
+
+    def __init__(self, message: str, *, remedy: str, status: int, reason: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
+        self.reason = reason
+
+
+class ConflictError(KubeError):
+    """Somebody else changed the object in between, or it exists already (409)."""
+
+
+class RolloutError(ClusterError):
+    """A Pod cannot become ready, or has not in time.
+
+    Attributes:
+        reason: Kubernetes' own word, for example ``ErrImagePull`` or ``OOMKilled``.
+        pod: The Pod's name; None where none was made.
+        log_tail: The container's last log lines, oldest first.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str,
+        reason: str,
+        pod: str | None = None,
+        log_tail: list[str] | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.reason = reason
+        self.pod = pod
+        self.log_tail = log_tail or []
+
+    def __str__(self) -> str:
+        tail = "".join(f"\n  | {line}" for line in self.log_tail)
+        return f"{self.message}{tail}\n  what to do: {self.remedy}"
+
+
+class NotGoneError(ClusterError, TimeoutError):
+    """A Pod, a process or the memory of a stopped workload is still there."""
+
+
+class GpuGateError(ClusterError):
+    """The GPU is not free for the recipe, or nobody can tell whether it is.
+
+    Attributes:
+        state: ``busy`` or ``unknown``.
+    """
+
+    def __init__(self, message: str, *, remedy: str, state: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.state = state
+
+
+class LeaseHeldError(ClusterError):
+    """Another operator holds the lease on the GPU.
+
+    Attributes:
+        holder: Who, as written in the Lease.
+    """
+
+    def __init__(self, message: str, *, remedy: str, holder: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.holder = holder
+
+
+class RenderError(ClusterError, ValueError):
+    """The chart cannot be rendered with these values, or renders something invalid."""
+
+
+class DriftError(AutosreError):
+    """What runs is not what the recipe would run."""
 
 
 class ClaudeCodeError(AutosreError):

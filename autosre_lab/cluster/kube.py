@@ -10,16 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from autosre_lab.errors import AutosreError
-
 __all__ = [
     "CLUSTER_KINDS",
     "KIND_PATHS",
-    "ConflictError",
     "Event",
     "ExecResult",
     "KubeClient",
-    "KubeError",
     "Object",
 ]
 
@@ -48,24 +44,6 @@ CLUSTER_KINDS = frozenset({"Namespace", "Node", "RuntimeClass"})
 """Kinds that live outside any namespace."""
 
 
-class KubeError(AutosreError):
-    """The API server refused, or did not answer.
-
-    Attributes:
-        status: HTTP status; 0 where no answer came.
-        reason: The server's one-word reason, for example ``Forbidden``; empty if it gave none.
-    """
-
-    def __init__(self, message: str, *, remedy: str, status: int, reason: str = "") -> None:
-        super().__init__(message, remedy=remedy)
-        self.status = status
-        self.reason = reason
-
-
-class ConflictError(KubeError):
-    """Somebody else changed the object in between, or it exists already (409)."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One line of a watch.
@@ -91,7 +69,7 @@ class ExecResult:
 class KubeClient(Protocol):
     """An API server, seen by one user, with a namespace that is meant where none is named.
 
-    Every method raises `KubeError` where the server refuses or does not answer.
+    Every method raises `autosre_lab.errors.KubeError` where the server refuses or does not answer.
     """
 
     @property
@@ -101,7 +79,7 @@ class KubeClient(Protocol):
     def get(self, kind: str, name: str, *, namespace: str | None = None) -> Object | None:
         """Return one object, or None where there is none."""
 
-    def list(
+    def find(
         self,
         kind: str,
         *,
