@@ -9,8 +9,13 @@ from autosre_lab import errors
 from autosre_lab.errors import (
     AutosreError,
     ClaudeCodeError,
+    ConflictError,
+    GpuGateError,
+    KubeError,
+    LeaseHeldError,
     MissingExtraError,
     RemoteError,
+    RolloutError,
     ServiceCrashedError,
 )
 
@@ -19,6 +24,11 @@ DATA: dict[type[AutosreError], dict[str, object]] = {
     ServiceCrashedError: {"service": "engine", "exit_code": -9, "log_tail": ["one", "two"]},
     RemoteError: {"status": 503, "body": "busy"},
     ClaudeCodeError: {"exit_code": None, "output": "…"},
+    KubeError: {"status": 403, "reason": "Forbidden"},
+    ConflictError: {"status": 409, "reason": "AlreadyExists"},
+    RolloutError: {"reason": "OOMKilled", "pod": "vllm-1", "log_tail": ["one"]},
+    GpuGateError: {"state": "unknown"},
+    LeaseHeldError: {"holder": "ann@spark"},
 }
 
 

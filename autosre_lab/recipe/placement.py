@@ -6,16 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from autosre_lab.recipe.section import Quantity, Section, Text
+from autosre_lab.recipe.section import AbsolutePath, ClusterIp, Quantity, Section, Text, Texts
 
 __all__ = [
     "CompileCache",
     "Gpu",
     "HfCache",
+    "HostMount",
     "Lifecycle",
     "Memory",
     "Network",
+    "Parity",
     "Resources",
+    "Security",
     "Storage",
 ]
 
@@ -49,16 +52,24 @@ class Resources(Section):
 class HfCache(Section):
     """The folder with the weights."""
 
-    host_path: Text
-    mount: Text
+    host_path: AbsolutePath
+    mount: AbsolutePath
     read_only: bool = True
 
 
 class CompileCache(Section):
     """The folder with compiled kernels; it must be writable, or each start compiles anew."""
 
-    host_path: Text
-    mount: Text
+    host_path: AbsolutePath
+    mount: AbsolutePath
+
+
+class HostMount(Section):
+    """One more folder of the host, for example weights that are not in the hub's cache."""
+
+    host_path: AbsolutePath
+    mount: AbsolutePath
+    read_only: bool = True
 
 
 class Storage(Section):
@@ -66,13 +77,25 @@ class Storage(Section):
 
     hf_cache: HfCache | None = None
     compile_cache: CompileCache | None = None
+    mounts: Annotated[tuple[HostMount, ...], Field(strict=False)] = ()
+
+
+class Security(Section):
+    """As whom the engine runs in its Pod. Never privileged, never with added capabilities."""
+
+    run_as_user: Annotated[int, Field(ge=0)] | None = None
+    """Numeric user; absent leaves it to the image, and vLLM's own images run as root."""
+    run_as_group: Annotated[int, Field(ge=0)] | None = None
+    read_only_root: bool = False
+    """A read-only root file system; /tmp stays writable."""
 
 
 class Network(Section):
     """Where a Pod listens."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
-    cluster_ip: str | None = None
+    cluster_ip: ClusterIp | None = None
+    """The engine's fixed address in the cluster; absent: the chart's own."""
 
 
 class Lifecycle(Section):
@@ -93,3 +116,12 @@ class Lifecycle(Section):
     def progress_deadline_s(self) -> int:
         """Return the rollout's deadline; later than the budget, so that the budget is told."""
         return self.startup_budget_s + 300
+
+
+class Parity(Section):
+    """What a comparison with the live process looks at."""
+
+    ignore_env: Texts = ()
+    """Regular expressions of variables that may differ, besides those that every Pod has."""
+    severity: dict[Text, Literal["error", "warn", "ignore"]] = Field(default_factory=dict)
+    """Flag or variable to how bad a difference is, in place of the usual judgement."""

@@ -20,7 +20,14 @@ from pydantic import (
     model_validator,
 )
 
-from autosre_lab.recipe.placement import Lifecycle, Network, Resources, Storage
+from autosre_lab.recipe.placement import (
+    Lifecycle,
+    Network,
+    Parity,
+    Resources,
+    Security,
+    Storage,
+)
 from autosre_lab.recipe.section import (
     Digest,
     EnvName,
@@ -315,8 +322,10 @@ class Recipe(Section):
     latency: Latency = Latency()
     resources: Resources = Resources()
     storage: Storage = Storage()
+    security: Security = Security()
     network: Network = Network()
     lifecycle: Lifecycle = Lifecycle()
+    parity: Parity = Parity()
     bench: Bench = Bench()
     claude: Claude = Claude()
 

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 __all__ = [
+    "AbsolutePath",
+    "ClusterIp",
     "Digest",
     "EnvName",
     "Quantity",
@@ -26,6 +28,8 @@ Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+(\.\d+)?[A-Za-z0-9.+-]*$")]
 Quantity = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(m|[kMGT]i?|Ki)?$")]
+AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\0]*$")]
+ClusterIp = Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,3}){3}$")]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 # YAML has lists only; a tuple is what a frozen recipe can hold.
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
