@@ -1,0 +1,1 @@
+"""Parity: what runs, compared with what a recipe would run."""
