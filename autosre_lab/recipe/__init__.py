@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autosre_lab.recipe.command import build_runtime_env, build_vllm_serve_cmd
+from autosre_lab.recipe.dump import recipe_sha256, recipe_yaml
 from autosre_lab.recipe.finding import Finding
 from autosre_lab.recipe.flags import Flag, FlagTable, flag_table_versions, load_flag_table
 from autosre_lab.recipe.lint import lint_recipe
@@ -41,6 +42,8 @@ __all__ = [
     "parse_recipe",
     "recipe_json_schema",
     "recipe_names",
+    "recipe_sha256",
+    "recipe_yaml",
     "shipped_folder",
 ]
 

@@ -1,0 +1,161 @@
+"""Builds the proxies' container image with whatever builds images on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from autosre_lab.chart.from_recipe import PROXY_IMAGE
+from autosre_lab.chart.render import chart_folder
+from autosre_lab.errors import ClusterError
+from autosre_lab.progress import step
+
+__all__ = ["ARCHITECTURES", "build_context", "build_proxy_image", "export_image", "import_image"]
+
+K3S_IMPORT = ("k3s", "ctr", "images", "import")
+BUILDERS = ("buildah", "podman", "docker")
+ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+PYTHON = "3.11"
+"""Debian bookworm's, which the image runs."""
+
+_PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
+_PARTS = ("__init__.py", "errors.py", "logs.py", "py.typed", "engine", "proxy")
+
+
+def build_proxy_image(
+    *, tag: str = PROXY_IMAGE, base: str | None = None, arch: str = "amd64", builder: str = ""
+) -> str:
+    """Build the image of the proxies.
+
+    Args:
+        tag: Its name.
+        base: The image it is built on; Debian bookworm from Docker's registry by default.
+        arch: ``amd64`` or ``arm64``; another one than this machine's needs qemu-user-static.
+        builder: buildah, podman or docker; the first one found by default.
+
+    Returns:
+        The builder that has it now.
+
+    Raises:
+        ClusterError: There is no builder, or it failed.
+    """
+    program = _builder(builder)
+    with build_context(arch=arch) as context, step(f"Build {tag} with {program}"):
+        options = ["--platform", f"linux/{arch}", "--tag", tag, "--file", "Containerfile"]
+        if base is not None:
+            options += ["--build-arg", f"BASE={base}"]
+        if program == "buildah":
+            # Needs no daemon and no user namespace.
+            options += ["--isolation", "chroot", "--format", "oci"]
+        verb = "bud" if program == "buildah" else "build"
+        _run([program, verb, *options, "."], cwd=context)
+    return program
+
+
+def export_image(file: Path, *, tag: str = PROXY_IMAGE, builder: str = "") -> Path:
+    """Write the image as an archive that containerd imports.
+
+    Raises:
+        ClusterError: The builder does not have it.
+    """
+    program = _builder(builder)
+    file.unlink(missing_ok=True)
+    if program == "docker":
+        _run(["docker", "save", "--output", str(file), tag])
+    else:
+        _run([program, "push", tag, f"docker-archive:{file}:{tag}"])
+    return file
+
+
+def import_image(
+    file: Path, *, command: Sequence[str] = ("k3s", "ctr", "images", "import")
+) -> None:
+    """Give the archive to the node's containerd; this machine is the node.
+
+    Args:
+        file: What `export_image` wrote.
+        command: What imports it; the file's path is appended.
+
+    Raises:
+        ClusterError: The import failed.
+    """
+    _run([*command, str(file)])
+
+
+@contextlib.contextmanager
+def build_context(*, arch: str = "amd64") -> Iterator[Path]:
+    """Yield a folder with everything the Containerfile copies; deleted afterwards.
+
+    Raises:
+        ClusterError: The wheels could not be fetched.
+    """
+    if arch not in ARCHITECTURES:
+        raise ClusterError(
+            f"{arch!r} is no architecture we build for",
+            remedy=f"choose one of {', '.join(ARCHITECTURES)}",
+        )
+    package = Path(__file__).resolve().parents[1]
+    source = chart_folder() / "images" / "proxy"
+    with tempfile.TemporaryDirectory(prefix="autosre-image-") as folder:
+        context = Path(folder)
+        shutil.copy(source / "Containerfile", context)
+        for part in _PARTS:
+            target = context / "autosre_lab" / part
+            target.parent.mkdir(exist_ok=True)
+            if (package / part).is_dir():
+                shutil.copytree(
+                    package / part, target, ignore=shutil.ignore_patterns("__pycache__", "locks")
+                )
+            else:
+                shutil.copy(package / part, target)
+        wheels = context / "wheels"
+        wheels.mkdir()
+        shutil.copy(source / "requirements.txt", wheels)
+        _fetch_wheels(wheels, arch, package.parent / "constraints.txt")
+        yield context
+
+
+def _fetch_wheels(wheels: Path, arch: str, constraints: Path) -> None:
+    platforms = [f"{one}_{ARCHITECTURES[arch]}" for one in _PLATFORMS]
+    command = [
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+        *("--only-binary", ":all:", "--python-version", PYTHON, "--implementation", "cp"),
+        *(part for platform in platforms for part in ("--platform", platform)),
+        *("--dest", str(wheels), "--requirement", str(wheels / "requirements.txt")),
+    ]
+    if constraints.is_file():
+        command += ["--constraint", str(constraints)]
+    with step("Fetch the proxy's wheels"):
+        _run(command)
+
+
+def _builder(wanted: str) -> str:
+    for program in [wanted] if wanted else BUILDERS:
+        if shutil.which(program):
+            return program
+    raise ClusterError(
+        f"{wanted or 'none of ' + ', '.join(BUILDERS)} is on PATH, so no image can be built",
+        remedy="sudo apt-get install buildah",
+    )
+
+
+def _run(command: Sequence[str], *, cwd: Path | None = None) -> None:
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, capture_output=True, text=True, encoding="utf-8", check=False
+        )
+    except FileNotFoundError as error:
+        raise ClusterError(
+            f"{command[0]} is not on PATH", remedy=f"install {command[0]}, or name another command"
+        ) from error
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip())[-1500:]
+        raise ClusterError(
+            f"{' '.join(command[:3])} … failed: {said}",
+            remedy="mend what it says and run it again; nothing half-done is left",
+        )

@@ -1,0 +1,34 @@
+{{- define "autosre.labels" -}}
+app.kubernetes.io/name: autosre
+app.kubernetes.io/component: {{ .component }}
+app.kubernetes.io/managed-by: autosre
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+{{- if eq .component "vllm" }}
+autosre.dev/recipe: {{ .root.Values.recipe.name | trunc 63 | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "autosre.selector" -}}
+app.kubernetes.io/name: autosre
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- /* What every Pod of this chart has in common. */ -}}
+{{- define "autosre.pod" -}}
+serviceAccountName: autosre
+automountServiceAccountToken: false
+{{- /* A Service named vllm would inject VLLM_PORT=tcp://…, and vLLM dies of it. */}}
+enableServiceLinks: false
+restartPolicy: Always
+{{- /* Every address of this stack is pinned: no Pod asks the cluster for a name. */}}
+dnsPolicy: Default
+{{- with .root.Values.hostAliases }}
+hostAliases: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
