@@ -183,13 +183,13 @@ def _json(text: str) -> JsonValue:
 
 def _effective(line: CommandLine, name: str) -> JsonValue:
     """Return the value that vLLM's parser ends up with, given or by default."""
-    if name in line.flags:
-        value = line.flags[name]
-    else:
-        flag = line.table.flags.get(name) if line.table else None
-        value = _default(flag) if flag is not None else None
+    flag = line.table.flags.get(name) if line.table else None
+    by_default = _default(flag) if flag is not None else None
+    value = line.flags.get(name, by_default)
     if name == "--served-model-name" and not value:
         return [line.model]
+    if value == {} and flag is not None and not flag.optional:
+        return None  # an object of defaults only, which is what an absent one becomes
     return value
 
 

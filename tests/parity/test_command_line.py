@@ -69,6 +69,7 @@ def told(expected: str, live: str) -> list[tuple[str, str, str | None, str | Non
             "m --kv-transfer-config '{\"size\":80000000000}'",
             "m --kv-transfer-config.size 80g",
         ),
+        ("m --additional-config '{}'", "m"),
         ("m --rope-of-tomorrow 3", "m --rope_of_tomorrow=3"),
     ],
 )
