@@ -23,7 +23,7 @@ from autosre_lab.settings import paths
 if TYPE_CHECKING:
     from autosre_lab.recipe import PypiGgufSource, Recipe
 
-__all__ = ["check_model_folder", "provision_model"]
+__all__ = ["check_model_folder", "model_folder", "provision_model"]
 
 _CONVERTER = Path(__file__).with_name("convert_gguf.py")
 _FETCHER = _CONVERTER.with_name("fetch_snapshot.py")
@@ -46,12 +46,10 @@ def provision_model(recipe: Recipe, engine_python: Path) -> Path:
     Raises:
         ProvisionError: The weights could not be had, or the folder that was named lacks something.
     """
-    source = recipe.model.source
+    source, folder = recipe.model.source, model_folder(recipe)
     if source.kind == "local":
-        folder = Path(source.path).expanduser().absolute()
         check_model_folder(folder)
         return folder
-    folder = paths().data / "models" / _folder_name(recipe)
     with locked(folder.with_name(folder.name + ".lock")):
         if (folder / "config.json").exists():
             return folder
@@ -67,6 +65,14 @@ def provision_model(recipe: Recipe, engine_python: Path) -> Path:
         check_model_folder(partial)
         partial.replace(folder)
     return folder
+
+
+def model_folder(recipe: Recipe) -> Path:
+    """Return where a recipe's weights are or will be."""
+    source = recipe.model.source
+    if source.kind == "local":
+        return Path(source.path).expanduser().absolute()
+    return paths().data / "models" / _folder_name(recipe)
 
 
 def check_model_folder(folder: Path) -> None:
