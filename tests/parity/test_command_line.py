@@ -70,6 +70,7 @@ def told(expected: str, live: str) -> list[tuple[str, str, str | None, str | Non
             "m --kv-transfer-config.size 80g",
         ),
         ("m --additional-config '{}'", "m"),
+        ("m --host 0.0.0.0", "m"),
         ("m --rope-of-tomorrow 3", "m --rope_of_tomorrow=3"),
     ],
 )

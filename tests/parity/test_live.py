@@ -143,3 +143,13 @@ def test_a_refusal_of_the_api_server_is_passed_on() -> None:
     cluster.refused.add("exec")
     with pytest.raises(KubeError, match="exec is forbidden"):
         read_pod(cluster)
+
+
+def test_the_installed_version_is_found_beside_the_program(tmp_path: Path) -> None:
+    packages = tmp_path / "venv" / "lib" / "python3.12" / "site-packages"
+    (packages / "vllm-0.24.0+cpu.dist-info").mkdir(parents=True)
+    (packages / "vllm_other-9.dist-info").mkdir()
+    argv = [f"{tmp_path}/venv/bin/python3", f"{tmp_path}/venv/bin/vllm", "serve", "m"]
+    write_process(tmp_path / "proc", 5, argv, {})
+    found = read_local(proc=tmp_path / "proc").process
+    assert (found.vllm_version, found.python_version) == ("0.24.0+cpu", "3.12")
