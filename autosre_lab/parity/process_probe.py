@@ -99,7 +99,7 @@ def _servers(proc: str, secrets: list[str], among: list[int] | None) -> list[dic
 def _versions(argv: list[str]) -> dict[str, str]:
     """Return the versions of vLLM and Python, by the folder that the program is installed in."""
     programs = [word for word in argv[:2] if word.startswith("/")]
-    prefixes = [PurePath(word).parents[1] for word in reversed(programs) if word.count("/") > 1]
+    prefixes = [str(PurePath(one).parents[1]) for one in reversed(programs) if one.count("/") > 1]
     for prefix in (*prefixes, "/usr/local", "/usr", "/opt/venv"):
         for found in sorted(Path(prefix).glob("lib/python3*/*-packages/vllm*.dist-info")):
             name, _, version = found.name[: -len(".dist-info")].partition("-")
