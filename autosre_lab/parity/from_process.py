@@ -8,15 +8,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from autosre_lab.errors import RecipeError
 from autosre_lab.parity.command_line import SECRET_FLAGS, CommandLine, read_command_line
 from autosre_lab.parity.environment import is_of_the_engine
 from autosre_lab.parity.process_probe import is_secret
 from autosre_lab.recipe import Recipe, load_flag_table, parse_recipe
+from autosre_lab.recipe.command import HOOK_FOLDER, HOOK_MODULE
 from autosre_lab.recipe.load import SCHEMA
 from autosre_lab.recipe.merge import deep_merge
+from autosre_lab.recipe.schema import PreemptionOptions
 
 __all__ = [
     "FROM_IMAGE",
@@ -25,6 +27,7 @@ __all__ = [
     "draft_from_process",
     "recipe_from_process",
     "recipe_name_for",
+    "without_hook",
 ]
 
 TAKEN_OVER = "taken over from a running process"
@@ -32,7 +35,7 @@ TAKEN_OVER = "taken over from a running process"
 
 FROM_IMAGE = "comes with the container's image"
 
-_HOOK_CLASS = "autosre_priority_preempt.make_scheduler"
+_HOOK_CLASS = f"{HOOK_MODULE}.make_scheduler"
 _HOOK_KEY = "autosre_preempt"
 _SNAPSHOT = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/([0-9a-f]{40})/?$")
 _HYBRID = re.compile(r"qwen3\.[56]|qwen3-next|qwen3next", re.IGNORECASE)
@@ -189,7 +192,7 @@ def _scheduler(flags: dict[str, JsonValue]) -> dict[str, Any]:
     if flags.get("--scheduler-cls") == _HOOK_CLASS:
         del flags["--scheduler-cls"]
         preemption: dict[str, Any] = {"mode": "hook"}
-        if isinstance(more, dict) and _HOOK_KEY in more:
+        if isinstance(more, dict) and _fits(more.get(_HOOK_KEY)):
             rest = {key: value for key, value in more.items() if key != _HOOK_KEY}
             del flags["--additional-config"]
             if rest:
@@ -197,6 +200,21 @@ def _scheduler(flags: dict[str, JsonValue]) -> dict[str, Any]:
             preemption["options"] = more[_HOOK_KEY]
         scheduler["preemption"] = preemption
     return scheduler
+
+
+def _fits(options: object) -> bool:
+    """Tell whether a recipe can say these options; others stay in the flag as they are."""
+    try:
+        PreemptionOptions.model_validate(options)
+    except ValidationError:
+        return False
+    return True
+
+
+def without_hook(python_path: str) -> str:
+    """Return a PYTHONPATH without the hook's folder, which the recipe adds by itself."""
+    first, _, rest = python_path.partition(":")
+    return rest if first == HOOK_FOLDER else python_path
 
 
 def _engine(flags: Mapping[str, JsonValue], line: CommandLine, draft: Draft) -> dict[str, Any]:
@@ -238,7 +256,9 @@ def _environment(
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"set": {}, "secret": {}}
     for name, value in environ.items():
-        if not is_of_the_engine(name) or (hooked and name == "PYTHONPATH"):
+        if hooked and name == "PYTHONPATH":
+            value = without_hook(value)
+        if not is_of_the_engine(name) or (name == "PYTHONPATH" and not value):
             continue
         if not _VARIABLE.fullmatch(name):
             draft.notes.append(f"{name!r} is not a variable that a recipe can set")

@@ -1,0 +1,93 @@
+"""What a recipe's engine should look like, here or in a Pod: command line and environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autosre_lab.parity.environment import ExpectedEnvironment
+
+if TYPE_CHECKING:
+    from autosre_lab.recipe import Recipe
+
+__all__ = ["Expectation", "expected_here", "expected_in_pod"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """How an engine should have been started.
+
+    Attributes:
+        argv: Its command line.
+        environment: Its variables.
+    """
+
+    argv: tuple[str, ...]
+    environment: ExpectedEnvironment
+
+
+def expected_in_pod(recipe: Recipe) -> Expectation:
+    """Return how the chart starts a recipe's engine.
+
+    Raises:
+        RecipeError: The recipe cannot be run as a Pod.
+    """
+    from autosre_lab.chart.from_recipe import engine_command, engine_environment
+
+    entries = engine_environment(recipe)
+    plain = {entry["name"]: str(entry["value"]) for entry in entries if "value" in entry}
+    return Expectation(
+        argv=tuple(engine_command(recipe)), environment=_environment(recipe, plain, allowed=())
+    )
+
+
+def expected_here(recipe: Recipe, *, port: int) -> Expectation:
+    """Return how a recipe's engine is started as a process of this machine.
+
+    Args:
+        recipe: What to serve.
+        port: Where it listens.
+
+    Raises:
+        RecipeError: The recipe says nothing about running as a local process.
+    """
+    from autosre_lab.engine.commands import engine_command, engine_environ
+    from autosre_lab.engine.engine_environment import engine_folder
+    from autosre_lab.engine.model_folder import model_folder
+    from autosre_lab.errors import RecipeError
+    from autosre_lab.recipe import build_runtime_env
+    from autosre_lab.settings import paths
+
+    if recipe.runtime is None:
+        raise RecipeError(
+            f"recipe {recipe.name} says nothing about running as a local process",
+            remedy="compare it with a cluster: --place cluster",
+        )
+    folder = engine_folder(recipe.runtime.distribution, recipe.runtime.version)
+    python = folder / "bin" / "python"
+    secrets = _required(recipe)
+    plain = build_runtime_env(recipe, secrets=secrets)
+    whole = engine_environ(recipe, paths(), python=python, environ={**os.environ, **secrets})
+    return Expectation(
+        argv=tuple(engine_command(recipe, python=python, model=model_folder(recipe), port=port)),
+        environment=_environment(recipe, plain, allowed=tuple(whole)),
+    )
+
+
+def _environment(
+    recipe: Recipe, plain: dict[str, str], *, allowed: Sequence[str]
+) -> ExpectedEnvironment:
+    return ExpectedEnvironment(
+        set={name: value for name, value in plain.items() if name not in recipe.env.secret},
+        secrets={name: secret.required for name, secret in recipe.env.secret.items()},
+        unset=recipe.env.unset,
+        allowed=allowed,
+        ignored=recipe.parity.ignore_env,
+    )
+
+
+def _required(recipe: Recipe) -> dict[str, str]:
+    """Return stand-ins: only that a secret is there is compared, never its value."""
+    return {name: "-" for name, secret in recipe.env.secret.items() if secret.required}
