@@ -8,12 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autosre_lab.preemption import STATUS_VARIABLE, hook_file
 from autosre_lab.settings import Paths
 
 if TYPE_CHECKING:
     from autosre_lab.recipe import Recipe
 
-__all__ = ["engine_command", "engine_environ", "proxy_command", "proxy_environ"]
+__all__ = [
+    "engine_command",
+    "engine_environ",
+    "engine_python_path",
+    "proxy_command",
+    "proxy_environ",
+]
 
 _KEPT = (
     # What any process needs, and what a person may have set for the network or the GPU.
@@ -60,9 +67,24 @@ def engine_environ(
     secrets = {"HF_TOKEN": environ.get("HF_TOKEN", "")}
     result = kept | {name: str(value) for name, value in caches.items()} | ours
     result |= build_runtime_env(recipe, secrets=secrets)
+    # What our own processes import is not the engine's: see `engine_python_path`.
+    result.pop("PYTHONPATH", None)
+    if "PYTHONPATH" in kept:
+        result["PYTHONPATH"] = kept["PYTHONPATH"]
+    if recipe.scheduler.preemption.mode == "hook":
+        result[STATUS_VARIABLE] = str(folders.state / "preemption.json")
     for name in recipe.env.unset:
         result.pop(name, None)
     return result
+
+
+def engine_python_path(recipe: Recipe) -> dict[str, str | None]:
+    """Return the engine's own PYTHONPATH, which is not its supervisor's: the hook's, or none."""
+    from autosre_lab.recipe import build_runtime_env
+
+    secrets = dict.fromkeys(recipe.env.secret, "-")
+    environment = build_runtime_env(recipe, secrets=secrets, hook_folder=hook_file().parent)
+    return {"PYTHONPATH": environment.get("PYTHONPATH")}
 
 
 def proxy_command(*, port: int, engine_url: str, request_log: Path) -> list[str]:

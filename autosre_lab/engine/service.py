@@ -83,7 +83,7 @@ class Service:
         *,
         environ: Mapping[str, str],
         grace_s: float,
-        unset: Sequence[str] = (),
+        own: Mapping[str, str | None] | None = None,
     ) -> None:
         """Start the service under a supervisor that outlives this process.
 
@@ -91,7 +91,8 @@ class Service:
             command: The service's argument list; no secrets in it.
             environ: The whole environment of supervisor and service.
             grace_s: Seconds from SIGTERM to SIGKILL when it is stopped.
-            unset: Variables that only the supervisor needs.
+            own: Variables that are others for the service than for its supervisor; None where
+                it lacks one. They are seen in the list of processes.
 
         Raises:
             EngineError: The supervisor did not start.
@@ -100,8 +101,8 @@ class Service:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         options = ["--record", self.record_path, "--ready", self.ready_path]
         options += ["--log", self.log_path, "--grace", grace_s]
-        for name in unset:
-            options += ["--unset", name]
+        for name, value in (own or {}).items():
+            options += ["--unset", name] if value is None else ["--set", f"{name}={value}"]
         command_line = [sys.executable, "-m", "autosre_lab.engine.supervisor", *map(str, options)]
         # The supervisor inherits the lock and so holds it as long as it lives: if we are killed
         # right here, whoever comes next sees that there is one, before it has noted anything.

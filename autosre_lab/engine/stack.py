@@ -50,7 +50,7 @@ _WAITING = "Wait for another start or stop of the stack"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A stack that is ready.
+    """A stack that is ready, as processes of this machine or as Pods of a cluster.
 
     Attributes:
         recipe_name: What it serves.
@@ -59,8 +59,8 @@ class Stack:
         token: What clients of the proxy have to show; not in the repr.
         model: The served name.
         max_model_len: The context window in tokens.
-        log_dir: Folder of ``engine.log`` and ``proxy.log``.
-        request_log: One JSON line a request; see `autosre_lab.read_request_log`.
+        log_dir: Folder of ``engine.log`` and ``proxy.log``; None where Pods keep their logs.
+        request_log: One JSON line a request; see `autosre_lab.read_request_log`. None likewise.
     """
 
     recipe_name: str
@@ -69,8 +69,8 @@ class Stack:
     token: str = field(repr=False)
     model: str
     max_model_len: int
-    log_dir: Path
-    request_log: Path
+    log_dir: Path | None
+    request_log: Path | None
 
 
 @overload

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from autosre_lab.engine.commands import (
     engine_command,
     engine_environ,
+    engine_python_path,
     proxy_command,
     proxy_environ,
 )
@@ -109,7 +110,7 @@ def _start_engine(
         engine_command(recipe, python=python, model=model, port=note.engine_port),
         environ=engine_environ(recipe, paths(), python=python, environ=os.environ),
         grace_s=float(recipe.lifecycle.grace_s),
-        unset=("PYTHONPATH",),
+        own=engine_python_path(recipe),
     )
 
 

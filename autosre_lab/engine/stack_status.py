@@ -31,15 +31,16 @@ class ServiceStatus:
     Attributes:
         name: "engine" or "proxy".
         state: "restarting" means that it ended by itself and its supervisor starts it again.
-        pid: None where it does not run.
-        port: On loopback.
+        pid: None where it does not run, or runs in a Pod.
+        port: On loopback, or at the Service's address.
         started_at: Its last start, in seconds since the epoch; None where it does not run.
         uptime_s: Seconds since then.
         exit_code: How it ended, negative for a signal; None while it runs, or if unknown.
         cause: The likely cause of its end.
         remedy: What to do about it.
         restarts: How often its supervisor started it again.
-        log_path: Its log.
+        log_path: Its log; None where a Pod keeps it.
+        pod: The Pod's name; None for a local process.
     """
 
     name: str
@@ -52,7 +53,8 @@ class ServiceStatus:
     cause: str | None
     remedy: str | None
     restarts: int
-    log_path: Path
+    log_path: Path | None
+    pod: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +65,13 @@ class StackStatus:
         state: "ready" only if it has generated a token and still answers.
         recipe_name: None where nothing was started.
         services: By name; empty where nothing was started.
+        place: ``local`` or ``cluster``.
     """
 
     state: StackState
     recipe_name: str | None
     services: dict[str, ServiceStatus]
+    place: Literal["local", "cluster"] = "local"
 
 
 def look(files: StackFiles, *, busy: bool | None = None) -> StackStatus:

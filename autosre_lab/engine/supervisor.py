@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--log-bytes", type=int, default=16 * 1024**2)
     parser.add_argument("--grace", type=float, default=20.0, help="seconds from SIGTERM to SIGKILL")
     parser.add_argument("--unset", action="append", default=[], help="variable the service lacks")
+    parser.add_argument("--set", action="append", default=[], help="NAME=VALUE of its own")
     parser.add_argument("--check", type=float, default=RECORD_CHECK_S, help=argparse.SUPPRESS)
     parser.add_argument("command", nargs="+")
     return _Supervisor(parser.parse_args(argv)).run()
@@ -97,6 +98,7 @@ class _Supervisor:
 
     def _run_once(self) -> int:
         environ = {k: v for k, v in os.environ.items() if k not in self._options.unset}
+        environ |= dict(entry.split("=", 1) for entry in self._options.set)
         # Whoever explains an end reads from here on, not what an earlier run has said.
         self._note(f"{START_WORD} {self._options.command[0]}")
         try:

@@ -15,7 +15,24 @@ from autosre_lab.errors import RecipeError
 from autosre_lab.recipe.flags import Flag, FlagTable, load_flag_table
 from autosre_lab.recipe.schema import HuggingFaceSource, LocalSource, Recipe
 
-__all__ = ["build_runtime_env", "build_vllm_serve_cmd", "model_argument", "serve_args"]
+__all__ = [
+    "HOOK_FOLDER",
+    "HOOK_MODULE",
+    "HOOK_VERSIONS",
+    "build_runtime_env",
+    "build_vllm_serve_cmd",
+    "model_argument",
+    "serve_args",
+]
+
+HOOK_MODULE = "autosre_priority_preempt"
+"""The module with the scheduler class of `scheduler.preemption`, as vLLM imports it."""
+
+HOOK_VERSIONS = ("0.24.0", "0.32.0")
+"""The versions of vLLM whose scheduler it knows, by the digests of its source."""
+
+HOOK_FOLDER = "/opt/autosre"
+"""Where a Pod has it."""
 
 
 def build_vllm_serve_cmd(
@@ -54,12 +71,16 @@ def build_vllm_serve_cmd(
 
 
 def build_runtime_env(
-    recipe: Recipe, *, secrets: Mapping[str, str] | None = None
+    recipe: Recipe,
+    *,
+    secrets: Mapping[str, str] | None = None,
+    hook_folder: str | os.PathLike[str] = HOOK_FOLDER,
 ) -> dict[str, str]:
     """Return the variables that a recipe sets.
 
     Args:
         recipe: What to serve.
+        hook_folder: Where the module of `scheduler.preemption` is; a Pod's by default.
         secrets: What the operator has, for example ``{"HF_TOKEN": …}``. Only names that the
             recipe declares are taken from it, and only if they are not empty.
 
@@ -67,6 +88,11 @@ def build_runtime_env(
         RecipeError: A required secret is not there.
     """
     environment = {name: entry.value for name, entry in recipe.env.set.items()}
+    if recipe.scheduler.preemption.mode == "hook":
+        already = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join(
+            [os.fspath(hook_folder), *([already] if already else [])]
+        )
     for name, secret in recipe.env.secret.items():
         if value := (secrets or {}).get(name):
             environment[name] = value
@@ -94,7 +120,22 @@ def serve_args(recipe: Recipe) -> dict[str, JsonValue]:
     derived["scheduling-policy"] = recipe.scheduler.policy
     if recipe.latency.max_step_tokens is not None:
         derived["max-num-batched-tokens"] = recipe.latency.max_step_tokens
-    return {**derived, **recipe.engine.args}
+    args = {**derived, **recipe.engine.args}
+    if recipe.scheduler.preemption.mode == "hook":
+        args |= _hook_args(recipe)
+    return args
+
+
+def _hook_args(recipe: Recipe) -> dict[str, JsonValue]:
+    args: dict[str, JsonValue] = {"scheduler-cls": f"{HOOK_MODULE}.make_scheduler"}
+    options = recipe.scheduler.preemption.options.model_dump(exclude_none=True)
+    if options:
+        others = recipe.engine.args.get("additional-config")
+        args["additional-config"] = {
+            **(others if isinstance(others, dict) else {}),
+            "autosre_preempt": options,
+        }
+    return args
 
 
 def _entrypoint(recipe: Recipe) -> tuple[str, ...]:

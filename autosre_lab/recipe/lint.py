@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from autosre_lab.recipe.command import serve_args
+from autosre_lab.recipe.command import HOOK_VERSIONS, serve_args
 from autosre_lab.recipe.finding import Finding
 from autosre_lab.recipe.flag_values import close_to
 from autosre_lab.recipe.flags import FlagTable, flag_table_versions, load_flag_table
@@ -33,8 +33,13 @@ def lint_recipe(recipe: Recipe, *, table: FlagTable | None = None) -> list[Findi
         table: The flags to check against; those of the recipe's own vLLM when not given.
     """
     table = table or load_flag_table(recipe.vllm_version)
-    findings = [*_pins(recipe), *_scheduling(recipe), *_tools(recipe), *_environment(recipe, table)]
-    findings += [*_known_hazards(recipe), *_windows(recipe)]
+    findings = [*_pins(recipe), *_scheduling(recipe), *_preemption(recipe)]
+    findings += [
+        *_tools(recipe),
+        *_environment(recipe, table),
+        *_known_hazards(recipe),
+        *_windows(recipe),
+    ]
     if table is None:
         findings.append(_no_table(recipe))
     else:
@@ -95,6 +100,29 @@ def _scheduling(recipe: Recipe) -> Iterator[Finding]:
             "scheduler.classes",
             "all classes have the same priority",
             "give those that should wait a higher number",
+        )
+
+
+def _preemption(recipe: Recipe) -> Iterator[Finding]:
+    if recipe.scheduler.preemption.mode != "hook":
+        return
+    key = "scheduler.preemption"
+    if recipe.scheduler.policy != "priority":
+        yield Finding.error(
+            key, "with policy fcfs there is nobody to give way to", "write `policy: priority`"
+        )
+    if recipe.engine.args.get("scheduler-cls") is not None:
+        yield Finding.error(
+            "engine.args.scheduler-cls",
+            "scheduler.preemption decides it",
+            "take one of the two out",
+        )
+    if recipe.vllm_version.split("+", 1)[0] not in HOOK_VERSIONS:
+        yield Finding.warning(
+            key,
+            f"the hook was not tried with vLLM {recipe.vllm_version} and will refuse it; it knows "
+            f"{', '.join(HOOK_VERSIONS)}",
+            "choose one of these, or leave preemption off",
         )
 
 

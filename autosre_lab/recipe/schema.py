@@ -57,6 +57,8 @@ __all__ = [
     "Meta",
     "Model",
     "ModelSource",
+    "Preemption",
+    "PreemptionOptions",
     "PypiGgufSource",
     "Recipe",
     "Runtime",
@@ -258,12 +260,41 @@ class Env(Section):
         return self
 
 
+class PreemptionOptions(Section):
+    """How far the hook goes; what is not written is left to the hook's own default."""
+
+    min_gap: Annotated[int, Field(ge=1)] | None = None
+    """How much lower a priority must be to give way."""
+    max_preemptions: Annotated[int, Field(ge=0)] | None = None
+    """Times that one request is evicted at most; then it keeps its place."""
+    max_evictions_per_step: Annotated[int, Field(ge=0)] | None = None
+    min_progress_tokens: Annotated[int, Field(ge=0)] | None = None
+    """Tokens that an evicted request must gain before it may be evicted again."""
+    max_consecutive_yields: Annotated[int, Field(ge=0)] | None = None
+    """Steps in a row that one prefill stands aside at most."""
+    yield_until_first_token: bool | None = None
+
+
+class Preemption(Section):
+    """Whether a request that matters more takes the place of one that runs.
+
+    vLLM's own priority policy only orders those that wait.
+    """
+
+    mode: Literal["off", "hook"] = "off"
+    """hook: our scheduler class, loaded with ``--scheduler-cls``; vLLM itself is not changed."""
+    required: bool = True
+    """Whether it counts as an error, not a warning, if the hook refuses this vLLM."""
+    options: PreemptionOptions = PreemptionOptions()
+
+
 class Scheduler(Section):
     """Who goes first."""
 
     policy: Literal["fcfs", "priority"] = "fcfs"
     classes: dict[Text, int] = Field(default_factory=dict)
     """Name of a request class to vLLM's ``priority``; a lower number goes first."""
+    preemption: Preemption = Preemption()
 
 
 class Latency(Section):

@@ -61,3 +61,21 @@ def read_mapping(file: Path) -> dict[str, Any]:
             remedy="write keys and values, the first of them `schema: autosre.recipe/v1`",
         )
     return loaded
+
+
+def yaml_text(tree: object) -> str:
+    """Return a tree as YAML for people: keys in their order, texts of several lines as lines."""
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as lines."""
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    )
+
+
+_Dumper.add_representer(str, _text)
