@@ -34,12 +34,12 @@ def expected_in_pod(recipe: Recipe) -> Expectation:
     Raises:
         RecipeError: The recipe cannot be run as a Pod.
     """
-    from autosre_lab.chart.from_recipe import engine_command, engine_environment
+    from autosre_lab.chart import chart_values
 
-    entries = engine_environment(recipe)
-    plain = {entry["name"]: str(entry["value"]) for entry in entries if "value" in entry}
+    vllm = chart_values(recipe).vllm
+    plain = {entry["name"]: str(entry["value"]) for entry in vllm.env if "value" in entry}
     return Expectation(
-        argv=tuple(engine_command(recipe)), environment=_environment(recipe, plain, allowed=())
+        argv=tuple(vllm.command), environment=_environment(recipe, plain, allowed=())
     )
 
 

@@ -17,6 +17,8 @@ __all__ = ["LiveEngine", "LiveProcess", "find_engine_pod", "read_local", "read_p
 ENGINE_CONTAINER = "vllm"
 """Name of the container that runs vLLM, and of its component label."""
 
+PROC = Path("/proc")
+
 _PYTHON = """
 for python in python3 python /opt/venv/bin/python3 /usr/bin/python3 /usr/local/bin/python3; do
   if command -v "$python" >/dev/null 2>&1; then exec "$python" -I -S -c "$0" "$1"; fi
@@ -86,7 +88,7 @@ def read_local(
     secrets: Collection[str] = (),
     files: Collection[str] = (),
     texts: Collection[str] = (),
-    proc: Path = Path("/proc"),
+    proc: Path | None = None,
 ) -> LiveEngine:
     """Return what runs on this machine.
 
@@ -95,12 +97,12 @@ def read_local(
         secrets: Names of variables whose values are not to be read, besides the usual ones.
         files: Files to hash.
         texts: Files to read.
-        proc: Where the kernel tells about processes.
+        proc: Where the kernel tells about processes, if not in the usual place.
 
     Raises:
         EngineError: No vLLM, or more than one, runs here.
     """
-    request = _request(secrets, files, texts) | {"proc": str(proc)}
+    request = _request(secrets, files, texts) | {"proc": str(proc or PROC)}
     if pid is not None:
         request["among"] = [pid]
     try:

@@ -32,13 +32,21 @@ class FakeCluster:
     Args:
         objects: What there is.
         proc: The folder that stands for the containers' /proc.
+        root: The folder that stands for the containers' file system; absent: this machine's.
     """
 
     namespace = "autosre"
 
-    def __init__(self, objects: Sequence[Object] = (), *, proc: Path | None = None) -> None:
+    def __init__(
+        self,
+        objects: Sequence[Object] = (),
+        *,
+        proc: Path | None = None,
+        root: Path | None = None,
+    ) -> None:
         self.objects = {_key(obj): copy.deepcopy(obj) for obj in objects}
         self.proc = proc
+        self.root = root
         self.executed: list[list[str]] = []
         self.exec_answer: ExecResult | None = None
         self.refused: set[str] = set()
@@ -84,6 +92,8 @@ class FakeCluster:
         if self.exec_answer is not None:
             return self.exec_answer
         request = json.loads(command[-1]) | {"proc": str(self.proc)}
+        for key in ("files", "texts"):
+            request[key] = [self._inside(path) for path in request[key]]
         done = subprocess.run(
             [*command[:-1], json.dumps(request)],
             capture_output=True,
@@ -92,7 +102,11 @@ class FakeCluster:
             timeout=timeout_s,
             check=False,
         )
-        return ExecResult(exit_code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+        stdout = done.stdout.replace(f'"{self.root}/', '"/') if self.root else done.stdout
+        return ExecResult(exit_code=done.returncode, stdout=stdout, stderr=done.stderr)
+
+    def _inside(self, path: str) -> str:
+        return str(self.root / path.lstrip("/")) if self.root else path
 
     def watch(self, kind: str, **_: Any) -> Iterator[Event]:
         raise AssertionError("parity does not wait")
