@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
 from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.errors import AutosreError, ConfigError
@@ -33,9 +33,15 @@ if TYPE_CHECKING:
     from autosre_lab.chart import ChartOptions
     from autosre_lab.recipe import Recipe
 
-__all__ = ["find_drift", "warn_on_recipe_drift"]
+__all__ = ["engine_rows", "find_drift", "warn_on_recipe_drift"]
 
 logger = get_logger(__name__)
+
+
+class _Found(NamedTuple):
+    expectation: Expectation
+    live: LiveEngine
+
 
 _IN_POD: tuple[Layer, ...] = ("process", "environment", "image", "hook")
 _HERE: tuple[Layer, ...] = ("process", "environment", "hook")
@@ -64,20 +70,31 @@ def find_drift(
         RecipeError: There is no such recipe.
     """
     chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    rows: list[DriftRow] = []
+    layers: tuple[Layer, ...] = _HERE
     if client is not None:
-        rows = [
-            *_objects(chosen, client, objects, options),
-            *_engine(chosen, _IN_POD, lambda: _in_pod(chosen, client, pod)),
-        ]
-        place: Literal["local", "cluster"] = "cluster"
-        layers: tuple[Layer, ...] = ("objects", *_IN_POD)
+        rows += _objects(chosen, client, objects, options)
+        layers = _IN_POD
+    try:
+        found = _in_pod(chosen, client, pod) if client is not None else _here(chosen, pid)
+    except AutosreError as error:
+        engine = ""
+        rows += [_unknown(layer, "the engine", error.message) for layer in layers]
     else:
-        rows = list(_engine(chosen, _HERE, lambda: _here(chosen, pid)))
-        place, layers = "local", _HERE
+        engine = found.live.name
+        rows += _engine(chosen, layers, found)
+    if client is not None:
+        layers = ("objects", *layers)
     if chosen.scheduler.preemption.mode == "off":
         layers = tuple(layer for layer in layers if layer != "hook")
         rows = [row for row in rows if row.layer != "hook"]
-    return DriftReport(recipe_name=chosen.name, place=place, layers=layers, rows=sorted_rows(rows))
+    return DriftReport(
+        recipe_name=chosen.name,
+        place="local" if client is None else "cluster",
+        engine=engine,
+        layers=layers,
+        rows=sorted_rows(rows),
+    )
 
 
 def warn_on_recipe_drift(
@@ -123,6 +140,16 @@ def warn_on_recipe_drift(
     return report
 
 
+def engine_rows(recipe: Recipe, live: LiveEngine) -> list[DriftRow]:
+    """Return how a Pod's engine differs from a recipe in command line, environment and image.
+
+    Args:
+        recipe: What should run.
+        live: What was read of the Pod.
+    """
+    return list(_engine(recipe, _IN_POD[:3], _Found(expected_in_pod(recipe), live)))
+
+
 def _warn(text: str) -> None:
     try:
         warnings.warn(text, DriftWarning, stacklevel=3)
@@ -139,6 +166,7 @@ def _nothing_known(
     return DriftReport(
         recipe_name=name,
         place="local" if client is None else "cluster",
+        engine="",
         layers=(),
         rows=(row,),
     )
@@ -173,14 +201,14 @@ def _objects(
         yield _unknown("objects", "Pods", error.message)
 
 
-def _in_pod(recipe: Recipe, client: KubeClient, pod: str | None) -> tuple[Expectation, LiveEngine]:
+def _in_pod(recipe: Recipe, client: KubeClient, pod: str | None) -> _Found:
     expectation = expected_in_pod(recipe)
     files, texts = hook_paths(recipe, expectation.environment.set)
     live = read_pod(client, pod, secrets=tuple(recipe.env.secret), files=files, texts=texts)
-    return expectation, live
+    return _Found(expectation, live)
 
 
-def _here(recipe: Recipe, pid: int | None) -> tuple[Expectation, LiveEngine]:
+def _here(recipe: Recipe, pid: int | None) -> _Found:
     from autosre_lab.engine.stack_files import StackFiles
     from autosre_lab.settings import paths
 
@@ -196,7 +224,7 @@ def _here(recipe: Recipe, pid: int | None) -> tuple[Expectation, LiveEngine]:
     if files or texts:
         secrets = tuple(recipe.env.secret)
         live = read_local(pid=live.process.pid, secrets=secrets, files=files, texts=texts)
-    return expectation, live
+    return _Found(expectation, live)
 
 
 def _own_port(recipe: Recipe, live: LiveEngine) -> int:
@@ -206,17 +234,8 @@ def _own_port(recipe: Recipe, live: LiveEngine) -> int:
     return port if isinstance(port, int) else 8000
 
 
-def _engine(
-    recipe: Recipe,
-    layers: Sequence[Layer],
-    read: Callable[[], tuple[Expectation, LiveEngine]],
-) -> Iterator[DriftRow]:
-    try:
-        expectation, live = read()
-    except AutosreError as error:
-        for layer in layers:
-            yield _unknown(layer, "the engine", error.message)
-        return
+def _engine(recipe: Recipe, layers: Sequence[Layer], found: _Found) -> Iterator[DriftRow]:
+    expectation, live = found
     compare: dict[Layer, Callable[[], Iterator[DriftRow]]] = {
         "process": lambda: _process(recipe, expectation, live),
         "environment": lambda: _environment(recipe, expectation, live),

@@ -11,6 +11,7 @@ import yaml
 
 from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.errors import AutosreError, ClusterError, RecipeError
+from autosre_lab.parity.drift import engine_rows
 from autosre_lab.parity.from_process import draft_from_process
 from autosre_lab.parity.live import ENGINE_CONTAINER, LiveEngine, find_engine_pod, read_pod
 from autosre_lab.parity.pod_sections import add_pod_sections, version_in_tag
@@ -49,8 +50,9 @@ def recipe_from_pod(
 ) -> TakenOver:
     """Return a recipe that runs what a Pod runs. Nothing is changed, and no secret is read.
 
-    Reasons that nobody has written down say so. Where the Pod was started by this project, what
-    its recipe says besides (name, description, reasons) is kept.
+    Reasons that nobody has written down say so. Where the Pod was started by this project, it is
+    the very recipe it was started from, or, if somebody has changed the engine since, what that
+    recipe says besides (name, description, reasons) is kept.
 
     Args:
         client: The cluster to look in.
@@ -73,6 +75,10 @@ def recipe_from_pod(
         if (entry.get("valueFrom") or {}).get("secretKeyRef")
     ]
     live = read_pod(client, str(found["metadata"]["name"]), secrets=secrets)
+    before = _started_from(client)
+    if before is not None and not engine_rows(parse_recipe(before), live):
+        recipe = parse_recipe({**before, "name": name or before["name"]})
+        return TakenOver(recipe, _text(recipe, live, []), ())
     version = vllm_version or live.process.vllm_version or version_in_tag(str(container["image"]))
     if version is None:
         raise RecipeError(
@@ -98,7 +104,7 @@ def recipe_from_pod(
     if (address := _address(client, found)) is not None:
         tree.setdefault("network", {})["cluster_ip"] = address
     tree["meta"]["description"] = f"{tree['model']['repo']}, taken over from a running Pod"
-    _keep(tree, _started_from(client))
+    _keep(tree, before)
     tree["name"] = name or tree["name"]
     recipe = parse_recipe(tree, where=f"Pod {live.pod_name}")
     return TakenOver(recipe, _text(recipe, live, notes), tuple(notes))
@@ -172,10 +178,17 @@ def _keep(tree: dict[str, Any], before: Mapping[str, Any] | None) -> None:
             model[key] = earlier[key]
     if "classes" in before.get("scheduler", {}):
         tree.setdefault("scheduler", {})["classes"] = before["scheduler"]["classes"]
+    reasons = {tuple(one["argv"]): one["reason"] for one in _extra_args(before)}
+    for one in _extra_args(tree):
+        one["reason"] = reasons.get(tuple(one["argv"]), one["reason"])
     env, earlier_env = tree.setdefault("env", {}), before.get("env") or {}
     _keep_reasons(env, earlier_env)
     if unset := [one for one in earlier_env.get("unset") or () if one not in env.get("set", {})]:
         env["unset"] = unset
+
+
+def _extra_args(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return list((tree.get("engine") or {}).get("extra_args") or ())
 
 
 def _keep_reasons(env: Mapping[str, Any], before: Mapping[str, Any]) -> None:

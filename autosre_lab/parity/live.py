@@ -70,6 +70,11 @@ class LiveEngine:
         return str(self.pod["metadata"]["name"]) if self.pod is not None else None
 
     @property
+    def name(self) -> str:
+        """What to call it."""
+        return f"pid {self.process.pid}" if self.pod is None else f"Pod {self.pod_name}"
+
+    @property
     def image(self) -> str | None:
         """What the container was asked to run."""
         container = _named(_of(self.pod, "spec", "containers"), ENGINE_CONTAINER)

@@ -61,12 +61,14 @@ class DriftReport:
     Attributes:
         recipe_name: What should run.
         place: Where it was looked for.
+        engine: The process or Pod that was compared; empty where none was found.
         layers: What was looked at.
         rows: The worst first.
     """
 
     recipe_name: str
     place: Literal["local", "cluster"]
+    engine: str
     layers: tuple[Layer, ...]
     rows: tuple[DriftRow, ...]
 
@@ -111,14 +113,18 @@ class DriftReport:
     def summary(self) -> str:
         """One line."""
         if self.ok:
-            return f"{self.recipe_name}: no drift ({', '.join(self.layers)} compared)"
+            return f"{self._subject}: no drift ({', '.join(self.layers)} compared)"
         parts = []
         if self.drifted:
             errors = sum(row.severity == "error" for row in self.drifted)
             parts.append(f"{len(self.drifted)} differences, {errors} of them errors")
         if self.unknown:
             parts.append(f"{len(self.unknown)} not comparable")
-        return f"{self.recipe_name}: {'; '.join(parts)}"
+        return f"{self._subject}: {'; '.join(parts)}"
+
+    @property
+    def _subject(self) -> str:
+        return f"{self.recipe_name}, {self.engine}" if self.engine else self.recipe_name
 
     def table(self) -> str:
         """Return the rows as plain text."""
@@ -138,6 +144,7 @@ class DriftReport:
         return {
             "recipe": self.recipe_name,
             "place": self.place,
+            "engine": self.engine,
             "layers": list(self.layers),
             "drifted": len(self.drifted),
             "unknown": len(self.unknown),

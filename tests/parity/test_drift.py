@@ -275,7 +275,7 @@ def test_a_report_is_a_table_a_dictionary_and_a_data_frame(running: Running) -> 
     header, row, summary = report.table().splitlines()
     assert header.split() == ["severity", "layer", "subject", "expected", "live", "why"]
     assert row.split()[:5] == ["warn", "process", "--seed", "-", "7"]
-    assert summary == "small: 1 differences, 0 of them errors"
+    assert summary == "small, Pod vllm-1-a: 1 differences, 0 of them errors"
     assert json.loads(json.dumps(report.to_json()))["rows"][0]["subject"] == "--seed"
     frame = report.to_dataframe()
     assert list(frame["live"]) == ["7"]
