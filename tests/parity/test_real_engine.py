@@ -95,14 +95,14 @@ def test_an_engine_started_by_hand_with_another_flag_shows_it(real_stack: Stack)
 def test_lines_are_equal_for_us_exactly_if_they_are_for_vllm_s_own_parser() -> None:
     table = load_flag_table(VERSION)
     assert table is not None
-    lines = list(_spelled_lines(table, random.Random(20)))
+    lines = list(dict.fromkeys(_spelled_lines(table, random.Random(20))))
     meanings = _meanings_of_vllm(lines)
     read = {
         line: (read_command_line(["vllm", "serve", *shlex.split(line)], table), meaning)
         for line, meaning in zip(lines, meanings, strict=True)
         if meaning is not None
     }
-    assert len(read) > 0.8 * len(lines)
+    assert len(read) > 1000
     assert [line for line, (ours, _) in read.items() if ours.unknown or ours.stray] == []
     groups: dict[tuple[str, ...], list[tuple[str, CommandLine, str]]] = {}
     for line, (ours, meaning) in read.items():
