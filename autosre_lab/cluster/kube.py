@@ -36,11 +36,12 @@ KIND_PATHS: dict[str, tuple[str, str]] = {
     "Secret": ("v1", "secrets"),
     "Service": ("v1", "services"),
     "ServiceAccount": ("v1", "serviceaccounts"),
+    "ServiceCIDR": ("networking.k8s.io/v1", "servicecidrs"),
     "StatefulSet": ("apps/v1", "statefulsets"),
 }
 """Kind to (apiVersion, plural) of every object this package touches."""
 
-CLUSTER_KINDS = frozenset({"Namespace", "Node", "RuntimeClass"})
+CLUSTER_KINDS = frozenset({"Namespace", "Node", "RuntimeClass", "ServiceCIDR"})
 """Kinds that live outside any namespace."""
 
 
