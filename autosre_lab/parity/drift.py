@@ -63,7 +63,8 @@ def find_drift(
         client: The cluster to look in; absent: this machine's processes.
         pod: The engine's Pod; absent: the running one.
         pid: The engine's process here; absent: the stack's, or the only one there is.
-        objects: The chart's objects, where they are rendered already.
+        objects: The chart's objects, where they are rendered already; empty: a stack that no
+            chart of ours has made.
         options: What else the chart was rendered with.
 
     Raises:
@@ -83,7 +84,7 @@ def find_drift(
     else:
         engine = found.live.name
         rows += _engine(chosen, layers, found)
-    if client is not None:
+    if client is not None and (objects is None or objects):
         layers = ("objects", *layers)
     if chosen.scheduler.preemption.mode == "off":
         layers = tuple(layer for layer in layers if layer != "hook")

@@ -30,7 +30,7 @@ __all__ = [
     "without_hook",
 ]
 
-TAKEN_OVER = "taken over from a running process"
+TAKEN_OVER = "taken over from what ran; nobody has written down why"
 """The reason of everything whose reason nobody has written down yet."""
 
 FROM_IMAGE = "comes with the container's image"
@@ -40,6 +40,7 @@ _HOOK_KEY = "autosre_preempt"
 _SNAPSHOT = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/([0-9a-f]{40})/?$")
 _HYBRID = re.compile(r"qwen3\.[56]|qwen3-next|qwen3next", re.IGNORECASE)
 _MOE = re.compile(r"\bA\d+(\.\d+)?B\b|moe|mixtral", re.IGNORECASE)
+_USUAL_HOSTS = (None, "0.0.0.0", "127.0.0.1")  # noqa: S104 - a Pod's, and this machine's
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -109,7 +110,7 @@ def draft_from_process(
     draft = Draft({"schema": SCHEMA})
     model = _model(line, flags, draft, context)
     draft.tree["name"] = recipe_name_for(model["served_names"][0])
-    draft.tree["meta"] = {"description": f"{line.model}, {TAKEN_OVER}"}
+    draft.tree["meta"] = {"description": f"{line.model}, taken over from a running process"}
     draft.tree["model"] = model
     scheduler = _scheduler(flags)
     if scheduler:
@@ -121,7 +122,7 @@ def draft_from_process(
     if isinstance(port, int):
         draft.tree["network"] = {"port": port}
     host = flags.pop("--host", None)
-    if host is not None:
+    if host not in _USUAL_HOSTS:
         draft.notes.append(f"it listens on {host}; a recipe does not say where")
     for flag in SECRET_FLAGS & flags.keys():
         del flags[flag]

@@ -182,4 +182,8 @@ def _cell(row: DriftRow, name: str) -> str:
     value = getattr(row, name)
     text = "-" if value is None else str(value).replace("\n", " ")
     width = _WIDTHS.get(name)
-    return text if width is None or len(text) <= width else text[: width - 1] + "…"
+    if width is None or len(text) <= width:
+        return text
+    # The end of a path says more than its middle.
+    kept = width // 3 if name == "subject" else width - 1
+    return f"{text[:kept]}…{text[len(text) - (width - 1 - kept) :]}"
