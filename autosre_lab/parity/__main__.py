@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from autosre_lab.cluster.kube import KubeClient
 from autosre_lab.errors import AutosreError
 from autosre_lab.parity.report import EXIT_UNKNOWN
 from autosre_lab.settings import load_settings, paths
+
+if TYPE_CHECKING:
+    from autosre_lab.recipe import Recipe
 
 
 @click.command()
@@ -70,15 +74,17 @@ def _client(namespace: str) -> KubeClient:
     return connect(namespace=namespace)
 
 
-def _started(client: KubeClient | None) -> str:
-    """Return the name of the recipe that was started here; the usual one where nothing was."""
-    if client is None:
-        from autosre_lab.engine.stack_files import StackFiles
+def _started(client: KubeClient | None) -> Recipe | str:
+    """Return the recipe that was started; the usual one where nothing was."""
+    if client is not None:
+        from autosre_lab.cluster.release import read_release
 
-        note = StackFiles(paths().state).read()
-        if note is not None:
-            return note.recipe_name
-    return load_settings().recipe
+        release = read_release(client)
+        return release.recipe if release is not None else load_settings().recipe
+    from autosre_lab.engine.stack_files import StackFiles
+
+    note = StackFiles(paths().state).read()
+    return note.recipe_name if note is not None else load_settings().recipe
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autosre_lab.parity.environment import ExpectedEnvironment
+from autosre_lab.preemption import STATUS_VARIABLE
 
 if TYPE_CHECKING:
     from autosre_lab.recipe import Recipe
@@ -53,7 +54,7 @@ def expected_here(recipe: Recipe, *, port: int) -> Expectation:
     Raises:
         RecipeError: The recipe says nothing about running as a local process.
     """
-    from autosre_lab.engine.commands import engine_command, engine_environ
+    from autosre_lab.engine.commands import engine_command, engine_environ, engine_python_path
     from autosre_lab.engine.engine_environment import engine_folder
     from autosre_lab.engine.model_folder import model_folder
     from autosre_lab.errors import RecipeError
@@ -68,11 +69,16 @@ def expected_here(recipe: Recipe, *, port: int) -> Expectation:
     folder = engine_folder(recipe.runtime.distribution, recipe.runtime.version)
     python = folder / "bin" / "python"
     secrets = _required(recipe)
-    plain = build_runtime_env(recipe, secrets=secrets)
     whole = engine_environ(recipe, paths(), python=python, environ={**os.environ, **secrets})
+    plain = build_runtime_env(recipe, secrets=secrets)
+    # The hook's folder and its status file are elsewhere here than in a Pod.
+    here = {**engine_python_path(recipe), STATUS_VARIABLE: whole.get(STATUS_VARIABLE)}
+    plain = {name: value for name, value in plain.items() if name not in here}
+    plain |= {name: value for name, value in here.items() if value is not None}
+    allowed = tuple(name for name in whole if name not in here)
     return Expectation(
         argv=tuple(engine_command(recipe, python=python, model=model_folder(recipe), port=port)),
-        environment=_environment(recipe, plain, allowed=tuple(whole)),
+        environment=_environment(recipe, plain, allowed=allowed),
     )
 
 

@@ -36,6 +36,7 @@ def test_no_drift_exits_with_zero(running: Running, recipe_file: str) -> None:
     done = run(recipe_file, "--place", "cluster", "--strict")
     assert done.exit_code == 0
     assert done.output.startswith("small, Pod vllm-1-a: no drift")
+    assert run("--place", "cluster").output == done.output
 
 
 def test_drift_exits_with_four_only_if_strict(running: Running, recipe_file: str) -> None:

