@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from autosre_lab.chart import helm_values, render
     from autosre_lab.claude import Answer, ask, launch
+    from autosre_lab.cluster import preflight
     from autosre_lab.engine import (
         ServiceStatus,
         Stack,
         StackStatus,
         VllmBackend,
-        start,
-        status,
-        stop,
-        wait_ready,
     )
     from autosre_lab.errors import AutosreError
+    from autosre_lab.lifecycle import start, status, stop, switch, wait_ready
+    from autosre_lab.parity import find_drift, recipe_from_pod, warn_on_recipe_drift
     from autosre_lab.proxy import read_request_log
     from autosre_lab.recipe import (
         Recipe,
@@ -53,17 +53,24 @@ _HOME = {
     "ask": "autosre_lab.claude",
     "build_runtime_env": "autosre_lab.recipe",
     "build_vllm_serve_cmd": "autosre_lab.recipe",
+    "find_drift": "autosre_lab.parity",
+    "helm_values": "autosre_lab.chart",
     "launch": "autosre_lab.claude",
     "load_recipe": "autosre_lab.recipe",
     "load_settings": "autosre_lab.settings",
     "paths": "autosre_lab.settings",
+    "preflight": "autosre_lab.cluster",
     "read_request_log": "autosre_lab.proxy",
+    "recipe_from_pod": "autosre_lab.parity",
     "recipe_names": "autosre_lab.recipe",
+    "render": "autosre_lab.chart",
     "show_settings": "autosre_lab.settings",
-    "start": "autosre_lab.engine",
-    "status": "autosre_lab.engine",
-    "stop": "autosre_lab.engine",
-    "wait_ready": "autosre_lab.engine",
+    "start": "autosre_lab.lifecycle",
+    "status": "autosre_lab.lifecycle",
+    "stop": "autosre_lab.lifecycle",
+    "switch": "autosre_lab.lifecycle",
+    "wait_ready": "autosre_lab.lifecycle",
+    "warn_on_recipe_drift": "autosre_lab.parity",
 }
 
 __all__ = [
@@ -80,17 +87,24 @@ __all__ = [
     "ask",
     "build_runtime_env",
     "build_vllm_serve_cmd",
+    "find_drift",
+    "helm_values",
     "launch",
     "load_recipe",
     "load_settings",
     "paths",
+    "preflight",
     "read_request_log",
+    "recipe_from_pod",
     "recipe_names",
+    "render",
     "show_settings",
     "start",
     "status",
     "stop",
+    "switch",
     "wait_ready",
+    "warn_on_recipe_drift",
 ]
 
 

@@ -8,6 +8,7 @@ strongest first: an environment variable, ``settings.yaml`` in the config folder
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -78,6 +79,10 @@ class Settings:
 
     Attributes:
         recipe: Name or path of the recipe that is started when none is named.
+        place: Where a stack is started: local, cluster, or auto, which asks the recipe.
+        namespace: The Kubernetes namespace of the stack.
+        kube_context: The context of the kubeconfig; empty for its current one.
+        proxy_image: The image of the proxies' Pods; empty for the one `autosre image` builds.
         engine_port: Port of vLLM on loopback; 0 takes 8010, or a free one if 8010 is taken.
         proxy_port: Port of the Anthropic proxy on loopback; 0 takes 8011, or a free one.
         ready_timeout_s: Seconds a start may take until the first token.
@@ -85,6 +90,10 @@ class Settings:
     """
 
     recipe: str = "smollm2-135m-cpu"
+    place: str = "auto"
+    namespace: str = "autosre"
+    kube_context: str = ""
+    proxy_image: str = ""
     engine_port: int = 0
     proxy_port: int = 0
     ready_timeout_s: float = 1800.0
@@ -95,6 +104,13 @@ _PORT = ("a port number, 0 to 65535", lambda port: 0 <= port <= 65535)
 
 _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "recipe": ("the name or the path of a recipe", bool),
+    "place": ("auto, local or cluster", lambda place: place in ("auto", "local", "cluster")),
+    "namespace": (
+        "a Kubernetes namespace: small letters, digits and dashes",
+        lambda name: re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name) is not None,
+    ),
+    "kube_context": ("the name of a context in the kubeconfig", lambda _: True),
+    "proxy_image": ("the name of a container image", lambda _: True),
     "engine_port": _PORT,
     "proxy_port": _PORT,
     "ready_timeout_s": ("a number of seconds above 0", lambda value: 0 < value < float("inf")),

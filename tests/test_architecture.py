@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "claude": BASE | {"recipe", "engine", "lifecycle"},
     "bench": BASE | {"proxy", "engine"},
     "lab": BASE | {"recipe", "engine", "proxy", "claude"},
-    "cli": BASE | {"engine", "claude"},
+    "cli": BASE | {"recipe", "engine", "chart", "cluster", "parity", "lifecycle", "claude"},
     "__main__": {"cli"},
 }
 """What each part may import besides itself and the version; `__init__` hands out all of them."""

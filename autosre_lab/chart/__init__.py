@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from autosre_lab.chart.from_recipe import ChartOptions, chart_values, helm_values
     from autosre_lab.chart.image import build_proxy_image
-    from autosre_lab.chart.render import Renderer, chart_folder, render
+    from autosre_lab.chart.rendering import Renderer, chart_folder, render
     from autosre_lab.chart.validate import invalid_objects
 
 _HOME = {
     "ChartOptions": "from_recipe",
-    "Renderer": "render",
+    "Renderer": "rendering",
     "build_proxy_image": "image",
-    "chart_folder": "render",
+    "chart_folder": "rendering",
     "chart_values": "from_recipe",
     "helm_values": "from_recipe",
     "invalid_objects": "validate",
-    "render": "render",
+    "render": "rendering",
 }
 
 __all__ = [

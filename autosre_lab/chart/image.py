@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -11,11 +12,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from autosre_lab.chart.from_recipe import PROXY_IMAGE
-from autosre_lab.chart.render import chart_folder
+from autosre_lab.chart.rendering import chart_folder
 from autosre_lab.errors import ClusterError
 from autosre_lab.progress import step
 
-__all__ = ["ARCHITECTURES", "build_context", "build_proxy_image", "export_image", "import_image"]
+__all__ = [
+    "ARCHITECTURES",
+    "build_context",
+    "build_proxy_image",
+    "deliver_proxy_image",
+    "export_image",
+]
 
 K3S_IMPORT = ("k3s", "ctr", "images", "import")
 BUILDERS = ("buildah", "podman", "docker")
@@ -25,6 +32,48 @@ PYTHON = "3.11"
 
 _PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
 _PARTS = ("__init__.py", "errors.py", "logs.py", "py.typed", "engine", "proxy")
+
+
+def deliver_proxy_image(
+    *,
+    tag: str | None = None,
+    base: str | None = None,
+    arch: str | None = None,
+    output: Path | None = None,
+    import_command: Sequence[str] | None = K3S_IMPORT,
+) -> str:
+    """Build the proxies' image and give it to the containerd of this machine.
+
+    Args:
+        tag: Its name; the one that the chart uses by default.
+        base: The image it is built on.
+        arch: ``amd64`` or ``arm64``; this machine's by default.
+        output: Also keep the archive there.
+        import_command: What imports an archive, whose path is appended; None imports nothing.
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        ClusterError: A step failed.
+    """
+    name = tag or PROXY_IMAGE
+    program = build_proxy_image(tag=name, base=base, arch=arch or this_architecture())
+    if output is None and import_command is None:
+        return f"{name} is in {program}'s store"
+    with tempfile.TemporaryDirectory(prefix="autosre-image-", dir=_roomy()) as folder:
+        archive = export_image(output or Path(folder) / "image.tar", tag=name, builder=program)
+        if import_command is not None:
+            with step(f"Import {name}"):
+                _run([*import_command, str(archive)])
+    there = f"{name} is in {output}" if output is not None else f"{name} is built"
+    return there if import_command is None else f"{there} and imported"
+
+
+def this_architecture() -> str:
+    """Return this machine's architecture, as images call it."""
+    machine = platform.machine()
+    return next((arch for arch, name in ARCHITECTURES.items() if name == machine), machine)
 
 
 def build_proxy_image(
@@ -72,21 +121,6 @@ def export_image(file: Path, *, tag: str = PROXY_IMAGE, builder: str = "") -> Pa
     return file
 
 
-def import_image(
-    file: Path, *, command: Sequence[str] = ("k3s", "ctr", "images", "import")
-) -> None:
-    """Give the archive to the node's containerd; this machine is the node.
-
-    Args:
-        file: What `export_image` wrote.
-        command: What imports it; the file's path is appended.
-
-    Raises:
-        ClusterError: The import failed.
-    """
-    _run([*command, str(file)])
-
-
 @contextlib.contextmanager
 def build_context(*, arch: str = "amd64") -> Iterator[Path]:
     """Yield a folder with everything the Containerfile copies; deleted afterwards.
@@ -118,6 +152,11 @@ def build_context(*, arch: str = "amd64") -> Iterator[Path]:
         shutil.copy(source / "requirements.txt", wheels)
         _fetch_wheels(wheels, arch, package.parent / "constraints.txt")
         yield context
+
+
+def _roomy() -> str | None:
+    # An archive of 200 MB is no guest for a /tmp in memory.
+    return "/var/tmp" if Path("/var/tmp").is_dir() else None  # noqa: S108
 
 
 def _fetch_wheels(wheels: Path, arch: str, constraints: Path) -> None:

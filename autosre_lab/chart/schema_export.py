@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-from autosre_lab.chart.render import chart_folder
+from autosre_lab.chart.rendering import chart_folder
 from autosre_lab.chart.values import ChartValues
 
 __all__ = ["main", "schema_text"]

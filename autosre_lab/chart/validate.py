@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from autosre_lab.chart.render import Object
+from autosre_lab.chart.rendering import Object
 from autosre_lab.errors import MissingExtraError
 
 __all__ = ["invalid_objects"]

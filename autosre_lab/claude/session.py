@@ -140,7 +140,7 @@ def prepare_launch(
 
 
 def _find_or_start(recipe: str | None, environ: Mapping[str, str]) -> Stack:
-    from autosre_lab.engine import start, status, wait_ready
+    from autosre_lab.lifecycle import start, status, wait_ready
 
     wanted = recipe or environ.get("AUTOSRE_RECIPE")
     if wanted is None and status().state in ("ready", "starting"):
@@ -184,7 +184,8 @@ class _Assumed:
 
 
 def _plan_dry(own: OwnOptions, args: Sequence[str]) -> Launch:
-    from autosre_lab.engine import claude_code_executable, status, wait_ready
+    from autosre_lab.engine import claude_code_executable
+    from autosre_lab.lifecycle import status, wait_ready
     from autosre_lab.recipe import load_recipe
 
     environ = os.environ

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from autosre_lab.chart import ChartOptions, chart_folder, helm_values, invalid_objects, render
-from autosre_lab.chart.render import BinaryRenderer, SdkRenderer
+from autosre_lab.chart.rendering import BinaryRenderer, SdkRenderer
 from autosre_lab.chart.schema_export import schema_text
 from autosre_lab.errors import RecipeError, RenderError
 from autosre_lab.preemption import hook_sha256, hook_text
@@ -187,7 +187,9 @@ def test_the_hook_is_mounted_and_a_new_one_makes_a_new_pod(pods: Objects) -> Non
 
 
 def test_addresses_are_pinned_and_the_proxies_find_the_engine_by_its_own(pods: Objects) -> None:
-    ips = {name: obj["spec"]["clusterIP"] for (kind, name), obj in pods.items() if kind == "Service"}
+    ips = {
+        name: obj["spec"]["clusterIP"] for (kind, name), obj in pods.items() if kind == "Service"
+    }
     assert ips == {
         "vllm": "10.96.0.99",
         "anthropic-proxy": "10.96.0.31",
@@ -296,7 +298,7 @@ def test_a_helm_that_fails_is_quoted(tmp_path: Path) -> None:
 def test_a_broken_template_is_told_with_its_place(tmp_path: Path) -> None:
     chart = tmp_path / "autosre"
     shutil.copytree(chart_folder(), chart)
-    (chart / "templates" / "broken.yaml").write_text("{{ fail \"by hand\" }}", encoding="utf-8")
+    (chart / "templates" / "broken.yaml").write_text('{{ fail "by hand" }}', encoding="utf-8")
     with pytest.raises(RenderError, match=r"broken\.yaml.*by hand"):
         render(helm_values(production()), namespace="lab", chart=chart)
 

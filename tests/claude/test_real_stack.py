@@ -25,11 +25,16 @@ pytestmark = [pytest.mark.engine, pytest.mark.claude]
 QUESTION = "What is the capital of France?"
 
 
+def state_of(stack: Stack) -> str:
+    assert stack.log_dir is not None
+    return str(stack.log_dir.parent)
+
+
 def launcher(stack: Stack, cwd: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "autosre_lab.claude", *args],
         # The stack was started with these folders; the launcher has to find it by them alone.
-        env={**os.environ, "AUTOSRE_STATE_DIR": str(stack.log_dir.parent)},
+        env={**os.environ, "AUTOSRE_STATE_DIR": state_of(stack)},
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -40,7 +45,9 @@ def launcher(stack: Stack, cwd: Path, *args: str) -> subprocess.CompletedProcess
 
 
 def main_requests(stack: Stack) -> list[dict[str, Any]]:
-    lines = stack.request_log.read_text().splitlines() if stack.request_log.exists() else []
+    log = stack.request_log
+    assert log is not None
+    lines = log.read_text().splitlines() if log.exists() else []
     return [record for record in map(json.loads, lines) if record["kind"] == "main"]
 
 
@@ -67,7 +74,7 @@ def test_the_launcher_answers_and_the_second_time_from_the_prefix_cache(
 def test_a_question_from_python_tells_where_its_tokens_went(
     real_stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AUTOSRE_STATE_DIR", str(real_stack.log_dir.parent))
+    monkeypatch.setenv("AUTOSRE_STATE_DIR", state_of(real_stack))
 
     answer = ask(QUESTION, stack=real_stack, cwd=tmp_path, timeout_s=240)
 

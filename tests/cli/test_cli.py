@@ -20,8 +20,10 @@ def run(*argv: str) -> Result:
     return CliRunner().invoke(main, list(argv))
 
 
-def test_the_commands_are_these_four_for_now() -> None:
-    assert sorted(main.commands) == ["claude", "start", "status", "stop"]
+def test_the_commands_are_these_for_now() -> None:
+    assert sorted(main.commands) == [
+        *("chart", "claude", "drift", "image", "preflight", "start", "status", "stop", "switch")
+    ]
 
 
 @pytest.mark.parametrize("name", main.commands)

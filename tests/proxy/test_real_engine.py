@@ -174,12 +174,11 @@ def test_priorities_are_taken_and_the_log_tells_the_kind(
     # Guided: no other token may come first. A model this small may never find the end.
     assert text_of(title).lstrip().startswith("{")
     sdk.messages.create(**ask(tools=[WEATHER]), extra_headers={"x-claude-code-agent-id": "a"})
-    kinds = list(read_request_log(real_stack.request_log)["kind"])
+    log = real_stack.request_log
+    assert log is not None
+    kinds = list(read_request_log(log)["kind"])
     until(
-        lambda: (
-            list(read_request_log(real_stack.request_log)["kind"])[-2:]
-            == ["background", "subagent"]
-        ),
+        lambda: list(read_request_log(log)["kind"])[-2:] == ["background", "subagent"],
         f"both in the log, not {kinds[-2:]}",
     )
 

@@ -1,0 +1,40 @@
+"""What every command does with an error, and which exit codes there are."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+
+import click
+
+from autosre_lab.errors import AutosreError, ConfigError, RecipeError
+
+__all__ = ["FAILED", "MISUSE", "NOT_READY", "Command", "explained"]
+
+MISUSE = 2
+FAILED = 1
+NOT_READY = 3
+
+Command = Callable[..., None]
+
+
+def explained(command: Command, *, failed: int = FAILED) -> Command:
+    """Print an error that has a remedy as two lines instead of a traceback.
+
+    Args:
+        command: A command's function.
+        failed: Exit code for errors that are not the caller's.
+    """
+
+    @functools.wraps(command)
+    def shown(*args: object, **options: object) -> None:
+        try:
+            command(*args, **options)
+        except AutosreError as error:
+            if click.get_current_context().find_root().params.get("debug"):
+                raise
+            click.echo(f"error: {error}", err=True)
+            sys.exit(MISUSE if isinstance(error, (ConfigError, RecipeError)) else failed)
+
+    return shown

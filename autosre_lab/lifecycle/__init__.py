@@ -1,0 +1,18 @@
+"""One set of verbs for both places a stack can run in: local processes and Pods."""
+
+from __future__ import annotations
+
+from autosre_lab.lifecycle.place import PLACES, Place, last_place, place_for
+from autosre_lab.lifecycle.stack import start, status, stop, switch, wait_ready
+
+__all__ = [
+    "PLACES",
+    "Place",
+    "last_place",
+    "place_for",
+    "start",
+    "status",
+    "stop",
+    "switch",
+    "wait_ready",
+]
