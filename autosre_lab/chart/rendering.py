@@ -111,8 +111,9 @@ class BinaryRenderer:
         if done.returncode != 0:
             raise _render_error(done.stderr.strip())
         files: dict[str, str] = {}
-        for document in done.stdout.split("\n---\n"):
-            source = document.partition("# Source: ")[2].partition("\n")[0] or "unnamed"
+        source = "unnamed.yaml"
+        for document in f"\n{done.stdout}".split("\n---\n"):
+            source = document.partition("# Source: ")[2].partition("\n")[0] or source
             files[source] = f"{files.get(source, '')}\n---\n{document}"
         return files
 

@@ -9,7 +9,7 @@ import click
 from autosre_lab.cli.explained import NOT_READY, explained
 from autosre_lab.cli.showing import show_stack, show_status
 
-__all__ = ["PLACE", "start", "status", "stop", "switch"]
+__all__ = ["start", "status", "stop", "switch"]
 
 PORT = click.IntRange(0, 65535)
 SECONDS = click.FloatRange(min=0, min_open=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from autosre_lab.cluster.clock import SYSTEM_CLOCK, Clock
+from autosre_lab.cluster.hiccups import through_hiccups
 from autosre_lab.cluster.kube import KubeClient, Object
-from autosre_lab.cluster.rollout import take_snapshot
+from autosre_lab.cluster.rollout import holds_processes, take_snapshot
 from autosre_lab.errors import NotGoneError
 
 __all__ = ["scale", "wait_gone"]
@@ -43,7 +44,7 @@ def wait_gone(
 
     Args:
         client: The API server.
-        name: The Deployment; one that is not there has no Pods.
+        name: The Deployment; one that was deleted may have Pods that are still ending.
         tell: Given a few words whenever something is waited for.
         patience_s: Seconds; the Pods' own grace and a minute by default.
         clock: Where time comes from.
@@ -53,20 +54,19 @@ def wait_gone(
     """
     deadline_s: float | None = None
     while True:
-        seen = take_snapshot(client, name)
-        if seen.deployment is None:
+        seen = through_hiccups(lambda: take_snapshot(client, name), clock=clock, tell=tell)
+        pods = [pod for pod in seen.pods if holds_processes(pod)]
+        if not pods and _is_at_zero(seen.deployment):
             return
-        observed = (seen.deployment.get("status") or {}).get("observedGeneration", 0)
-        current = observed >= seen.deployment["metadata"].get("generation", 1)
-        if current and not seen.pods:
-            return
+        if seen.deployment is not None and seen.deployment["spec"].get("replicas", 1) > 0:
+            raise _not_gone(name, seen.deployment, pods)
         if deadline_s is None:
             deadline_s = clock.monotonic() + (
-                patience_s if patience_s is not None else _grace_s(seen.pods) + AFTER_GRACE_S
+                patience_s if patience_s is not None else _grace_s(pods) + AFTER_GRACE_S
             )
         if clock.monotonic() > deadline_s:
-            raise _not_gone(name, seen.deployment, seen.pods)
-        tell(f"waiting for {', '.join(pod['metadata']['name'] for pod in seen.pods) or name}")
+            raise _not_gone(name, seen.deployment, pods)
+        tell(f"waiting for {', '.join(pod['metadata']['name'] for pod in pods) or name}")
         clock.sleep(POLL_S)
 
 
@@ -76,8 +76,17 @@ def _grace_s(pods: list[Object]) -> float:
     )
 
 
-def _not_gone(name: str, deployment: Object, pods: list[Object]) -> NotGoneError:
-    if deployment["spec"].get("replicas", 1) > 0:
+def _is_at_zero(deployment: Object | None) -> bool:
+    """Whether nobody makes Pods any more: it is gone, or its controller has seen the change."""
+    if deployment is None:
+        return True
+    status = deployment.get("status") or {}
+    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 1)
+    return seen and not status.get("replicas")
+
+
+def _not_gone(name: str, deployment: Object | None, pods: list[Object]) -> NotGoneError:
+    if deployment is not None and deployment["spec"].get("replicas", 1) > 0:
         return NotGoneError(
             f"{name} was scaled up again by somebody else",
             remedy="stop what does that (an autoscaler, another operator) and try again",
@@ -96,7 +105,7 @@ def _not_gone(name: str, deployment: Object, pods: list[Object]) -> NotGoneError
         ending = f"told to end by {since}" if since else "not told to end"
         held.append(f"{meta['name']} on {node} ({ending}{by})")
     return NotGoneError(
-        f"{name} is at zero replicas, but there is still {'; '.join(held)}",
+        f"{name} was stopped, but there is still {'; '.join(held)}",
         remedy="see on the node why the process does not end (kubectl describe pod, dmesg); "
         "deleting by force would remove the object and leave the process on the GPU",
     )

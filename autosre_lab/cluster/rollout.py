@@ -9,18 +9,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from autosre_lab.cluster.clock import SYSTEM_CLOCK, Clock, parse_time
+from autosre_lab.cluster.hiccups import is_hiccup, through_hiccups
 from autosre_lab.cluster.kube import KubeClient, Object
-from autosre_lab.errors import NotReadyError, RolloutError
+from autosre_lab.errors import KubeError, NotReadyError, RolloutError
 
-__all__ = ["Snapshot", "Verdict", "judge", "pods_of", "take_snapshot", "wait_rollout"]
+__all__ = [
+    "Past",
+    "Snapshot",
+    "Verdict",
+    "holds_processes",
+    "judge",
+    "pods_of",
+    "take_snapshot",
+    "wait_rollout",
+]
 
 UNSCHEDULABLE_S = 60.0
 """Seconds that a Pod may find no node; the one before it may still be leaving."""
+
+SETTLE_S = 10.0
+"""Seconds that the scheduler gets after a Pod has freed what the next one needs."""
+RECENT_S = 300.0
+"""A container that ended longer ago than this before a wait is none of its business."""
+REPEATED = 3
+"""Times that the kubelet must have failed at something that it tries again and again."""
 
 LOG_LINES = 80
 POLL_S = 5.0
@@ -66,6 +84,19 @@ class Snapshot:
     replica_sets: list[Object]
     pods: list[Object]
     events: list[Object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What had happened before a wait began, and is not held against the rollout.
+
+    Attributes:
+        restarts: How often each container (Pod's uid, name) had been restarted long before.
+        ended: Pods that had ended: evicted ones stay in the list for days.
+    """
+
+    restarts: frozenset[tuple[str, str, int]] = frozenset()
+    ended: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +150,21 @@ def wait_rollout(
         RolloutError: It will not become ready; with the container's last log lines.
         NotReadyError: It took too long.
     """
+    past, freed_s = None, float("-inf")
     while True:
         check()
-        seen = take_snapshot(client, name)
-        verdict = judge(seen, now=clock.now(), unschedulable_s=unschedulable_s)
+        seen = through_hiccups(lambda: take_snapshot(client, name), clock=clock, tell=tell)
+        past = past or _past(seen, clock.now())
+        if any(_is_ending(pod) for pod in seen.pods):
+            freed_s = clock.monotonic()
+        # While a Pod is leaving, and a moment longer, the next one cannot be placed yet.
+        settled = clock.monotonic() - freed_s > SETTLE_S
+        verdict = judge(
+            seen,
+            now=clock.now(),
+            unschedulable_s=unschedulable_s if settled else float("inf"),
+            past=past,
+        )
         if verdict.state == "done":
             return next(iter(_newest_pods(seen)), None) or seen.deployment or {}
         if verdict.state == "failed":
@@ -142,7 +184,7 @@ def take_snapshot(client: KubeClient, name: str) -> Snapshot:
     """Ask the API server about one Deployment."""
     deployment = client.get("Deployment", name)
     if deployment is None:
-        return Snapshot(deployment=None, replica_sets=[], pods=[], events=[])
+        return Snapshot(deployment=None, replica_sets=[], pods=_left_over(client, name), events=[])
     labels = deployment["spec"]["selector"].get("matchLabels") or {}
     sets = [one for one in client.find("ReplicaSet", labels=labels) if _owned(one, by=[deployment])]
     pods = [one for one in client.find("Pod", labels=labels) if _owned(one, by=sets)]
@@ -157,13 +199,31 @@ def take_snapshot(client: KubeClient, name: str) -> Snapshot:
     return Snapshot(deployment=deployment, replica_sets=sets, pods=pods, events=events)
 
 
+def _left_over(client: KubeClient, name: str) -> list[Object]:
+    """Return the Pods of a Deployment that was deleted: they outlive it while they end."""
+    found = []
+    for pod in client.find("Pod"):
+        digest = (pod["metadata"].get("labels") or {}).get("pod-template-hash")
+        owners = pod["metadata"].get("ownerReferences") or []
+        if digest and any(owner.get("name") == f"{name}-{digest}" for owner in owners):
+            found.append(pod)
+    return found
+
+
 def pods_of(client: KubeClient, name: str) -> list[Object]:
     """Return every Pod of a Deployment, ending ones included."""
     return take_snapshot(client, name).pods
 
 
-def judge(seen: Snapshot, *, now: datetime, unschedulable_s: float = UNSCHEDULABLE_S) -> Verdict:
+def judge(
+    seen: Snapshot,
+    *,
+    now: datetime,
+    unschedulable_s: float = UNSCHEDULABLE_S,
+    past: Past | None = None,
+) -> Verdict:
     """Return what a snapshot means."""
+    past = past or Past()
     deployment = seen.deployment
     if deployment is None:
         return Verdict(
@@ -181,11 +241,11 @@ def judge(seen: Snapshot, *, now: datetime, unschedulable_s: float = UNSCHEDULAB
     newest = _newest_set(seen)
     if wanted and newest is None:
         return Verdict(state="waiting", message="waiting for the ReplicaSet")
-    current = _newest_pods(seen)
+    current = [pod for pod in _newest_pods(seen) if pod["metadata"]["uid"] not in past.ended]
     for pod in current:
-        if (bad := _hopeless(pod, seen.events, now, unschedulable_s)) is not None:
+        if (bad := _hopeless(pod, seen.events, now, unschedulable_s, past)) is not None:
             return bad
-    old = [pod for pod in seen.pods if pod not in current]
+    old = [pod for pod in seen.pods if pod not in current and holds_processes(pod)]
     if old:
         return Verdict(state="waiting", message=f"waiting for {_name(old[0])} to end")
     ready = [pod for pod in current if _is_ready(pod)]
@@ -216,10 +276,18 @@ def _refused(status: Object) -> Verdict | None:
 
 
 def _hopeless(
-    pod: Object, events: Iterable[Object], now: datetime, unschedulable_s: float
+    pod: Object, events: Iterable[Object], now: datetime, unschedulable_s: float, past: Past
 ) -> Verdict | None:
     status = pod.get("status") or {}
+    for container in status.get("initContainerStatuses") or []:
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if ended.get("exitCode") != 0 and (bad := _ended_or_stuck(pod, container)) is not None:
+            return bad
     for container in status.get("containerStatuses") or []:
+        known = (pod["metadata"]["uid"], container["name"], container.get("restartCount", 0))
+        running = "running" in (container.get("state") or {})
+        if container.get("ready") or (running and known in past.restarts):
+            continue
         if (bad := _ended_or_stuck(pod, container)) is not None:
             return bad
     if status.get("phase") == "Failed":
@@ -246,7 +314,9 @@ def _hopeless(
     for event in events:
         pattern = _FATAL_EVENTS.get(event.get("reason", ""))
         about = event.get("involvedObject", {}).get("uid") == pod["metadata"]["uid"]
-        if pattern and about and re.search(pattern, event.get("message", "")):
+        # Once is nothing: what a new Pod needs may come a moment after it.
+        often = about and int(event.get("count") or 1) >= REPEATED
+        if pattern and often and re.search(pattern, event.get("message", "")):
             return _failed(
                 pod,
                 event["reason"],
@@ -320,14 +390,20 @@ def _described(
 ) -> str:
     if phase is None or verdict.pod is None or not verdict.message.startswith("running"):
         return verdict.message
-    return phase(client.logs(verdict.pod, tail=LOG_LINES))
+    try:
+        return phase(client.logs(verdict.pod, tail=LOG_LINES))
+    except KubeError:  # it may have ended by now
+        return verdict.message
 
 
 def _error(client: KubeClient, name: str, verdict: Verdict) -> RolloutError:
     tail: list[str] = []
-    if verdict.pod is not None:
-        tail = client.logs(verdict.pod, tail=LOG_LINES, previous=verdict.restarted)
-        if not tail and verdict.restarted:
+    # Whatever becomes of the log, the verdict is what is told.
+    with suppress(KubeError):
+        if verdict.pod is not None and verdict.restarted:
+            tail = client.logs(verdict.pod, tail=LOG_LINES, previous=True)
+    with suppress(KubeError):
+        if verdict.pod is not None and not tail:
             tail = client.logs(verdict.pod, tail=LOG_LINES)
     return RolloutError(
         f"{name} cannot become ready: {verdict.message}",
@@ -346,10 +422,14 @@ def _until_something_changes(
     labels = seen.deployment["spec"]["selector"].get("matchLabels") or {}
     known = {(pod["metadata"]["uid"], pod["metadata"].get("resourceVersion")) for pod in seen.pods}
     before = clock.monotonic()
-    for event in client.watch("Pod", labels=labels, timeout_s=timeout_s):
-        meta = event.object["metadata"]
-        if event.type == "DELETED" or (meta["uid"], meta.get("resourceVersion")) not in known:
-            return
+    try:
+        for event in client.watch("Pod", labels=labels, timeout_s=timeout_s):
+            meta = event.object["metadata"]
+            if event.type == "DELETED" or (meta["uid"], meta.get("resourceVersion")) not in known:
+                return
+    except KubeError as error:
+        if not is_hiccup(error):
+            raise
     if clock.monotonic() - before < timeout_s / 2:
         clock.sleep(min(1.0, timeout_s))  # the watch broke off: do not ask in a tight loop
 
@@ -367,11 +447,33 @@ def _newest_pods(seen: Snapshot) -> list[Object]:
     newest = _newest_set(seen)
     if newest is None:
         return []
-    return [
-        pod
-        for pod in seen.pods
-        if _owned(pod, by=[newest]) and not pod["metadata"].get("deletionTimestamp")
-    ]
+    return [pod for pod in seen.pods if _owned(pod, by=[newest]) and not _is_ending(pod)]
+
+
+def _past(seen: Snapshot, now: datetime) -> Past:
+    """Return what is not held against a rollout that is waited for from now on."""
+    restarts = set()
+    for pod in seen.pods:
+        for container in (pod.get("status") or {}).get("containerStatuses") or []:
+            last = (container.get("lastState") or {}).get("terminated") or {}
+            ended = parse_time(last.get("finishedAt"))
+            if ended is not None and (now - ended).total_seconds() > RECENT_S:
+                uid, count = pod["metadata"]["uid"], container.get("restartCount", 0)
+                restarts.add((uid, container["name"], count))
+    ended_pods = {pod["metadata"]["uid"] for pod in seen.pods if not holds_processes(pod)}
+    return Past(restarts=frozenset(restarts), ended=frozenset(ended_pods))
+
+
+def holds_processes(pod: Object) -> bool:
+    """Whether a Pod may still have a process: one that has ended stays in the list."""
+    status = pod.get("status") or {}
+    containers = status.get("containerStatuses") or []
+    running = any("running" in (one.get("state") or {}) for one in containers)
+    return running or status.get("phase") not in ("Succeeded", "Failed")
+
+
+def _is_ending(pod: Object) -> bool:
+    return bool(pod["metadata"].get("deletionTimestamp"))
 
 
 def _owned(obj: Object, *, by: Iterable[Object]) -> bool:

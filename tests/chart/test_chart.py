@@ -182,8 +182,17 @@ def test_the_hook_is_mounted_and_a_new_one_makes_a_new_pod(pods: Objects) -> Non
     assert annotations["autosre.dev/preemption-sha256"] == hook_sha256()
     off = objects_of(everything(scheduler={"policy": "priority"}))
     assert ("ConfigMap", "autosre-preemption") not in off
-    assert "autosre.dev/preemption-sha256" not in pod_of(off, "vllm")["metadata"]["annotations"]
+    assert "annotations" not in pod_of(off, "vllm")["metadata"]
     assert "PYTHONPATH" not in {entry["name"] for entry in container_of(off, "vllm")["env"]}
+
+
+def test_a_comment_in_the_recipe_or_a_newer_chart_makes_no_new_pod(pods: Objects) -> None:
+    meta = {"description": "the same, otherwise described"}
+    noted = objects_of(everything(meta=meta), codex_proxy=True, browser=True)
+    assert pod_of(noted, "vllm") == pod_of(pods, "vllm")
+    assert noted["Deployment", "vllm"]["metadata"] != pods["Deployment", "vllm"]["metadata"]
+    for name in ("vllm", "anthropic-proxy", "browser"):
+        assert "helm.sh/chart" not in pod_of(pods, name)["metadata"]["labels"]
 
 
 def test_addresses_are_pinned_and_the_proxies_find_the_engine_by_its_own(pods: Objects) -> None:

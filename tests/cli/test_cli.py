@@ -61,6 +61,7 @@ def test_status_of_nothing_is_stopped_and_not_success() -> None:
         "state": "stopped",
         "recipe_name": None,
         "services": {},
+        "place": "local",
     }
 
 

@@ -126,11 +126,11 @@ def test_another_vllm_than_the_recipe_s_is_found(running: Running) -> None:
     assert rows(drift(running)) == [("process", "vLLM", "0.32.0", "0.24.0", "error")]
 
 
-def test_a_stale_pod_is_found(running: Running) -> None:
-    running.pod["metadata"]["annotations"]["autosre.dev/recipe-sha256"] = "old"
-    ((layer, subject, _, live, severity),) = rows(drift(running))
+def test_a_stale_pod_is_found(hooked: Running) -> None:
+    hooked.pod["metadata"]["annotations"]["autosre.dev/preemption-sha256"] = "old"
+    ((layer, subject, _, live, severity),) = rows(drift(hooked))
     assert (layer, live, severity) == ("objects", "old", "error")
-    assert subject == "Pod/vllm-1-a: autosre.dev/recipe-sha256"
+    assert subject == "Pod/vllm-1-a: autosre.dev/preemption-sha256"
 
 
 def test_an_active_hook_has_no_drift(hooked: Running) -> None:

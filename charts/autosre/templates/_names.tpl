@@ -8,6 +8,15 @@ autosre.dev/recipe: {{ .root.Values.recipe.name | trunc 63 | quote }}
 {{- end }}
 {{- end }}
 
+{{- /* What a Pod carries: nothing that changes with the chart alone, or a new chart ends the engine. */ -}}
+{{- define "autosre.podLabels" -}}
+{{ include "autosre.selector" . }}
+app.kubernetes.io/managed-by: autosre
+{{- if eq .component "vllm" }}
+autosre.dev/recipe: {{ .root.Values.recipe.name | trunc 63 | quote }}
+{{- end }}
+{{- end }}
+
 {{- define "autosre.selector" -}}
 app.kubernetes.io/name: autosre
 app.kubernetes.io/component: {{ .component }}
