@@ -7,7 +7,8 @@ from collections.abc import Callable
 from autosre_lab.cluster.clock import SYSTEM_CLOCK, Clock
 from autosre_lab.cluster.hiccups import through_hiccups
 from autosre_lab.cluster.kube import KubeClient, Object
-from autosre_lab.cluster.rollout import holds_processes, take_snapshot
+from autosre_lab.cluster.rollout import take_snapshot
+from autosre_lab.cluster.verdict import holds_processes
 from autosre_lab.errors import NotGoneError
 
 __all__ = ["scale", "wait_gone"]

@@ -358,6 +358,8 @@ class FakeKube:
             raise _refusal(404, "NotFound", f'namespaces "{place}" not found', "create", key)
         if kind == "Service":
             self._admit_address(obj, key, live, dry_run=dry_run)
+        if kind == "Pod":
+            obj.setdefault("status", {"phase": "Pending"})
         if kind in ("Deployment", "StatefulSet", "ReplicaSet"):
             obj["spec"].setdefault("replicas", 1)
             if live is not None and obj["spec"]["selector"] != live["spec"]["selector"]:

@@ -28,6 +28,7 @@ __all__ = ["Behaviour", "Controllers", "answer"]
 REVISION = "deployment.kubernetes.io/revision"
 HASH = "pod-template-hash"
 BACK_OFF_S = 10.0
+EVENT_EVERY_S = 2.0
 
 
 @dataclass
@@ -67,6 +68,7 @@ class _Run:
     started_at: float | None = None
     ended_at: float | None = None
     restarts: int = 0
+    last_ended: str | None = None
     asked_to_stop_at: float | None = None
 
 
@@ -296,8 +298,14 @@ class Controllers:
         return None
 
     def warn(self, obj: Object, reason: str, message: str) -> None:
-        """Write a warning event about an object."""
+        """Write a warning event about an object, or count one that is there."""
         metadata = obj["metadata"]
+        for event in self.cluster.all("Event", metadata["namespace"]):
+            same = event["reason"] == reason and event["message"] == message
+            if same and event["involvedObject"]["uid"] == metadata["uid"]:
+                again = {**copy.deepcopy(event), "count": event["count"] + 1}
+                self.cluster.put({**again, "lastTimestamp": self.cluster.stamp})
+                return
         self.cluster.add(
             {
                 "kind": "Event",
@@ -313,6 +321,7 @@ class Controllers:
                 "type": "Warning",
                 "reason": reason,
                 "message": message,
+                "count": 1,
                 "lastTimestamp": self.cluster.stamp,
             }
         )
@@ -347,7 +356,7 @@ class Controllers:
         ending = bool(pod["metadata"].get("deletionTimestamp"))
         if run.started_at is None and not ending:
             if behaviour.waits_for is not None or behaviour.event is not None:
-                if behaviour.event and now == run.created_at:
+                if behaviour.event and (now - run.created_at) % EVENT_EVERY_S == 0:
                     self.warn(pod, *behaviour.event)
                 return _waiting(name, *(behaviour.waits_for or ("ContainerCreating", "")))
             if now - run.created_at < behaviour.pull_s:
@@ -366,17 +375,19 @@ class Controllers:
                 run.started_at, run.ended_at, run.restarts = now, None, run.restarts + 1
             return
         if behaviour.ends_s is not None and now - run.started_at >= behaviour.ends_s:
-            run.ended_at = now
+            run.ended_at, run.last_ended = now, self.cluster.stamp
         elif ending:
             grace = pod["metadata"]["deletionGracePeriodSeconds"]
             run.asked_to_stop_at = run.asked_to_stop_at if run.asked_to_stop_at is not None else now
             if now - run.asked_to_stop_at >= min(behaviour.stop_s, grace):
-                run.ended_at = now
+                run.ended_at, run.last_ended = now, self.cluster.stamp
 
     def _told(self, pod: Object, name: str, run: _Run, behaviour: Behaviour) -> Object:
         assert run.started_at is not None
         started = rfc3339(self.cluster.now - timedelta(seconds=self.cluster.time - run.started_at))
         ended: Object = {"exitCode": behaviour.exit_code, "reason": behaviour.reason}
+        if run.last_ended is not None:
+            ended["finishedAt"] = run.last_ended
         told: Object = {"name": name, "restartCount": run.restarts, "ready": False, "lastState": {}}
         if run.restarts:
             told["lastState"] = {"terminated": ended}
