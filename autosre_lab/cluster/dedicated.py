@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from autosre_lab.cluster.gone import scale
 from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.cluster.release import ENGINE, MANAGED
-from autosre_lab.errors import ClusterError
+from autosre_lab.errors import ClusterError, KubeError
 from autosre_lab.recipe import Recipe
+from autosre_lab.recipe.placement import Gpu
 
 __all__ = ["NOTE", "Displaced", "dedicate", "displaced", "restore"]
 
@@ -48,13 +49,13 @@ def dedicate(client: KubeClient, recipe: Recipe) -> list[Displaced]:
 
     Args:
         client: The API server; may change workloads in all namespaces.
-        recipe: Whose `resources.gpu.resource` is meant.
+        recipe: Whose `resources.gpu` is meant.
 
     Returns:
         What is displaced now.
 
     Raises:
-        ClusterError: The recipe needs no device.
+        ClusterError: The recipe needs no device, or the note cannot be read.
         KubeError: A workload may not be changed; the note says what was.
     """
     gpu = recipe.resources.gpu
@@ -63,29 +64,40 @@ def dedicate(client: KubeClient, recipe: Recipe) -> list[Displaced]:
             f"recipe {recipe.name} needs no GPU, so there is none to take from others",
             remedy="leave --dedicated out",
         )
-    noted = displaced(client)
-    known = {one.uid for one in noted}
-    found = [
+    noted = {one.uid: one for one in displaced(client)}
+    running = [
         _displaced(workload)
         for kind in _KINDS
         for workload in client.find(kind, everywhere=True)
-        if _holds(workload, gpu.resource) and not _is_ours(client, workload)
+        if _holds(workload, gpu)
+        and not _is_ours(client, workload)
+        and workload["spec"].get("replicas", 1) > 0
     ]
-    fresh = [one for one in found if one.replicas > 0 and one.uid not in known]
-    if fresh:
-        _write(client, [*noted, *fresh])
-    for one in (*noted, *fresh):
-        current = client.get(one.kind, one.name, namespace=one.namespace)
-        if current is not None and current["spec"].get("replicas", 1) > 0:
-            scale(client, one.name, 0, kind=one.kind, namespace=one.namespace)
-    return [*noted, *fresh]
+    # Who was scaled up since the note was written is noted with what it has now.
+    note = list((noted | {one.uid: one for one in running}).values())
+    if note != list(noted.values()):
+        _write(client, note)
+    for one in running:
+        scale(client, one.name, 0, kind=one.kind, namespace=one.namespace)
+    return note
 
 
 def displaced(client: KubeClient) -> list[Displaced]:
-    """Return what was scaled to zero and is not restored yet."""
+    """Return what was scaled to zero and is not restored yet.
+
+    Raises:
+        ClusterError: The note was changed and cannot be read.
+    """
     note = client.get("ConfigMap", NOTE)
     text = ((note or {}).get("data") or {}).get("workloads.json", "[]")
-    return [Displaced(**entry) for entry in json.loads(text)]
+    try:
+        return [Displaced(**entry) for entry in json.loads(text)]
+    except (ValueError, TypeError) as error:
+        raise ClusterError(
+            f"the ConfigMap {client.namespace}/{NOTE} is not as it was written: {text[:200]!r}",
+            remedy="scale the workloads that it names yourself, then delete it: kubectl delete "
+            f"configmap {NOTE} --namespace {client.namespace}",
+        ) from error
 
 
 def restore(client: KubeClient) -> list[str]:
@@ -95,27 +107,47 @@ def restore(client: KubeClient) -> list[str]:
         What was not restored and why, a line each: it is gone, or somebody scaled it meanwhile.
 
     Raises:
-        KubeError: A workload may not be changed; the note stays.
+        KubeError: A workload may not be changed; the others are restored, and it stays noted.
     """
-    left = []
+    left, failed, errors = [], [], []
     for one in displaced(client):
-        current = client.get(one.kind, one.name, namespace=one.namespace)
-        where = f"{one.kind} {one.namespace}/{one.name}"
-        if current is None or current["metadata"]["uid"] != one.uid:
-            left.append(f"{where} is gone; it had {one.replicas} replicas")
-        elif (now := current["spec"].get("replicas", 1)) not in (0, one.replicas):
-            left.append(f"{where} was scaled to {now} meanwhile; it had {one.replicas}")
-        elif now != one.replicas:
-            scale(client, one.name, one.replicas, kind=one.kind, namespace=one.namespace)
+        try:
+            problem = _restore_one(client, one)
+        except KubeError as error:
+            failed.append(one)
+            errors.append(error)
+            continue
+        if problem is not None:
+            left.append(problem)
+    if errors:
+        _write(client, failed)
+        raise errors[0]
     client.delete("ConfigMap", NOTE)
     return left
 
 
-def _holds(workload: Object, resource: str) -> bool:
-    containers = workload["spec"]["template"]["spec"].get("containers") or []
+def _restore_one(client: KubeClient, one: Displaced) -> str | None:
+    """Restore one workload; return why it is left as it is."""
+    current = client.get(one.kind, one.name, namespace=one.namespace)
+    where = f"{one.kind} {one.namespace}/{one.name}"
+    if current is None or current["metadata"]["uid"] != one.uid:
+        return f"{where} is gone; it had {one.replicas} replicas"
+    now = current["spec"].get("replicas", 1)
+    if now not in (0, one.replicas):
+        return f"{where} was scaled to {now} meanwhile; it had {one.replicas}"
+    if now != one.replicas:
+        scale(client, one.name, one.replicas, kind=one.kind, namespace=one.namespace)
+    return None
+
+
+def _holds(workload: Object, gpu: Gpu) -> bool:
+    spec = workload["spec"]["template"]["spec"]
+    # By the runtime class alone it sees the GPU too, past the scheduler's count.
+    if gpu.runtime_class is not None and spec.get("runtimeClassName") == gpu.runtime_class:
+        return True
     return any(
-        int(((one.get("resources") or {}).get("limits") or {}).get(resource, 0))
-        for one in containers
+        int(((one.get("resources") or {}).get("limits") or {}).get(gpu.resource, 0))
+        for one in spec.get("containers") or []
     )
 
 

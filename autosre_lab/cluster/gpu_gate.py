@@ -32,7 +32,11 @@ State = Literal["pass", "busy", "unknown"]
 PASSES = 3
 BETWEEN_S = 2.0
 PATIENCE_S = 180.0
+UNKNOWN_PATIENCE_S = 20.0
+"""Seconds that a look may fail: nvidia-smi hangs for a moment where a process is just ending."""
 GIB = 2**30
+FALLING_BYTES = GIB // 2
+"""Less than before by this much between two looks: somebody is taking memory right now."""
 MARGIN_BYTES = 8 * GIB
 """What the host itself needs beside the engine on unified memory."""
 DEFAULT_UTILISATION = 0.92
@@ -48,12 +52,14 @@ class GateCheck:
         state: Unknown is never a pass.
         message: What was seen.
         remedy: What to do about it; empty where it passes.
+        free_bytes: Of a look at memory, how much there was.
     """
 
     name: str
     state: State
     message: str
     remedy: str = ""
+    free_bytes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +96,37 @@ def wait_gate(
         GpuGateError: It stays busy, or nobody can tell.
     """
     deadline_s = clock.monotonic() + patience_s
-    passed = 0
+    told_s = clock.monotonic()  # when everything could last be told
+    passed, before = 0, None
     while passed < PASSES:
         checks = check_gate(recipe, client, node, probe)
+        free = next((check.free_bytes for check in checks if check.name == "memory"), None)
+        if (fall := _falling(before, free)) is not None:
+            checks.append(fall)
+        before = free
         stopped = [check for check in checks if check.state != "pass"]
         passed = 0 if stopped else passed + 1
+        now_s = clock.monotonic()
+        if not all(check.state == "unknown" for check in stopped) or not stopped:
+            told_s = now_s
         if stopped:
             tell("; ".join(check.message for check in stopped))
-            # What cannot be read now cannot be read in a minute either.
-            if clock.monotonic() > deadline_s or all(c.state == "unknown" for c in stopped):
+            if now_s > deadline_s or now_s - told_s >= UNKNOWN_PATIENCE_S:
                 raise _error(stopped)
         if passed < PASSES:
             clock.sleep(BETWEEN_S)
+
+
+def _falling(before: float | None, free: float | None) -> GateCheck | None:
+    """Return why free memory that shrinks is not free; None where it does not."""
+    if before is None or free is None or before - free < FALLING_BYTES:
+        return None
+    return GateCheck(
+        name="memory",
+        state="busy",
+        message=f"free memory falls: {before / GIB:.1f} GiB a moment ago, {free / GIB:.1f} now",
+        remedy="see what else is starting on the node, and let it finish or end it",
+    )
 
 
 def check_gate(
@@ -211,11 +236,12 @@ def _check_memory(recipe: Recipe, probe: NodeProbe, devices: Sequence[Device] | 
     needed, free, what = _memory_needed(recipe, devices, memory)
     said = f"{free / GIB:.1f} GiB of {what} are free, {needed / GIB:.1f} GiB are needed"
     if free >= needed:
-        return GateCheck(name="memory", state="pass", message=said)
+        return GateCheck(name="memory", state="pass", message=said, free_bytes=free)
     return GateCheck(
         name="memory",
         state="busy",
         message=said,
+        free_bytes=free,
         remedy="end what holds the memory (it comes back some seconds after a Pod has ended); if "
         "MemFree is low only because of the page cache, that is no hindrance here; or lower "
         "engine.args.gpu-memory-utilization",

@@ -25,6 +25,8 @@ FLOOR_BYTES = 3 * GIB
 EVERY_S = 1.0
 BREACHES = 2
 """Looks in a row that must be below the floor."""
+BLIND = 5
+"""Looks in a row that fail before it is said that nobody watches."""
 
 logger = get_logger(__name__)
 
@@ -86,29 +88,40 @@ class MemoryWatchdog:
             )
 
     def _run(self) -> None:
-        breaches = 0
+        breaches = blind = 0
         while not self._done.wait(self._every_s):
             text = self._probe.meminfo()
             memory = parse_meminfo(text) if text is not None else None
             if memory is None:
+                blind += 1
+                if blind == BLIND:
+                    logger.warning(
+                        "the host's memory cannot be read (%s): nobody ends %s before it hangs",
+                        self._probe.why,
+                        self._name,
+                    )
                 continue
+            blind = 0
             available = memory["MemAvailable"]
-            self.least_bytes = min(available, self.least_bytes or available)
+            least = self.least_bytes
+            self.least_bytes = available if least is None else min(available, least)
             breaches = breaches + 1 if available < self._floor else 0
-            if breaches >= BREACHES:
-                self._end(available)
+            if breaches >= BREACHES and self._end(available):
                 return
 
-    def _end(self, available: int) -> None:
+    def _end(self, available: int) -> bool:
+        """End the engine; a server that does not answer now is asked again at the next look."""
         logger.error("%.1f GiB of memory left: ending %s", available / GIB, self._name)
         try:
             # To zero first, or the ReplicaSet makes the next one at once.
             scale(self._client, self._name, 0)
             for pod in pods_of(self._client, self._name):
                 self._client.delete("Pod", pod["metadata"]["name"], grace_s=1)
-        except KubeError:
-            logger.exception("%s could not be ended", self._name)
+        except KubeError as error:
+            logger.error("%s could not be ended yet: %s", self._name, error.message)
+            return False
         self.ended_at_bytes = available
+        return True
 
 
 @contextlib.contextmanager
