@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
+from autosre_lab.cluster.clock import SYSTEM_CLOCK, Clock
 from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.errors import RolloutError
 
@@ -58,7 +57,12 @@ def probe_pod(name: str, node: str, *, image: str, runtime_class: str | None) ->
 
 @contextlib.contextmanager
 def running_probe_pod(
-    client: KubeClient, node: str, *, image: str, runtime_class: str | None
+    client: KubeClient,
+    node: str,
+    *,
+    image: str,
+    runtime_class: str | None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Iterator[str]:
     """Start the Pod, yield its name, delete it.
 
@@ -66,22 +70,30 @@ def running_probe_pod(
         KubeError: It cannot be created.
         RolloutError: It does not run within a minute.
     """
-    name = f"autosre-probe-{datetime.now(UTC):%H%M%S%f}"
+    name = f"autosre-probe-{clock.now():%H%M%S%f}"
     client.create(probe_pod(name, node, image=image, runtime_class=runtime_class))
     try:
-        deadline_s = time.monotonic() + START_S
+        deadline_s = clock.monotonic() + START_S
         while True:
-            pod = client.get("Pod", name) or {}
-            if (pod.get("status") or {}).get("phase") == "Running":
+            status = (client.get("Pod", name) or {}).get("status") or {}
+            if status.get("phase") == "Running":
                 break
-            if time.monotonic() > deadline_s:
+            if clock.monotonic() > deadline_s or status.get("phase") == "Failed":
                 raise RolloutError(
-                    f"the Pod that looks at {node} does not start",
+                    f"the Pod that looks at {node} does not start: {_why(status)}",
                     remedy=f"kubectl describe pod {name}, or run this on the node itself",
                     reason="ProbeNotRunning",
                     pod=name,
                 )
-            time.sleep(0.5)
+            clock.sleep(0.5)
         yield name
     finally:
         client.delete("Pod", name, grace_s=0)
+
+
+def _why(status: Object) -> str:
+    """Return what keeps the Pod from running, in the kubelet's words."""
+    for container in status.get("containerStatuses") or []:
+        if waiting := (container.get("state") or {}).get("waiting"):
+            return " ".join(filter(None, (waiting.get("reason"), waiting.get("message"))))
+    return str(status.get("message") or status.get("reason") or status.get("phase") or "no status")

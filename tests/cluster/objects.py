@@ -1,4 +1,4 @@
-"""Small objects for tests, and waits on the fake's time."""
+"""Small objects for tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from autosre_lab.cluster.kube import Object
 
-__all__ = ["config_map", "deployment", "gpu_pod", "service", "statefulset"]
+__all__ = ["config_map", "deployment", "gpu_pod", "runtime_class", "service", "statefulset"]
 
 
 def config_map(name: str = "note", **data: str) -> Object:
@@ -60,6 +60,15 @@ def statefulset(
     }
     metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
     return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata, "spec": spec}
+
+
+def runtime_class(name: str) -> Object:
+    return {
+        "apiVersion": "node.k8s.io/v1",
+        "kind": "RuntimeClass",
+        "metadata": {"name": name},
+        "handler": name,
+    }
 
 
 def gpu_pod(name: str, *, gpu: int = 1, grace_s: int = 30) -> Object:

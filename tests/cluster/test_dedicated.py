@@ -10,7 +10,7 @@ import pytest
 from autosre_lab.cluster.dedicated import NOTE, dedicate, displaced, restore
 from autosre_lab.errors import ClusterError, KubeError
 from tests.cluster.fake_api import FakeCluster, FakeKube
-from tests.cluster.objects import deployment, statefulset
+from tests.cluster.objects import deployment, runtime_class, statefulset
 from tests.cluster.recipes import cpu_recipe, gpu_recipe
 
 
@@ -63,9 +63,7 @@ def test_what_holds_the_gpu_is_scaled_to_zero_and_restored_exactly() -> None:
 
 def test_what_sees_the_gpu_by_its_runtime_class_alone_is_displaced_too() -> None:
     kube = shared()
-    kube.apply(
-        {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}}
-    )
+    kube.apply(runtime_class("nvidia"))
     kube.apply(deployment("sneaky", namespace="team", runtimeClassName="nvidia"))
     dedicate(kube, gpu_recipe())
     assert replicas(kube)["sneaky"] == 0
@@ -76,13 +74,9 @@ def test_restoring_twice_or_without_a_note_changes_nothing() -> None:
     assert restore(kube) == []
     dedicate(kube, gpu_recipe())
     restore(kube)
-    versions = [
-        one["metadata"]["resourceVersion"] for one in kube.find("Deployment", everywhere=True)
-    ]
+    before = kube.find("Deployment", everywhere=True)
     assert restore(kube) == []
-    assert versions == [
-        one["metadata"]["resourceVersion"] for one in kube.find("Deployment", everywhere=True)
-    ]
+    assert kube.find("Deployment", everywhere=True) == before
 
 
 def crash_at(kube: FakeKube, number: int) -> None:

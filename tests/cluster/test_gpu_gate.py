@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
 from typing import Any
 
@@ -41,8 +41,8 @@ class Probe:
 
     def __init__(
         self,
-        memory: list[str | None] | None = None,
-        processes: list[str | None] | None = None,
+        memory: Sequence[str | None] = (),
+        processes: Sequence[str | None] = (),
         devices: str | None = GB10,
     ) -> None:
         self.why = "it does not say"
@@ -60,7 +60,7 @@ class Probe:
         return self._devices
 
 
-def _then_for_ever(texts: list[str | None]) -> Iterator[str | None]:
+def _then_for_ever(texts: Sequence[str | None]) -> Iterator[str | None]:
     return chain(texts, repeat(texts[-1]))
 
 
@@ -94,8 +94,8 @@ def test_one_busy_look_begins_the_count_anew() -> None:
 
 
 def test_memory_that_falls_between_two_looks_is_not_free() -> None:
-    falling = [meminfo(110), meminfo(100), meminfo(90), meminfo(80)]
-    assert gate(Probe(falling)) == 10
+    falling = [meminfo(gib) for gib in (110, 100, 90, 80)]
+    assert gate(Probe(falling)) == 12
 
 
 def test_unified_memory_must_hold_the_engine_s_share_and_the_host_s_own() -> None:
