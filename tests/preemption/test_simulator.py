@@ -1,0 +1,146 @@
+"""The hook on vLLM's real schedulers, and proof that the simulator would see it go wrong."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+
+from tests.preemption.real_vllm import VERSIONS, simulate
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+
+SEEDS = 12
+RUNNERS = [
+    {"asynchronous": asynchronous, "v2": v2, "spec": spec}
+    for asynchronous in (False, True)
+    for v2 in (False, True)
+    for spec in (0, 3)
+]
+ASYNC_V2: dict[str, Any] = {"asynchronous": True, "v2": True}
+ASYNC_V1_SPEC: dict[str, Any] = {"asynchronous": True, "v2": False, "spec": 3}
+
+Case = dict[str, Any]
+
+# [step, name, prompt, priority, output]; 10 matters less than 0.
+SLOTS: Case = {
+    "setup": {"slots": 2, "blocks": 400},
+    "requests": [[0, "a", 64, 10, 60], [0, "b", 64, 10, 60], [10, "high", 64, 0, 10]],
+}
+BLOCKS: Case = {
+    "setup": {"slots": 8, "blocks": 41},
+    "requests": [*([0, f"low{n}", 100, 10, 60] for n in range(4)), [10, "high", 400, 0, 10]],
+}
+BUDGET: Case = {
+    "setup": {"slots": 8, "blocks": 400, "budget": 256},
+    "requests": [[0, "low", 3000, 10, 5], [2, "high", 100, 0, 5]],
+}
+STARVING: Case = {
+    "setup": {"slots": 1, "blocks": 400, "options": {"max_preemptions": 3}},
+    "requests": [[0, "low", 64, 10, 40], *([4 + 6 * n, f"high{n}", 32, 0, 4] for n in range(30))],
+}
+
+
+CONTESTED = {"slots": SLOTS, "blocks": BLOCKS, "budget": BUDGET}
+
+
+def case(kind: str, described: Case, **setup: Any) -> Case:
+    return {**described, "kind": kind, "setup": {**described["setup"], **setup}}
+
+
+EQUAL: Case = {
+    "setup": {"slots": 2, "blocks": 400},
+    "requests": [[0, "a", 64, 5, 30], [0, "b", 64, 5, 30], [8, "c", 64, 5, 10]],
+}
+CHEAPEST: Case = {
+    "setup": {"slots": 2, "blocks": 400},
+    "requests": [[0, "long", 900, 10, 40], [4, "short", 16, 10, 40], [10, "high", 64, 0, 5]],
+}
+
+CASES: dict[str, Case] = {
+    **{f"fuzz {setup}": {"kind": "hook", "setup": setup, "seeds": SEEDS} for setup in RUNNERS},
+    **{
+        f"{kind} {name}": case(kind, one)
+        for kind in ("stock", "hook")
+        for name, one in CONTESTED.items()
+    },
+    **{f"async {name}": case("hook", one, **ASYNC_V2) for name, one in CONTESTED.items()},
+    "capped": case("hook", STARVING),
+    "uncapped": case("hook", STARVING, options={"max_preemptions": 1000}),
+    "equal": case("hook", EQUAL),
+    "cheapest": case("hook", CHEAPEST),
+    "broken": case("broken", SLOTS),
+}
+NEGATIVE_CONTROLS: dict[str, Case] = {
+    "naive": {"kind": "naive", "setup": ASYNC_V2, "seeds": SEEDS},
+    "without parking": {"kind": "without_parking", "setup": ASYNC_V1_SPEC, "seeds": 25},
+}
+
+
+@functools.cache
+def results_of(version: str) -> dict[str, Any]:
+    """Run every case in one process: most of its time goes into importing vLLM."""
+    cases = {**CASES, **(NEGATIVE_CONTROLS if version == "0.24.0" else {})}
+    return dict(zip(cases, simulate(version, list(cases.values())), strict=True))
+
+
+@pytest.fixture(params=VERSIONS)
+def results(request: pytest.FixtureRequest) -> dict[str, Any]:
+    version: str = request.param
+    return results_of(version)
+
+
+def test_no_token_is_lost_doubled_or_reordered_in_any_runner(results: dict[str, Any]) -> None:
+    runs = [result for name, result in results.items() if name.startswith("fuzz")]
+    assert [run["failures"] for run in runs] == [{}] * len(RUNNERS)
+    # It must have been put to the test: evictions and yields in every configuration.
+    assert all(run["actions"] > 50 for run in runs)
+    assert all(run["preemptions"] > 10 for run in runs)
+
+
+def test_the_simulator_sees_what_kills_vllm_0_24() -> None:
+    results = results_of("0.24.0")
+    naive, parking = (results[name]["failures"] for name in NEGATIVE_CONTROLS)
+    assert any("No free indices" in failure for failure in naive)
+    assert any("all_token_ids" in failure for failure in parking)
+
+
+def test_who_matters_more_waits_for_no_slot_no_blocks_and_no_budget(
+    results: dict[str, Any],
+) -> None:
+    def first(kind: str) -> list[int]:
+        return [results[f"{kind} {name}"]["first"]["high"] for name in CONTESTED]
+
+    assert first("stock") == [60, 60, 12]
+    # A lack of blocks shows only after a step: one later.
+    assert first("hook") == [10, 11, 2]
+    assert first("async") == [11, 12, 3]
+    slots, blocks, budget = (results[f"hook {name}"] for name in CONTESTED)
+    assert slots["counts"] == {"evicted_for_slot": 1, "evicted_for_blocks": 0, "yielded": 0}
+    assert blocks["counts"]["evicted_for_slot"] == 0
+    assert blocks["counts"]["evicted_for_blocks"] >= 1
+    # A long prefill stands aside and loses nothing.
+    assert budget["counts"]["yielded"] >= 1
+    assert budget["preempted"] == {"low": 0, "high": 0}
+
+
+def test_nobody_starves_the_number_of_evictions_is_capped(results: dict[str, Any]) -> None:
+    capped, free = results["capped"], results["uncapped"]
+    assert capped["preempted"]["low"] == 3
+    assert free["preempted"]["low"] > 3
+    assert capped["done"]["low"] < free["done"]["low"]
+
+
+def test_of_equal_ones_nobody_gives_way(results: dict[str, Any]) -> None:
+    assert sum(results["equal"]["preempted"].values()) == 0
+
+
+def test_of_victims_the_cheapest_to_compute_again_goes(results: dict[str, Any]) -> None:
+    assert results["cheapest"]["preempted"] == {"long": 0, "short": 1, "high": 0}
+
+
+def test_a_hook_that_fails_switches_itself_off_and_loses_nothing(results: dict[str, Any]) -> None:
+    # As with vLLM's own scheduler from then on; every token was checked.
+    assert not results["broken"]["active"]
+    assert results["broken"]["first"]["high"] == 60
