@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from autosre_lab.cluster.gone import scale
@@ -56,7 +57,7 @@ def dedicate(client: KubeClient, recipe: Recipe) -> list[Displaced]:
 
     Raises:
         ClusterError: The recipe needs no device, or the note cannot be read.
-        KubeError: A workload may not be changed; the note says what was.
+        KubeError: A workload may not be changed; those before it are put back.
     """
     gpu = recipe.resources.gpu
     if gpu is None:
@@ -77,9 +78,24 @@ def dedicate(client: KubeClient, recipe: Recipe) -> list[Displaced]:
     note = list((noted | {one.uid: one for one in running}).values())
     if note != list(noted.values()):
         _write(client, note)
-    for one in running:
-        scale(client, one.name, 0, kind=one.kind, namespace=one.namespace)
+    for number, one in enumerate(running):
+        try:
+            scale(client, one.name, 0, kind=one.kind, namespace=one.namespace)
+        except KubeError:
+            _undo(client, running[:number], list(noted.values()))
+            raise
     return note
+
+
+def _undo(client: KubeClient, scaled: list[Displaced], noted: list[Displaced]) -> None:
+    """Put back what was scaled so far; where that fails too, the note stays and knows it."""
+    with suppress(KubeError):
+        for one in scaled:
+            scale(client, one.name, one.replicas, kind=one.kind, namespace=one.namespace)
+        if noted:
+            _write(client, noted)
+        else:
+            client.delete("ConfigMap", NOTE)
 
 
 def displaced(client: KubeClient) -> list[Displaced]:

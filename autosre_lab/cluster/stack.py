@@ -37,6 +37,7 @@ from autosre_lab.engine.readiness import phase_of
 from autosre_lab.engine.stack import Stack
 from autosre_lab.engine.stack_status import StackStatus
 from autosre_lab.errors import AutosreError, ClusterError, NotReadyError, StackBusyError
+from autosre_lab.logs import get_logger
 from autosre_lab.progress import Step, step
 from autosre_lab.recipe import Recipe
 from autosre_lab.settings import load_settings
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from autosre_lab.cluster.node_probe import NodeProbe
 
 __all__ = ["start", "status", "stop", "switch", "wait_ready"]
+
+logger = get_logger(__name__)
 
 PROXY_READY_S = 180.0
 CONFIRM_S = 5.0
@@ -160,7 +163,7 @@ def stop(*, client: KubeClient | None = None, timeout_s: float = 60.0) -> StackS
             scale(kube, name, 0)
         for name in deployments:
             _gone(kube, name, bar, timeout_s)
-        restore(kube)
+        _restore(kube)
     return look(kube)
 
 
@@ -216,9 +219,11 @@ def _deploy(
     before = read_release(kube)
     _require(recipe, kube)
     token = ensure_token(kube)
+    runs = _running_recipe(kube) is not None
     if dedicated:
         dedicate(kube, recipe)
-    runs = _running_recipe(kube) is not None
+    elif not runs:
+        _restore(kube)  # an operator that crashed may have left others at zero
     try:
         with step(f"Start {recipe.name}") as bar:
             if not runs or engine_would_change(kube, objects):
@@ -233,10 +238,25 @@ def _deploy(
                 )
     except AutosreError as error:
         error.message += _go_back(kube, before if runs else None, token)
-        error.args = (error.message, *error.args[1:])
         if dedicated:
-            restore(kube)
+            error.message += _give_back(kube)
+        error.args = (error.message, *error.args[1:])
         raise
+
+
+def _restore(kube: KubeClient) -> None:
+    """Restore whom dedicated mode displaced, and say who is left as somebody else wants it."""
+    for line in restore(kube):
+        logger.warning("not restored: %s", line)
+
+
+def _give_back(kube: KubeClient) -> str:
+    """Restore whom dedicated mode displaced; returns what to tell about it."""
+    try:
+        left = restore(kube)
+    except AutosreError as error:
+        return f"\n  others could not be given the GPU back: {error.message}"
+    return "".join(f"\n  not restored: {line}" for line in left)
 
 
 def _until_ready(

@@ -49,7 +49,9 @@ class FakeCluster:
         service_cidr: str = "10.96.0.0/12",
         version: str = "v1.33.4+k3s1",
         unknown_kinds: Sequence[str] = (),
+        epoch: datetime = EPOCH,
     ) -> None:
+        self.epoch = epoch
         self.lock = threading.RLock()
         self.time = 0.0
         self.version = version
@@ -73,7 +75,7 @@ class FakeCluster:
 
     @property
     def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self.time)
+        return self.epoch + timedelta(seconds=self.time)
 
     @property
     def stamp(self) -> str:
