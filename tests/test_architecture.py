@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "parity": BASE | {"recipe", "preemption", "engine", "chart", "cluster"},
     "lifecycle": BASE | {"recipe", "engine", "chart", "cluster", "parity"},
     "claude": BASE | {"recipe", "engine", "lifecycle"},
-    "bench": BASE | {"proxy", "engine"},
+    "bench": BASE | {"recipe", "proxy", "engine"},
     "lab": BASE | {"recipe", "engine", "proxy", "claude"},
     "cli": BASE | {"recipe", "engine", "chart", "cluster", "parity", "lifecycle", "claude"},
     "__main__": {"cli"},

@@ -291,7 +291,7 @@ def test_an_engine_of_this_machine_is_found_by_its_pid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = find_drift("smollm2-135m-cpu", pid=1)
-    assert {row.layer for row in report.unknown} == {"process", "environment"}
+    assert {row.layer for row in report.unknown} == {"process", "environment", "hook"}
     write_process(tmp_path, 7, ["vllm", "serve", "elsewhere"], {})
     monkeypatch.setattr("autosre_lab.parity.live.PROC", tmp_path)
     found = find_drift("smollm2-135m-cpu", pid=7)

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from autosre_lab.errors import RecipeError
 from autosre_lab.recipe import Recipe, build_runtime_env, build_vllm_serve_cmd, load_recipe
 from autosre_lab.recipe.command import model_argument
+from autosre_lab.recipe.schema import Scheduler
 
 Make = Callable[..., Recipe]
 
@@ -23,6 +24,7 @@ GOLDEN = {
         --enable-auto-tool-choice --enforce-eager
         --override-generation-config '{"temperature":0.0}'
         --tool-call-parser hermes --tool-strict-level parameter
+        --scheduler-cls autosre_priority_preempt.make_scheduler
     """,
     "qwen3.6-35b-a3b-nvfp4": """
         vllm serve nvidia/Qwen3.6-35B-A3B-NVFP4 --host 127.0.0.1 --port 8010
@@ -32,6 +34,8 @@ GOLDEN = {
         --enable-auto-tool-choice --tool-call-parser qwen3_xml --reasoning-parser qwen3
         --gpu-memory-utilization 0.4 --max-num-seqs 4 --moe-backend marlin
         --attention-backend flashinfer
+        --scheduler-cls autosre_priority_preempt.make_scheduler
+        --additional-config '{"autosre_preempt":{"max_preemptions":2}}'
     """,
     "qwen3-coder-30b-a3b-fp8": """
         vllm serve Qwen/Qwen3-Coder-30B-A3B-Instruct-FP8 --host 127.0.0.1 --port 8010
@@ -53,6 +57,8 @@ PRODUCTION_ENV = {
     "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",
     "VLLM_USE_DEEP_GEMM": "0",
 }
+HOOKED = {**PRODUCTION_ENV, "PYTHONPATH": "/opt/autosre"}
+"""The agreed one, and where vLLM finds the scheduler's hook; without the hook nothing is added."""
 
 
 def line(recipe: Recipe, **given: object) -> list[str]:
@@ -72,7 +78,9 @@ def test_the_command_line_of_a_shipped_recipe_is_what_was_reviewed(name: str) ->
 
 def test_the_production_environment_is_exactly_the_agreed_one() -> None:
     recipe = load_recipe("qwen3.6-35b-a3b-nvfp4")
-    assert build_runtime_env(recipe) == PRODUCTION_ENV
+    assert build_runtime_env(recipe) == HOOKED
+    off = recipe.model_copy(update={"scheduler": Scheduler(policy="priority")})
+    assert build_runtime_env(off) == PRODUCTION_ENV
     assert all(len(entry.reason) > 15 for entry in recipe.env.set.values())
 
 
@@ -85,10 +93,10 @@ def test_production_keeps_cuda_graphs_and_does_not_speculate() -> None:
 def test_a_token_is_set_only_if_the_operator_has_one() -> None:
     recipe = load_recipe("qwen3.6-35b-a3b-nvfp4")
     assert build_runtime_env(recipe, secrets={"HF_TOKEN": "t"}) == {
-        **PRODUCTION_ENV,
+        **HOOKED,
         "HF_TOKEN": "t",
     }
-    assert build_runtime_env(recipe, secrets={"HF_TOKEN": ""}) == PRODUCTION_ENV
+    assert build_runtime_env(recipe, secrets={"HF_TOKEN": ""}) == HOOKED
 
 
 def test_a_secret_that_the_recipe_does_not_declare_is_not_passed_on() -> None:
@@ -196,7 +204,8 @@ values: st.SearchStrategy[JsonValue] = st.one_of(
 def test_every_value_can_be_read_back_from_the_command_line(args: dict[str, JsonValue]) -> None:
     recipe = load_recipe("smollm2-135m-cpu")
     engine = recipe.engine.model_copy(update={"args": args})
-    argv = line(recipe.model_copy(update={"engine": engine}))
+    plain = {"engine": engine, "scheduler": Scheduler(policy="priority")}
+    argv = line(recipe.model_copy(update=plain))
     assert all(isinstance(word, str) for word in argv)
     rest = argv[argv.index("--scheduling-policy") + 2 :]
     for name, value in args.items():
