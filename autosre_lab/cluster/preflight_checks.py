@@ -26,6 +26,7 @@ from autosre_lab.cluster.preflight_network import (
 )
 from autosre_lab.cluster.preflight_node import (
     check_device,
+    check_device_free,
     check_device_plugin,
     check_images,
     check_node,
@@ -147,9 +148,11 @@ def _node(recipe: Recipe, client: KubeClient, node: Object, values: Values) -> I
         yield check_runtime_class(gpu, client.find("RuntimeClass"))
         yield check_device(gpu, node)
     pods = client.find("Pod", fields={"spec.nodeName": node["metadata"]["name"]}, everywhere=True)
-    if gpu is not None and (plugin := check_device_plugin(pods)) is not None:
-        yield plugin
     ours = {"app.kubernetes.io/name": "autosre", "app.kubernetes.io/component": ENGINE}
+    if gpu is not None:
+        yield check_device_free(gpu, node, pods, ours)
+        if (plugin := check_device_plugin(pods)) is not None:
+            yield plugin
     requests = (values["vllm"].get("resources") or {}).get("requests") or {}
     yield from check_room(node, pods, requests, ours)
     sections = (values["vllm"], values["anthropicProxy"])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from autosre_lab.cluster.gpu_gate import gpu_holders
 from autosre_lab.cluster.kube import Object
 from autosre_lab.cluster.preflight_report import Check, fail, ok, warn
 from autosre_lab.cluster.quantity import parse_quantity
@@ -13,6 +14,7 @@ from autosre_lab.recipe.placement import Gpu
 
 __all__ = [
     "check_device",
+    "check_device_free",
     "check_device_plugin",
     "check_images",
     "check_node",
@@ -126,6 +128,22 @@ def check_device(gpu: Gpu, node: Object) -> Check:
     return ok(name, said)
 
 
+def check_device_free(
+    gpu: Gpu, node: Object, pods: Iterable[Object], ours: Mapping[str, str]
+) -> Check:
+    """Whether others have left the device; our own engine makes room for its successor."""
+    others = [pod for pod in pods if not _has_labels(pod, ours)]
+    holders = gpu_holders(others, gpu.resource)
+    free = _count(node, gpu.resource) - sum(count for _, count in holders)
+    if holders and free < gpu.count:
+        return warn(
+            "device in use",
+            f"{gpu.resource} is held by {', '.join(sorted(name for name, _ in holders))}",
+            "stop it, or start with --dedicated, which does that and restores it afterwards",
+        )
+    return ok("device in use", "by nobody else")
+
+
 def check_device_plugin(pods: Iterable[Object]) -> Check | None:
     """Whether the device plugin is recent enough for GB10; None where its version is not told."""
     images = {
@@ -164,7 +182,7 @@ def check_room(
         pod
         for pod in pods
         if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
-        and not ours.items() <= (pod["metadata"].get("labels") or {}).items()
+        and not _has_labels(pod, ours)
     ]
     return [
         _check_amount(node, others, resource, parse_quantity(wanted[resource]))
@@ -225,6 +243,10 @@ def _full_name(image: str) -> str:
     if not slash:
         return f"docker.io/library/{image}"
     return image if "." in first or ":" in first or first == "localhost" else f"docker.io/{image}"
+
+
+def _has_labels(pod: Object, labels: Mapping[str, str]) -> bool:
+    return labels.items() <= (pod["metadata"].get("labels") or {}).items()
 
 
 def _count(node: Object, resource: str) -> int:

@@ -115,9 +115,7 @@ class FakeCluster:
             metadata.setdefault("namespace", "autosre")
         metadata["uid"] = str(uuid.uuid4())
         metadata["creationTimestamp"] = self.stamp
-        if kind in HAS_GENERATION:
-            metadata["generation"] = 1
-        return self._store(obj, "ADDED")
+        return self._store(_counted(obj, None), "ADDED")
 
     def put(self, obj: Object) -> Object:
         """Store a changed object; one that is the same stays as it was."""
@@ -125,9 +123,7 @@ class FakeCluster:
         before = self.objects[key]
         if obj == before:
             return before
-        if obj["kind"] in HAS_GENERATION and obj.get("spec") != before.get("spec"):
-            obj["metadata"]["generation"] = before["metadata"]["generation"] + 1
-        metadata = obj["metadata"]
+        metadata = _counted(obj, before)["metadata"]
         released = metadata.get("deletionTimestamp") and not metadata.get("finalizers")
         if released and obj["kind"] != "Pod":
             return self.drop(obj)
@@ -253,7 +249,7 @@ class FakeKube:
             merged = obj if live is None else apply_merge(live, last, obj)
             merged = self._admitted(merged, key, live, dry_run=dry_run)
             if dry_run:
-                return copy.deepcopy(merged)
+                return _counted(copy.deepcopy(merged), live)
             cluster.applied[key] = copy.deepcopy(obj)
             return copy.deepcopy(cluster.add(merged) if live is None else cluster.put(merged))
 
@@ -394,6 +390,15 @@ class FakeKube:
                     f'spec.clusterIP: Invalid value: "{wanted}": provided IP is already allocated'
                 )
                 raise _refusal(422, "Invalid", message, "create", key)
+
+
+def _counted(obj: Object, before: Object | None) -> Object:
+    """Count the generation up where the spec changes."""
+    if obj["kind"] in HAS_GENERATION and before is None:
+        obj["metadata"]["generation"] = 1
+    elif obj["kind"] in HAS_GENERATION and before and obj.get("spec") != before.get("spec"):
+        obj["metadata"]["generation"] = before["metadata"]["generation"] + 1
+    return obj
 
 
 def key_of(obj: Object) -> Key:

@@ -101,6 +101,19 @@ def test_a_dry_run_tells_the_outcome_and_changes_nothing(kube: KubeClient) -> No
     assert live["data"] == {"a": "1"}
 
 
+def test_a_dry_run_counts_the_generation_up_exactly_where_the_spec_changes(
+    kube: KubeClient,
+) -> None:
+    idle = deployment("worker", replicas=0)
+    assert kube.apply(idle)["metadata"]["generation"] == 1
+    assert kube.apply(idle, dry_run=True)["metadata"]["generation"] == 1
+    changed = deployment("worker", replicas=0, grace_s=7)
+    assert kube.apply(changed, dry_run=True)["metadata"]["generation"] == 2
+    live = kube.get("Deployment", "worker")
+    assert live is not None
+    assert live["metadata"]["generation"] == 1
+
+
 def test_replacing_an_outdated_object_is_a_conflict(kube: KubeClient) -> None:
     old = kube.create(config_map(a="1"))
     kube.replace({**old, "data": {"a": "2"}})

@@ -139,6 +139,24 @@ def test_a_node_without_the_device_fails_with_the_plugin_as_remedy() -> None:
     assert "0.17.4" in check.remedy
 
 
+def test_a_device_that_others_hold_is_warned_about_and_our_own_engine_is_not() -> None:
+    kube = fit()
+    labels = {"app.kubernetes.io/name": "autosre", "app.kubernetes.io/component": "vllm"}
+    ours = deployment("vllm", gpu=1)
+    ours["spec"]["template"]["metadata"]["labels"].update(labels)
+    kube.apply(ours)
+    kube.cluster.advance(3)
+    assert found(look(kube), "device in use").state == "ok"
+    kube.delete("Deployment", "vllm")
+    kube.cluster.advance(5)
+    kube.apply(deployment("notebook", gpu=1))
+    kube.cluster.advance(3)
+    check = found(look(kube), "device in use")
+    assert check.state == "warn"
+    assert "held by autosre/notebook-" in check.message
+    assert "--dedicated" in check.remedy
+
+
 def test_a_shared_device_is_warned_about() -> None:
     kube = fit()
     change_node(kube, labels={"nvidia.com/gpu.sharing-strategy": "time-slicing"})
