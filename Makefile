@@ -2,11 +2,13 @@
 #
 #   make demo        Claude Code answers from a vLLM on this machine    (QUESTION="…" to ask your own)
 #   make test        every test: real engine and real Claude Code included, no GPU, no cluster
+#   make cluster-images test-cluster   the stack on the Kubernetes of KUBECONFIG; its node is here
 #   make test-fast   the tests that need neither engine nor network, for the inner loop
 #   make lint        ruff, mypy, notebooks
 #   make notebooks   write each notebook anew from its percent source
 #   make lab         JupyterLab on notebooks/
 #   make bench       what the proxy adds, against its rivals, in one run     (RIVALS=1 installs them)
+#   make bench-preemption   how long a request that matters waits, stock against the hook
 #   make lock        write constraints.txt anew from the newest versions that pyproject.toml allows
 
 PYTHON ?= python3
@@ -16,10 +18,11 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format notebooks lab bench lock clean
+.PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab bench bench-preemption \
+  lock clean
 
 help:
-	@sed -n '3,10s/^# *//p' Makefile
+	@sed -n '3,12s/^# *//p' Makefile
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -32,7 +35,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.all: $(VENV)/.core
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[notebooks,test,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[cluster,notebooks,test,dev]'
 	@touch $@
 
 demo: $(VENV)/.core
@@ -40,10 +43,19 @@ demo: $(VENV)/.core
 demo: export AUTOSRE_QUESTION = $(QUESTION)
 
 test: $(VENV)/.all
-	$(RUN) -m pytest
+	$(RUN) -m pytest -m "not cluster"
+
+# The images, built with debootstrap and buildah. AUTOSRE_IMAGE_IMPORT is what imports an archive
+# into the node's containerd, "k3s ctr images import" by default.
+cluster-images: $(VENV)/.all
+	$(RUN) -m tests.cluster.real_images
+
+# After cluster-images; needs no network but the cluster's.
+test-cluster: $(VENV)/.all
+	$(RUN) -m pytest -m cluster tests/cluster
 
 test-fast: $(VENV)/.all
-	$(RUN) -m pytest -m "not engine and not claude and not notebook and not wheel"
+	$(RUN) -m pytest -m "not engine and not claude and not notebook and not wheel and not cluster"
 
 lint: $(VENV)/.all
 	$(RUN) -m ruff check .
@@ -65,9 +77,12 @@ bench: $(VENV)/.all
 	$(RUN) -m autosre_lab.bench.proxy_overhead $(if $(RIVALS),--install-rivals --rivals litellm$(comma)ccr) $(ARGS)
 comma := ,
 
+bench-preemption: $(VENV)/.core
+	@$(RUN) -m autosre_lab.bench.preemption $(ARGS)
+
 lock:
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet --editable '.[notebooks,test,dev]'
+	$(VENV)-lock/bin/python -m pip install --quiet --editable '.[cluster,notebooks,test,dev]'
 	{ sed -n '/^#/p' constraints.txt; \
 	  $(VENV)-lock/bin/python -m pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt && rm -rf $(VENV)-lock

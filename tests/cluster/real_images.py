@@ -1,4 +1,8 @@
-"""The images of the real cluster's tests, built on this machine from Debian's packages."""
+"""What the real cluster's tests need on its node: ``python -m tests.cluster.real_images``.
+
+The node is this machine. The images are built here from Debian's packages, and the engine that
+they mount is installed here; the tests themselves need no network.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,12 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from autosre_lab.chart.image import deliver_proxy_image
+from autosre_lab.engine import provision, provision_claude_code
+from autosre_lab.recipe import load_recipe
 
 BASE = "localhost/autosre-test-base:1"
 """Debian with Python, and the library that vLLM's workers on the CPU need."""
@@ -75,3 +82,11 @@ def _run(*command: str) -> str:
         raise AssertionError(f"{command[0]} is missing: apt-get install {command[0]}") from error
     assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr[-2000:]}"
     return done.stdout
+
+
+if __name__ == "__main__":
+    provision(load_recipe("smollm2-135m-cpu"))
+    provision_claude_code()
+    with tempfile.TemporaryDirectory(prefix="autosre-images-", dir="/var/tmp") as scratch:
+        deliver_base(Path(scratch))
+    deliver_proxy()
