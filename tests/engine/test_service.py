@@ -34,9 +34,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 def run(service: Service, mode: str, *, grace_s: float = 5.0) -> None:
     environ = {**os.environ, "SECRET": "s3cret"}
-    service.start(
-        [sys.executable, str(STAND_IN), "0", mode], environ=environ, grace_s=grace_s
-    )
+    service.start([sys.executable, str(STAND_IN), "0", mode], environ=environ, grace_s=grace_s)
 
 
 def record(service: Service) -> ServiceRecord:

@@ -23,7 +23,7 @@ from typing import Any
 
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "CRITICAL")
 
-import autosre_priority_preempt as hook  # type: ignore[import-not-found]
+import autosre_priority_preempt as hook
 import torch
 import vllm
 from vllm.engine.arg_utils import EngineArgs
