@@ -27,6 +27,7 @@ DEVICE_QUERY = (
     "--format=csv,noheader,nounits",
 )
 PROBE_TIMEOUT_S = 20.0
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class NodeProbe(Protocol):
@@ -143,10 +144,14 @@ def open_node_probe(
 
 
 def is_this_machine(node: Object) -> bool:
-    """Tell by the node's addresses whether it is the machine this runs on."""
+    """Tell by the kernel's boot, else by its addresses, whether a node is this very machine."""
+    status = node.get("status") or {}
+    boot = (status.get("nodeInfo") or {}).get("bootID")
+    if boot:
+        return bool(boot == BOOT_ID.read_text(encoding="ascii").strip())
     theirs = {
         entry["address"]
-        for entry in (node.get("status") or {}).get("addresses") or []
+        for entry in status.get("addresses") or []
         if entry.get("type") in ("InternalIP", "ExternalIP")
     }
     ours = {entry.address for entries in psutil.net_if_addrs().values() for entry in entries}

@@ -95,15 +95,22 @@ def test_the_probe_pod_sees_all_processes_and_asks_for_no_device() -> None:
     assert spec["activeDeadlineSeconds"] <= 600
 
 
-def test_this_machine_is_known_by_its_addresses() -> None:
-    def node(address: str) -> dict[str, object]:
-        return {"status": {"addresses": [{"type": "InternalIP", "address": address}]}}
+def node(address: str, **info: str) -> dict[str, object]:
+    addresses = [{"type": "InternalIP", "address": address}]
+    return {"status": {"addresses": addresses, "nodeInfo": info}}
 
+
+def test_this_machine_is_known_by_its_addresses() -> None:
     assert is_this_machine(node("127.0.0.1"))
     assert not is_this_machine(node("203.0.113.9"))
     assert not is_this_machine({})
     kube = FakeKube(FakeCluster())
-    here = node("127.0.0.1")
-    with open_node_probe(kube, here, image="", runtime_class=None) as probe:
+    with open_node_probe(kube, node("127.0.0.1"), image="", runtime_class=None) as probe:
         assert isinstance(probe, LocalNodeProbe)
     assert kube.cluster.requests == []
+
+
+def test_the_same_boot_of_a_kernel_is_this_machine_and_an_address_alone_is_not() -> None:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    assert is_this_machine(node("203.0.113.9", bootID=boot))
+    assert not is_this_machine(node("127.0.0.1", bootID="another"))
