@@ -15,6 +15,7 @@ from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.cluster.node_probe import NodeProbe
 from autosre_lab.cluster.quantity import parse_quantity
 from autosre_lab.errors import GpuGateError
+from autosre_lab.logs import get_logger
 from autosre_lab.recipe import Recipe
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "parse_meminfo",
     "wait_gate",
 ]
+
+logger = get_logger(__name__)
 
 State = Literal["pass", "busy", "unknown"]
 
@@ -39,6 +42,11 @@ FALLING_BYTES = GIB // 2
 """Less than before by this much between two looks: somebody is taking memory right now."""
 MARGIN_BYTES = 8 * GIB
 """What the host itself needs beside the engine on unified memory."""
+UNIFIED = "unified memory"
+PAGE_CACHE = (
+    "much of that is page cache, which some vLLM count as used (vllm-project/vllm#48140): if the "
+    "engine says that memory is short, `sync; echo 1 | sudo tee /proc/sys/vm/drop_caches` frees it"
+)
 DEFAULT_UTILISATION = 0.92
 """vLLM's ``--gpu-memory-utilization`` where the recipe does not say."""
 
@@ -115,6 +123,9 @@ def wait_gate(
                 raise _error(stopped)
         if passed < PASSES:
             clock.sleep(BETWEEN_S)
+    for check in checks:
+        if PAGE_CACHE in check.message:
+            logger.warning("%s", check.message)
 
 
 def _falling(before: float | None, free: float | None) -> GateCheck | None:
@@ -236,15 +247,16 @@ def _check_memory(recipe: Recipe, probe: NodeProbe, devices: Sequence[Device] | 
     needed, free, what = _memory_needed(recipe, devices, memory)
     said = f"{free / GIB:.1f} GiB of {what} are free, {needed / GIB:.1f} GiB are needed"
     if free >= needed:
+        if what == UNIFIED and memory.get("MemFree", free) < needed:
+            said += f"; {PAGE_CACHE}"
         return GateCheck(name="memory", state="pass", message=said, free_bytes=free)
     return GateCheck(
         name="memory",
         state="busy",
         message=said,
         free_bytes=free,
-        remedy="end what holds the memory (it comes back some seconds after a Pod has ended); if "
-        "MemFree is low only because of the page cache, that is no hindrance here; or lower "
-        "engine.args.gpu-memory-utilization",
+        remedy="end what holds the memory (it comes back some seconds after a Pod has ended), or "
+        "lower engine.args.gpu-memory-utilization",
     )
 
 
@@ -266,7 +278,7 @@ def _memory_needed(
     return (
         fraction * memory["MemTotal"] + MARGIN_BYTES,
         memory["MemAvailable"],
-        "unified memory",
+        UNIFIED,
     )
 
 

@@ -106,6 +106,16 @@ def test_unified_memory_must_hold_the_engine_s_share_and_the_host_s_own() -> Non
     assert "67.0 GiB of unified memory are free, 68.0 GiB are needed" in error.message
 
 
+def test_page_cache_is_no_hindrance_but_somebody_should_know(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert gate(Probe([meminfo(110)])) == 4
+    assert "drop_caches" in caplog.text
+    caplog.clear()
+    assert gate(Probe([meminfo(110).replace("MemFree: 1000 kB", "MemFree: 99999999 kB")])) == 4
+    assert caplog.text == ""
+
+
 def test_a_device_with_memory_of_its_own_is_asked_itself() -> None:
     card = "NVIDIA H100, 81559, 81000\n"
     assert gate(Probe([meminfo(4)], devices=card)) == 4

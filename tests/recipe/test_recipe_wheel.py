@@ -17,11 +17,16 @@ for name in recipe_names():
     recipe = load_recipe(name)
     assert not [f for f in lint_recipe(recipe) if f.severity == "error"], name
     print(build_vllm_serve_cmd(recipe, host="h", port=1)[2])
+
+from autosre_lab.chart import chart_folder, helm_values, render
+assert str(chart_folder()).startswith({folder!r})
+assert (chart_folder() / "images" / "proxy" / "Containerfile").is_file()
+print(len(render(helm_values(load_recipe("qwen3.6-35b-a3b-nvfp4")), namespace="lab")), "objects")
 """
 
 
 @pytest.mark.wheel
-def test_recipes_and_flag_tables_travel_in_the_wheel(tmp_path: Path) -> None:
+def test_recipes_flag_tables_and_the_chart_travel_in_the_wheel(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path), "."],
         cwd=ROOT,
@@ -37,3 +42,4 @@ def test_recipes_and_flag_tables_travel_in_the_wheel(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "nvidia/Qwen3.6-35B-A3B-NVFP4" in done.stdout.split()
+    assert done.stdout.rstrip().endswith("objects")
