@@ -14,6 +14,7 @@ from autosre_lab.errors import RecipeError
 from autosre_lab.parity.command_line import SECRET_FLAGS, CommandLine, read_command_line
 from autosre_lab.parity.environment import is_of_the_engine
 from autosre_lab.parity.process_probe import is_secret
+from autosre_lab.preemption import hook_file
 from autosre_lab.recipe import Recipe, load_flag_table, parse_recipe
 from autosre_lab.recipe.command import HOOK_FOLDER, HOOK_MODULE
 from autosre_lab.recipe.load import SCHEMA
@@ -215,7 +216,7 @@ def _fits(options: object) -> bool:
 def without_hook(python_path: str) -> str:
     """Return a PYTHONPATH without the hook's folder, which the recipe adds by itself."""
     first, _, rest = python_path.partition(":")
-    return rest if first == HOOK_FOLDER else python_path
+    return rest if first in (HOOK_FOLDER, str(hook_file().parent)) else python_path
 
 
 def _engine(flags: Mapping[str, JsonValue], line: CommandLine, draft: Draft) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class PreemptionStatus:
         sha256: The digest of the file that was loaded.
         base: The class of vLLM that it builds on.
         digests: Of the source of vLLM's methods.
+        options: In force, defaults among them; empty where it is not active.
     """
 
     state: Literal["active", "refused", "off"]
@@ -49,6 +50,7 @@ class PreemptionStatus:
     sha256: str = ""
     base: str = ""
     digests: dict[str, str] = field(default_factory=dict)
+    options: dict[str, int] = field(default_factory=dict)
 
 
 def hook_file() -> Path:
@@ -80,6 +82,7 @@ def parse_status(text: str) -> PreemptionStatus | None:
             sha256=str(said.get("sha256", "")),
             base=str(said.get("base", "")),
             digests={str(k): str(v) for k, v in said.get("digests", {}).items()},
+            options={str(k): int(v) for k, v in said.get("options", {}).items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

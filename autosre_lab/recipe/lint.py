@@ -118,7 +118,9 @@ def _preemption(recipe: Recipe) -> Iterator[Finding]:
             "take one of the two out",
         )
     if recipe.vllm_version.split("+", 1)[0] not in HOOK_VERSIONS:
-        yield Finding.warning(
+        # `required` says which it is where the hook refuses the vLLM that runs, too.
+        found = Finding.error if recipe.scheduler.preemption.required else Finding.warning
+        yield found(
             key,
             f"the hook was not tried with vLLM {recipe.vllm_version} and will refuse it; it knows "
             f"{', '.join(HOOK_VERSIONS)}",

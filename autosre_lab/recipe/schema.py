@@ -273,6 +273,10 @@ class PreemptionOptions(Section):
     max_consecutive_yields: Annotated[int, Field(ge=0)] | None = None
     """Steps in a row that one prefill stands aside at most."""
     yield_until_first_token: bool | None = None
+    reserve_slots: Annotated[int, Field(ge=0)] | None = None
+    """Slots that only priorities up to `reserve_priority` may take: no eviction, but fewer run."""
+    reserve_priority: int | None = None
+    """The largest number, so the least important priority, that may take them; 0 by default."""
 
 
 class Preemption(Section):

@@ -12,6 +12,7 @@ from autosre_lab.engine.commands import (
     proxy_command,
     proxy_environ,
 )
+from autosre_lab.preemption import STATUS_VARIABLE
 from autosre_lab.recipe import Recipe, load_recipe
 from autosre_lab.settings import Paths
 
@@ -50,7 +51,7 @@ def test_nothing_of_ours_and_no_foreign_secret_reaches_the_engine(recipe: Recipe
     }
     found = environ_of(recipe, **given)
     assert "s3cret" not in found.values()
-    assert not [name for name in found if name.startswith("AUTOSRE_")]
+    assert [name for name in found if name.startswith("AUTOSRE_")] == [STATUS_VARIABLE]
     assert "VIRTUAL_ENV" not in found
     assert found["HOME"] == "/home/me"
 

@@ -63,7 +63,7 @@ def _read_when_there(pid: int) -> LiveEngine:
 def test_the_real_stack_is_what_its_recipe_says(real_stack: Stack) -> None:
     report = find_drift(real_stack.recipe_name)
     assert report.rows == ()
-    assert report.layers == ("process", "environment")
+    assert report.layers == ("process", "environment", "hook")
 
 
 def test_an_engine_started_by_hand_with_another_flag_shows_it(real_stack: Stack) -> None:

@@ -19,6 +19,7 @@ import random
 import sys
 import traceback
 import types
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "CRITICAL")
@@ -75,6 +76,47 @@ def without_parking(scheduler: Any) -> None:
     scheduler._evict_for = types.MethodType(evict, scheduler)
 
 
+def arguments_for(setup: dict[str, Any]) -> dict[str, Any]:
+    """Return what vLLM hands to its scheduler class."""
+    model = os.environ["MODEL"]
+    arguments = EngineArgs(
+        model=model,
+        tokenizer=model,
+        dtype="float32",
+        max_model_len=4096,
+        max_num_seqs=setup["slots"],
+        max_num_batched_tokens=setup.get("budget", 512),
+        scheduling_policy=setup.get("policy", "priority"),
+        enable_prefix_caching=setup.get("prefix", True),
+        block_size=BLOCK,
+        enforce_eager=True,
+        gpu_memory_utilization=0.1,
+    )
+    config = arguments.create_engine_config()
+    config.scheduler_config.async_scheduling = setup.get("asynchronous", False)
+    config.cache_config.num_gpu_blocks = setup["blocks"]
+    config.additional_config = {"autosre_preempt": setup.get("options", {})}
+    spec = FullAttentionSpec(block_size=BLOCK, num_kv_heads=1, head_size=1, dtype=torch.float32)
+    return {
+        "vllm_config": config,
+        "kv_cache_config": KVCacheConfig(
+            num_blocks=setup["blocks"],
+            kv_cache_tensors=[],
+            kv_cache_groups=[KVCacheGroupSpec(["layer"], spec)],
+        ),
+        "structured_output_manager": StructuredOutputManager(config),
+        "block_size": BLOCK,
+        "log_stats": True,
+    }
+
+
+def status() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(
+        Path(os.environ["AUTOSRE_PREEMPT_STATUS"]).read_text(encoding="utf-8")
+    )
+    return content
+
+
 class Lab:
     """One scheduler of one kind, and requests for it."""
 
@@ -82,36 +124,8 @@ class Lab:
         self.asynchronous = setup.get("asynchronous", False)
         self.v2 = setup.get("v2", False)
         self.spec = setup.get("spec", 0)
-        model = os.environ["MODEL"]
-        arguments = EngineArgs(
-            model=model,
-            tokenizer=model,
-            dtype="float32",
-            max_model_len=4096,
-            max_num_seqs=setup["slots"],
-            max_num_batched_tokens=setup.get("budget", 512),
-            scheduling_policy="priority",
-            enable_prefix_caching=setup.get("prefix", True),
-            block_size=BLOCK,
-            enforce_eager=True,
-            gpu_memory_utilization=0.1,
-        )
-        config = arguments.create_engine_config()
-        config.scheduler_config.async_scheduling = self.asynchronous
-        config.cache_config.num_gpu_blocks = setup["blocks"]
-        config.additional_config = {"autosre_preempt": setup.get("options", {})}
-        spec = FullAttentionSpec(block_size=BLOCK, num_kv_heads=1, head_size=1, dtype=torch.float32)
-        named = {
-            "vllm_config": config,
-            "kv_cache_config": KVCacheConfig(
-                num_blocks=setup["blocks"],
-                kv_cache_tensors=[],
-                kv_cache_groups=[KVCacheGroupSpec(["layer"], spec)],
-            ),
-            "structured_output_manager": StructuredOutputManager(config),
-            "block_size": BLOCK,
-            "log_stats": True,
-        }
+        self.reserved = setup.get("options", {}).get("reserve_slots", 0)
+        named = arguments_for(setup)
         base = AsyncScheduler if self.asynchronous else Scheduler
         if kind == "stock":
             self.scheduler = base(**named)
@@ -234,6 +248,9 @@ class Run:
                     self.aborted.add(name)
             if scheduler.has_unfinished_requests():
                 planned = scheduler.schedule()
+                if self.lab.reserved:
+                    others = sum(request.priority > 0 for request in scheduler.running)
+                    assert others <= scheduler.max_num_running_reqs - self.lab.reserved
                 flying.appendleft((planned, *self.worker.step(planned)))
                 if len(flying) < self.depth and planned.total_num_scheduled_tokens:
                     step += 1
@@ -252,6 +269,7 @@ class Run:
             "preempted": preempted,
             "counts": getattr(scheduler, "preempt_counts", {}),
             "active": getattr(scheduler, "preempt_active", False),
+            "status": status() if hasattr(scheduler, "preempt_active") else None,
         }
 
     def _finish(self, flown: tuple[Any, list[str], list[list[int]]], step: int) -> None:
@@ -337,9 +355,40 @@ def fuzz(case: dict[str, Any]) -> dict[str, Any]:
     return {"failures": dict(failures), "actions": actions, "preemptions": preemptions}
 
 
+def refusal(case: dict[str, Any]) -> dict[str, Any]:
+    """Make a scheduler where the hook must not be active, and again where it is required."""
+    named = arguments_for(case["setup"])
+    before = Scheduler._preempt_request, vllm.__version__
+    if case["kind"] == "changed":
+        Scheduler._preempt_request = lambda self, request, timestamp: before[0](
+            self, request, timestamp
+        )
+    if case["kind"] == "unknown":
+        vllm.__version__ = "0.99.0"
+    try:
+        made = hook.make_scheduler(**named)
+        os.environ["AUTOSRE_PREEMPT_STRICT"] = "1"
+        try:
+            hook.make_scheduler(**named)
+        except hook.NotActiveError as error:
+            strict = str(error)
+        else:
+            strict = ""
+    finally:
+        Scheduler._preempt_request, vllm.__version__ = before
+        os.environ.pop("AUTOSRE_PREEMPT_STRICT", None)
+    return {"made": type(made).__name__, "strict": strict, "status": status()}
+
+
+def run(case: dict[str, Any]) -> dict[str, Any]:
+    if "seeds" in case:
+        return fuzz(case)
+    return scenario(case) if "requests" in case else refusal(case)
+
+
 def main() -> None:
     cases = json.load(sys.stdin)
-    results = [fuzz(case) if "seeds" in case else scenario(case) for case in cases]
+    results = [run(case) for case in cases]
     # vLLM writes to standard output as it likes; the last line is ours.
     print(json.dumps({"vllm": vllm.__version__, "results": results}))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import json
 from typing import Any
 
 import pytest
 
+from autosre_lab.preemption import hook_sha256, parse_status
 from tests.preemption.real_vllm import VERSIONS, simulate
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -58,8 +60,36 @@ CHEAPEST: Case = {
     "requests": [[0, "long", 900, 10, 40], [4, "short", 16, 10, 40], [10, "high", 64, 0, 5]],
 }
 
+RESERVE = {"reserve_slots": 1, "reserve_priority": 0}
+RESERVED: Case = {
+    "setup": {"slots": 3, "blocks": 400, "options": RESERVE},
+    "requests": [
+        *([0, f"low{n}", 64, 10, 60] for n in range(4)),
+        [10, "high", 64, 0, 10],
+        [30, "mid", 64, 5, 5],
+    ],
+}
+REFUSED: dict[str, tuple[Case, str]] = {
+    "unknown": ({"kind": "unknown", "setup": {}}, "vLLM 0.99.0 is unknown to it"),
+    "changed": ({"kind": "changed", "setup": {}}, "the source of Scheduler._preempt_request is"),
+    "fcfs": ({"kind": "hook", "setup": {"policy": "fcfs"}}, "--scheduling-policy is fcfs"),
+    "option": ({"kind": "hook", "setup": {"options": {"max": 1}}}, "there is no option 'max'"),
+    "reserve": (
+        {"kind": "hook", "setup": {"options": {"reserve_slots": 4}}},
+        "reserve_slots 4 leaves no slot for the others",
+    ),
+}
+
 CASES: dict[str, Case] = {
     **{f"fuzz {setup}": {"kind": "hook", "setup": setup, "seeds": SEEDS} for setup in RUNNERS},
+    **{
+        f"reserving {setup}": {
+            "kind": "hook",
+            "setup": {**setup, "options": RESERVE},
+            "seeds": SEEDS,
+        }
+        for setup in (RUNNERS[0], RUNNERS[-1])
+    },
     **{
         f"{kind} {name}": case(kind, one)
         for kind in ("stock", "hook")
@@ -71,6 +101,12 @@ CASES: dict[str, Case] = {
     "equal": case("hook", EQUAL),
     "cheapest": case("hook", CHEAPEST),
     "broken": case("broken", SLOTS),
+    "reserved": case("hook", RESERVED),
+    "reserved async": case("hook", RESERVED, **ASYNC_V2),
+    **{
+        f"refused {name}": {**one, "setup": {"slots": 4, "blocks": 400, **one["setup"]}}
+        for name, (one, _) in REFUSED.items()
+    },
 }
 NEGATIVE_CONTROLS: dict[str, Case] = {
     "naive": {"kind": "naive", "setup": ASYNC_V2, "seeds": SEEDS},
@@ -144,3 +180,46 @@ def test_a_hook_that_fails_switches_itself_off_and_loses_nothing(results: dict[s
     # As with vLLM's own scheduler from then on; every token was checked.
     assert not results["broken"]["active"]
     assert results["broken"]["first"]["high"] == 60
+    status = parse_status(json.dumps(results["broken"]["status"]))
+    assert status is not None
+    assert status.state == "off"
+    assert "ZeroDivisionError" in status.reasons[0]
+
+
+def test_an_active_hook_says_so_with_its_own_digest_and_options(results: dict[str, Any]) -> None:
+    status = parse_status(json.dumps(results["reserved"]["status"]))
+    assert status is not None
+    assert (status.state, status.reasons, status.sha256) == ("active", (), hook_sha256())
+    assert (status.base, status.options["reserve_slots"]) == ("Scheduler", 1)
+    assert results["reserved async"]["status"]["base"] == "AsyncScheduler"
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_it_does_not_know_gets_vllms_own_scheduler_and_a_reason(
+    results: dict[str, Any], name: str
+) -> None:
+    found = results[f"refused {name}"]
+    status = parse_status(json.dumps(found["status"]))
+    assert status is not None
+    assert (found["made"], status.state) == ("Scheduler", "refused")
+    assert REFUSED[name][1] in status.reasons[0]
+    assert found["strict"] == "; ".join(status.reasons)
+
+
+@pytest.mark.parametrize(("kind", "later"), [("reserved", 0), ("reserved async", 1)])
+def test_a_reserved_slot_needs_no_eviction_and_is_nobody_elses(
+    results: dict[str, Any], kind: str, later: int
+) -> None:
+    found = results[kind]
+    assert found["first"]["high"] == 10 + later
+    # The one between them gets its slot from a low one, while the reserved one stays free.
+    assert found["first"]["mid"] == 30 + later
+    assert found["counts"] == {"evicted_for_slot": 1, "evicted_for_blocks": 0, "yielded": 0}
+    assert found["preempted"]["high"] == found["preempted"]["mid"] == 0
+
+
+def test_no_token_is_lost_where_slots_are_reserved(results: dict[str, Any]) -> None:
+    # In every step the simulator also counts who holds the slots.
+    runs = [result for name, result in results.items() if name.startswith("reserving")]
+    assert [run["failures"] for run in runs] == [{}, {}]
+    assert all(run["actions"] > 50 for run in runs)

@@ -12,7 +12,8 @@ blocks, and behind a long prefill for the step's token budget. This subclass clo
 * KV blocks: if the first in line could not be admitted for lack of blocks, the next step evicts.
 
 An evicted request is computed again from what the prefix cache still holds, so eviction is the
-last resort, capped per step and per request, and of equal victims the cheapest goes.
+last resort, capped per step and per request, and of equal victims the cheapest goes. With
+`reserve_slots` the others never hold the last slots, so that most evictions are not needed.
 
 Nothing of vLLM is changed: `make_scheduler` is called where vLLM would call its scheduler class.
 It returns a subclass only if version, source and configuration are known; otherwise vLLM's own
@@ -29,6 +30,7 @@ import hashlib
 import inspect
 import json
 import logging
+import math
 import os
 import time
 from pathlib import Path
@@ -53,6 +55,9 @@ OPTIONS = {
     "max_consecutive_yields": 64,
     # Stand aside until the other's first token, not only until it is admitted.
     "yield_until_first_token": True,
+    # Slots that only priorities up to `reserve_priority` may take: they wait for no eviction.
+    "reserve_slots": 0,
+    "reserve_priority": 0,
 }
 
 # SHA-256 (first 16 digits) of the source of every method that this file builds on.
@@ -95,13 +100,15 @@ def make_scheduler(**arguments):
     except Exception as error:  # an unknown vLLM may break any of these looks
         reasons, facts = [f"this vLLM could not be examined: {error!r}"], {}
     facts["base"] = base.__name__
+    if not reasons:
+        facts["options"] = options_of(config)
     _write_status("refused" if reasons else "active", reasons, facts)
     if reasons:
         if os.environ.get(STRICT_VARIABLE, "0") not in ("", "0"):
             raise NotActiveError("; ".join(reasons))
         log.error("priority preemption is NOT active: %s", "; ".join(reasons))
         return base(**arguments)
-    scheduler = _subclass(base)(**arguments)
+    scheduler = type(f"PriorityPreempt{base.__name__}", (PriorityPreemption, base), {})(**arguments)
     scheduler.preempt_facts = facts
     log.warning("priority preemption is active on vLLM %s (%s)", facts["vllm"], base.__name__)
     return scheduler
@@ -131,33 +138,17 @@ def examine(config):
 
 def source_digests(scheduler, async_scheduler, request):
     """Return the digest of each method's source; a missing one is told as such."""
-    methods = {
-        "Scheduler": (scheduler, _SCHEDULER_METHODS),
-        "AsyncScheduler": (
-            async_scheduler,
-            ("_update_after_schedule", "_update_request_with_output"),
-        ),
-        "Request": (request, ("__lt__",)),
-    }
+    owners = {"Scheduler": scheduler, "AsyncScheduler": async_scheduler, "Request": request}
     digests = {}
-    for owner, (cls, names) in methods.items():
-        for name in names:
-            method = getattr(cls, name, None)
-            try:
-                source = inspect.getsource(method).encode()
-            except (OSError, TypeError):
-                digests[f"{owner}.{name}"] = "missing"
-            else:
-                digests[f"{owner}.{name}"] = hashlib.sha256(source).hexdigest()[:16]
+    for name in next(iter(KNOWN_SOURCES.values())):
+        owner, method = name.split(".")
+        try:
+            source = inspect.getsource(getattr(owners[owner], method, None)).encode()
+        except (OSError, TypeError):
+            digests[name] = "missing"
+        else:
+            digests[name] = hashlib.sha256(source).hexdigest()[:16]
     return digests
-
-
-_SCHEDULER_METHODS = (
-    "schedule",
-    "_preempt_request",
-    "update_from_output",
-    "_update_after_schedule",
-)
 
 
 def _unsuitable(config):
@@ -177,9 +168,12 @@ def _unsuitable(config):
     if model.is_encoder_decoder or getattr(model, "is_diffusion", False):
         reasons.append("encoder-decoder and diffusion models are not covered")
     try:
-        options_of(config)
+        reserved = options_of(config)["reserve_slots"]
     except ValueError as error:
         reasons.append(str(error))
+    else:
+        if reserved and reserved >= config.scheduler_config.max_num_seqs:
+            reasons.append(f"reserve_slots {reserved} leaves no slot for the others")
     return reasons
 
 
@@ -193,7 +187,7 @@ def options_of(config):
         if name not in OPTIONS:
             raise ValueError(f"there is no option {name!r}; there are {', '.join(OPTIONS)}")
         usable = isinstance(value, bool) == isinstance(OPTIONS[name], bool)
-        if not usable or not isinstance(value, int) or value < 0:
+        if not usable or not isinstance(value, int) or (value < 0 and name != "reserve_priority"):
             raise ValueError(f"option {name}: {value!r} is not usable")
     return {**OPTIONS, **given}
 
@@ -215,10 +209,6 @@ def _write_status(state, reasons, facts):
         log.warning("the status file %s cannot be written: %s", target, error)
 
 
-def _subclass(base):
-    return type(f"PriorityPreempt{base.__name__}", (PriorityPreemption, base), {})
-
-
 class PriorityPreemption:
     """What is laid over vLLM's scheduler: plans before a step, looks at it afterwards."""
 
@@ -232,20 +222,27 @@ class PriorityPreemption:
         self._short_of_blocks = None  # id of the first in line that only blocks held back
         self._tokens_at_eviction = {}
         self._yields = {}
+        # 0.32 counts against a limit of its own, which sessions that wait for input fill too.
+        own = hasattr(self, "max_num_active_reqs")
+        self._limit = "max_num_active_reqs" if own else "max_num_running_reqs"
 
     # vLLM's own methods, extended -------------------------------------------------------------
 
     def schedule(self, *arguments, **named):  # noqa: D102 - vLLM's own
         # Owned here: whatever fails below, an evicted request goes back to the queue.
         parked, first = [], None
+        limit = whole = getattr(self, self._limit)
         try:
             if self.preempt_active:
                 first = self._plan(parked)
+                limit = self._limit_for_this_step()
         except Exception as error:
             self._switch_off(error)
         try:
+            setattr(self, self._limit, limit)
             output = super().schedule(*arguments, **named)
         finally:
+            setattr(self, self._limit, whole)
             for request in parked:
                 self.waiting.add_request(request)
         if self.preempt_active:
@@ -274,7 +271,7 @@ class PriorityPreemption:
             # The step's budget is given out in this order. It also keeps those that stand aside
             # last, where 0.24 does not miscount its index (vllm-project/vllm#49097).
             self.running.sort(key=lambda request: request.priority)
-        candidates = self._candidates() if self._anybody_waits() else []
+        candidates = self._candidates()
         evictions = self.preempt_options["max_evictions_per_step"]
         evictions -= self._free_slots_for(candidates, evictions, parked)
         first = candidates[0] if candidates else None
@@ -286,13 +283,11 @@ class PriorityPreemption:
 
     def _free_slots_for(self, candidates, evictions, parked):
         """Evict one for each candidate that finds no slot; returns how many were."""
-        free, done = self._free_slots(), 0
-        for candidate in candidates:
-            if free > 0:
-                free -= 1
-            elif done >= evictions or not self._evict_for(candidate, "evicted_for_slot", parked):
-                break
-            else:
+        done = 0
+        for at, candidate in enumerate(candidates):
+            if self._free_slots(candidate, promised=candidates[:at]) <= 0:
+                if done >= evictions or not self._evict_for(candidate, "evicted_for_slot", parked):
+                    break
                 done += 1
         return done
 
@@ -319,36 +314,29 @@ class PriorityPreemption:
 
     def _victim(self, priority):
         """Return who gives way: who matters least, then who costs least to compute again."""
+
+        def least(request):
+            cost = (request.num_preemptions, request.num_computed_tokens)
+            return (request.priority, *(-part for part in cost), request.arrival_time)
+
+        victims = [request for request in self.running if self._evictable(request, priority)]
+        return max(victims, key=least, default=None)
+
+    def _evictable(self, request, priority):
         options = self.preempt_options
-        free_now = getattr(self, "_request_blocks_can_be_freed", lambda request: True)
-        best, best_key = None, None
-        for request in self.running:
-            if request.priority < priority + options["min_gap"]:
-                continue
-            if request.status.name != "RUNNING" or getattr(request, "resumable", False):
-                continue
-            if request.num_preemptions >= options["max_preemptions"]:
-                continue
-            at_eviction = self._tokens_at_eviction.get(request.request_id)
-            if (
-                at_eviction is not None
-                and request.num_tokens - at_eviction < options["min_progress_tokens"]
-            ):
-                continue
-            if not free_now(request):
-                continue
-            key = (
-                *(request.priority, -request.num_preemptions, -request.num_computed_tokens),
-                request.arrival_time,
-            )
-            if best_key is None or key > best_key:
-                best, best_key = request, key
-        return best
+        if request.priority < priority + options["min_gap"]:
+            return False
+        if request.status.name != "RUNNING" or getattr(request, "resumable", False):
+            return False
+        if request.num_preemptions >= options["max_preemptions"]:
+            return False
+        tokens_then = self._tokens_at_eviction.get(request.request_id, -math.inf)
+        return request.num_tokens - tokens_then >= options["min_progress_tokens"]
 
     def _yield_to(self, first):
         """Let prefills that matter less stand aside for this step, their blocks kept."""
         options = self.preempt_options
-        leads = [first.priority] if first is not None and self._free_slots() > 0 else []
+        leads = [first.priority] if first is not None and self._free_slots(first) > 0 else []
         if options["yield_until_first_token"]:
             leads += [r.priority for r in self.running if r.num_output_tokens == 0]
         if not leads:
@@ -373,7 +361,7 @@ class PriorityPreemption:
             first is not None
             and first.request_id not in output.num_scheduled_tokens
             and self._admissible(first)
-            and self._free_slots() > 0
+            and self._free_slots(first) > 0
             and output.total_num_scheduled_tokens < self.max_num_scheduled_tokens
         ):
             self._short_of_blocks = first.request_id
@@ -391,9 +379,6 @@ class PriorityPreemption:
             queue = getattr(self, name, None)
             if queue:
                 yield queue
-
-    def _anybody_waits(self):
-        return any(True for _ in self._queues())
 
     def _candidates(self):
         """Return those that wait and matter more than somebody who runs, the first in line first.
@@ -426,11 +411,36 @@ class PriorityPreemption:
         stale = getattr(request, "num_stale_output_tokens", 0)
         return not stale or getattr(request, "drop_stale_output", False)
 
-    def _free_slots(self):
-        if hasattr(self, "max_num_active_reqs"):
-            waiting_for_input = self.num_waiting_for_streaming_input
-            return self.max_num_active_reqs - len(self.running) - waiting_for_input
-        return self.max_num_running_reqs - len(self.running)
+    def _free_slots(self, request=None, promised=()):
+        """Return how many slots this one may take, or without one how many are free."""
+        free = getattr(self, self._limit) - len(self.running) - len(promised)
+        free -= getattr(self, "num_waiting_for_streaming_input", 0)
+        if request is None or self._may_take_reserved(request):
+            return free
+        return min(free, self._unreserved_slots(promised))
+
+    def _may_take_reserved(self, request):
+        return request.priority <= self.preempt_options["reserve_priority"]
+
+    def _unreserved_slots(self, promised=()):
+        others = sum(not self._may_take_reserved(r) for r in (*self.running, *promised))
+        return getattr(self, self._limit) - self.preempt_options["reserve_slots"] - others
+
+    def _limit_for_this_step(self):
+        """Return room for those who may take a reserved slot, then for what is not reserved.
+
+        vLLM admits in the order of priority, so that a lower limit keeps out the right ones.
+        """
+        limit, free = getattr(self, self._limit), self._free_slots()
+        if not self.preempt_options["reserve_slots"]:
+            return limit
+        entitled = 0
+        for queue in self._queues():
+            for request in queue:
+                if entitled >= free or not self._may_take_reserved(request):
+                    break
+                entitled += self._admissible(request)
+        return limit - free + min(free, entitled + max(0, self._unreserved_slots()))
 
     def _switch_off(self, error):
         self.preempt_active = False
