@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from autosre_lab.chart import from_recipe
-from autosre_lab.cluster import gone, gpu_gate, stack
+from autosre_lab.cluster import deploying, gone, gpu_gate, stack
 from autosre_lab.cluster.application_gate import Readiness
 from autosre_lab.cluster.dedicated import NOTE, dedicate
 from autosre_lab.cluster.kube import Object
@@ -49,7 +49,7 @@ def kube(monkeypatch: pytest.MonkeyPatch) -> LiveKube:
     monkeypatch.setattr(gone, "POLL_S", 0.001)
     monkeypatch.setattr(gpu_gate, "BETWEEN_S", 0.001)
     probe = Probe([meminfo(110)])
-    monkeypatch.setattr(stack, "open_node_probe", lambda *_, **__: nullcontext(probe))
+    monkeypatch.setattr(deploying, "open_node_probe", lambda *_, **__: nullcontext(probe))
     tokens_come(monkeypatch)
     cluster = FakeCluster(epoch=datetime.now(UTC))
     cluster.objects["Node", None, "gb10"]["metadata"]["labels"]["kubernetes.io/arch"] = "amd64"
@@ -69,7 +69,7 @@ def tokens_come(monkeypatch: pytest.MonkeyPatch, before: Callable[[], None] = la
             served=ServedModel(id=name, max_model_len=32768, root="/model"), first_token_s=1.0
         )
 
-    monkeypatch.setattr(stack, "generate_tokens", generate)
+    monkeypatch.setattr(deploying, "generate_tokens", generate)
 
 
 def other(**sections: Any) -> Any:
@@ -205,7 +205,7 @@ def neighbour(kube: FakeKube) -> None:
 def test_a_neighbour_on_the_gpu_keeps_the_gate_closed(
     gb10: LiveKube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stack, "wait_gate", partial(gpu_gate.wait_gate, patience_s=0.05))
+    monkeypatch.setattr(deploying, "wait_gate", partial(gpu_gate.wait_gate, patience_s=0.05))
     neighbour(gb10)
     with pytest.raises(GpuGateError, match="taken by team/notebook-"):
         stack.start(gpu_recipe(), client=gb10)
