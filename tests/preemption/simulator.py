@@ -124,7 +124,7 @@ class Lab:
         self.asynchronous = setup.get("asynchronous", False)
         self.v2 = setup.get("v2", False)
         self.spec = setup.get("spec", 0)
-        self.reserved = setup.get("options", {}).get("reserve_slots", 0)
+        self.options = {"reserve_slots": 0, "reserve_priority": 0, **setup.get("options", {})}
         named = arguments_for(setup)
         base = AsyncScheduler if self.asynchronous else Scheduler
         if kind == "stock":
@@ -248,9 +248,7 @@ class Run:
                     self.aborted.add(name)
             if scheduler.has_unfinished_requests():
                 planned = scheduler.schedule()
-                if self.lab.reserved:
-                    others = sum(request.priority > 0 for request in scheduler.running)
-                    assert others <= scheduler.max_num_running_reqs - self.lab.reserved
+                self._verify_reserved()
                 flying.appendleft((planned, *self.worker.step(planned)))
                 if len(flying) < self.depth and planned.total_num_scheduled_tokens:
                     step += 1
@@ -295,6 +293,11 @@ class Run:
                     self.first.setdefault(output.request_id, step)
                 if output.finish_reason is not None:
                     self.done[output.request_id] = step
+
+    def _verify_reserved(self) -> None:
+        scheduler, options = self.lab.scheduler, self.lab.options
+        others = [r for r in scheduler.running if r.priority > options["reserve_priority"]]
+        assert len(others) <= scheduler.max_num_running_reqs - options["reserve_slots"]
 
     def _verify(self) -> None:
         for name, request in self.live.items():
