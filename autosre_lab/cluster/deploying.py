@@ -13,7 +13,7 @@ from autosre_lab.chart.rendering import Object, render
 from autosre_lab.cluster.application_gate import generate_tokens, service_url
 from autosre_lab.cluster.clock import parse_time
 from autosre_lab.cluster.dedicated import dedicate, restore
-from autosre_lab.cluster.gone import scale, wait_gone
+from autosre_lab.cluster.gone import AFTER_GRACE_S, scale, wait_gone
 from autosre_lab.cluster.gpu_gate import wait_gate
 from autosre_lab.cluster.lease import HeldLease
 from autosre_lab.cluster.memory_watchdog import watch_memory
@@ -227,12 +227,13 @@ def _require(recipe: Recipe, kube: KubeClient) -> None:
 
 
 def end_of(kube: KubeClient, name: str, bar: Step, beyond_s: float | None = None) -> None:
-    """Wait until a Deployment's Pods are gone: their own grace, and ``beyond_s`` or a minute."""
+    """Wait until a Deployment's Pods are gone: their grace, and ``beyond_s`` if that is long."""
     deployment = kube.get("Deployment", name)
     patience_s = None
     if beyond_s is not None and deployment is not None:
         spec = deployment["spec"]["template"]["spec"]
-        patience_s = float(spec.get("terminationGracePeriodSeconds", 30)) + beyond_s
+        patience_s = float(spec.get("terminationGracePeriodSeconds", 30))
+        patience_s += max(beyond_s, AFTER_GRACE_S)
     wait_gone(kube, name, tell=bar.note, patience_s=patience_s)
 
 

@@ -13,7 +13,8 @@ from autosre_lab.errors import NotGoneError
 
 __all__ = ["scale", "wait_gone"]
 
-AFTER_GRACE_S = 60.0
+AFTER_GRACE_S = 120.0
+"""Seconds after the grace; a kubelet that finds a volume busy looks again only a minute later."""
 POLL_S = 1.0
 
 
@@ -47,7 +48,7 @@ def wait_gone(
         client: The API server.
         name: The Deployment; one that was deleted may have Pods that are still ending.
         tell: Given a few words whenever something is waited for.
-        patience_s: Seconds; the Pods' own grace and a minute by default.
+        patience_s: Seconds; the Pods' own grace and two minutes by default.
         clock: Where time comes from.
 
     Raises:
