@@ -24,12 +24,10 @@ def preflight(*, recipe: str | None, as_json: bool) -> None:
 
     Example: autosre preflight qwen3.6-35b-a3b-nvfp4
     """
-    from autosre_lab.cluster.options import configured_client
     from autosre_lab.cluster.preflight_checks import preflight as look
-    from autosre_lab.recipe import load_recipe
     from autosre_lab.settings import load_settings
 
-    report = look(load_recipe(recipe or load_settings().recipe), configured_client())
+    report = look(recipe or load_settings().recipe)
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2))
     else:

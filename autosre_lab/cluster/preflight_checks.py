@@ -11,7 +11,7 @@ from typing import Any
 from autosre_lab.chart.from_recipe import helm_values
 from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.cluster.node_probe import LocalNodeProbe, NodeProbe, is_this_machine
-from autosre_lab.cluster.options import chart_options
+from autosre_lab.cluster.options import chart_options, configured_client
 from autosre_lab.cluster.preflight_host import (
     ON_THE_NODE,
     check_disk,
@@ -37,7 +37,7 @@ from autosre_lab.cluster.preflight_node import (
 from autosre_lab.cluster.preflight_report import Check, PreflightReport, fail, ok, unknown
 from autosre_lab.cluster.release import ENGINE
 from autosre_lab.errors import AutosreError, ClusterError, KubeError
-from autosre_lab.recipe import Recipe
+from autosre_lab.recipe import Recipe, load_recipe
 
 __all__ = ["preflight", "target_node"]
 
@@ -45,16 +45,20 @@ Values = Mapping[str, Any]
 
 
 def preflight(
-    recipe: Recipe, client: KubeClient, node_probe: NodeProbe | None = None
+    recipe: Recipe | str,
+    client: KubeClient | None = None,
+    node_probe: NodeProbe | None = None,
 ) -> PreflightReport:
     """Look at everything that a start of the recipe needs; changes nothing, raises for no finding.
 
     Args:
-        recipe: What is to be started.
-        client: The API server.
+        recipe: What is to be started; a recipe, its name or its file.
+        client: The API server; the one that the settings name by default.
         node_probe: Reads the node's memory; this machine's own where it is the node, by default.
     """
-    return PreflightReport(recipe=recipe.name, checks=tuple(_look(recipe, client, node_probe)))
+    chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    kube = client or configured_client()
+    return PreflightReport(recipe=chosen.name, checks=tuple(_look(chosen, kube, node_probe)))
 
 
 def target_node(client: KubeClient, recipe: Recipe) -> Object:
