@@ -18,17 +18,29 @@ from autosre_lab.preemption import hook_file
 from autosre_lab.recipe import load_recipe
 from autosre_lab.settings import paths
 
-SIMULATOR = Path(__file__).with_name("simulator.py")
 VERSIONS = ("0.24.0", "0.32.0")
 
 
 def simulate(version: str, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Run cases on the scheduler of one version of vLLM; see simulator.py."""
+    answer = _in_engine_python("simulator.py", json.dumps(cases), version)
+    assert answer["vllm"].split("+")[0] == version
+    results: list[dict[str, Any]] = answer["results"]
+    return results
+
+
+def count_steps() -> dict[str, Any]:
+    """Run the provisioned engine in steps; see engine_steps.py."""
+    return _in_engine_python("engine_steps.py", "", load_recipe("smollm2-135m-cpu").vllm_version)
+
+
+def _in_engine_python(script: str, given: str, version: str) -> dict[str, Any]:
+    """Return the JSON of the last line: vLLM writes to standard output as it likes."""
     provisioned = provision(load_recipe("smollm2-135m-cpu"))
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run(
-            [str(provisioned.engine_python), str(SIMULATOR)],
-            input=json.dumps(cases),
+            [str(provisioned.engine_python), str(Path(__file__).with_name(script))],
+            input=given,
             capture_output=True,
             text=True,
             encoding="utf-8",
@@ -41,14 +53,13 @@ def simulate(version: str, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "AUTOSRE_PREEMPT_STATUS": f"{scratch}/status.json",
                 "VLLM_CACHE_ROOT": f"{scratch}/vllm",
                 "VLLM_NO_USAGE_STATS": "1",
+                "VLLM_CPU_KVCACHE_SPACE": "1",
                 "HF_HUB_OFFLINE": "1",
             },
         )
     assert done.returncode == 0, done.stderr[-3000:]
-    answer = json.loads(done.stdout.splitlines()[-1])
-    assert answer["vllm"].split("+")[0] == version
-    results: list[dict[str, Any]] = answer["results"]
-    return results
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 def python_path(version: str) -> list[str]:

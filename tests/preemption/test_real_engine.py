@@ -14,6 +14,7 @@ from autosre_lab.engine import Stack, VllmBackend, start, stop
 from autosre_lab.preemption import hook_sha256, parse_status
 from autosre_lab.recipe import parse_recipe
 from autosre_lab.settings import paths
+from tests.preemption.real_vllm import count_steps
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -74,6 +75,17 @@ def test_who_matters_more_goes_first_and_nobodys_answer_changes(stack: Stack) ->
     assert order[0] == "high"
     assert high == high_alone
     assert [together[prompt] for prompt in prompts] == alone
+
+
+def test_the_first_token_comes_within_one_and_a_half_times_idle_and_a_step() -> None:
+    for load, found in count_steps().items():
+        bound = 1.5 * found["idle"] + 1
+        assert found["on"] <= bound < found["off"], (load, found)
+        # In fp32 each answer is what it is alone, evicted or not.
+        assert found["same"], load
+        # A long prefill loses nothing, and no more is evicted than is needed.
+        evicted = found["counts"]["evicted_for_slot"] + found["counts"]["evicted_for_blocks"]
+        assert evicted == (0 if load == "budget" else 1), (load, found)
 
 
 def metric(backend: VllmBackend, name: str) -> float:

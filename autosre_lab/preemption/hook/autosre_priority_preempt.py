@@ -169,11 +169,10 @@ def _unsuitable(config):
         reasons.append("encoder-decoder and diffusion models are not covered")
     try:
         reserved = options_of(config)["reserve_slots"]
-    except ValueError as error:
-        reasons.append(str(error))
-    else:
         if reserved and reserved >= config.scheduler_config.max_num_seqs:
             reasons.append(f"reserve_slots {reserved} leaves no slot for the others")
+    except ValueError as error:
+        reasons.append(str(error))
     return reasons
 
 
@@ -268,8 +267,8 @@ class PriorityPreemption:
         if not self.running or self._pause_state.name != "UNPAUSED":
             return None
         if len({request.priority for request in self.running}) > 1:
-            # The step's budget is given out in this order. It also keeps those that stand aside
-            # last, where 0.24 does not miscount its index (vllm-project/vllm#49097).
+            # The step's budget is given out in this order. Also, 0.24 miscounts its index where
+            # one that stands aside is not last (vllm-project/vllm#49097).
             self.running.sort(key=lambda request: request.priority)
         candidates = self._candidates()
         evictions = self.preempt_options["max_evictions_per_step"]
@@ -278,6 +277,9 @@ class PriorityPreemption:
         if first is not None and first.request_id == self._short_of_blocks:
             while evictions > 0 and self._evict_for(first, "evicted_for_blocks", parked):
                 evictions -= 1
+                pool = self.kv_cache_manager.block_pool
+                if pool.get_num_free_blocks() * self.block_size >= first.num_tokens:
+                    break  # perhaps enough; if not, the next step evicts again
         self._yield_to(first)
         return first
 
@@ -336,7 +338,7 @@ class PriorityPreemption:
     def _yield_to(self, first):
         """Let prefills that matter less stand aside for this step, their blocks kept."""
         options = self.preempt_options
-        leads = [first.priority] if first is not None and self._free_slots(first) > 0 else []
+        leads = [first.priority] if first and self._free_slots(first) > 0 else []
         if options["yield_until_first_token"]:
             leads += [r.priority for r in self.running if r.num_output_tokens == 0]
         if not leads:
