@@ -28,7 +28,7 @@ def hook() -> ModuleType:
 
 def config(**changes: Any) -> SimpleNamespace:
     settings: dict[str, Any] = {
-        "scheduler_config": SimpleNamespace(policy="priority"),
+        "scheduler_config": SimpleNamespace(policy="priority", max_num_seqs=4),
         "parallel_config": SimpleNamespace(pipeline_parallel_size=1, data_parallel_size=1),
         "kv_transfer_config": None,
         "lora_config": None,
@@ -114,10 +114,24 @@ def test_lint_tells_what_the_hook_cannot_work_with(changes: Any, key: str) -> No
     assert [finding.severity for finding in found] == ["error"]
 
 
+@pytest.mark.parametrize(("required", "severity"), [(True, "error"), (False, "warning")])
+def test_lint_tells_of_a_vllm_that_the_hook_will_refuse(required: bool, severity: str) -> None:
+    image = {"ref": "org/i:v0.33.0", "vllm_version": "0.33.0", "arch": "amd64"}
+    scheduler = {"policy": "priority", "preemption": {"mode": "hook", "required": required}}
+    found = lint_recipe(everything(image=image, scheduler=scheduler))
+    (finding,) = [finding for finding in found if finding.key == "scheduler.preemption"]
+    assert finding.severity == severity
+    assert "0.33.0" in finding.message
+    assert "0.24.0, 0.32.0" in finding.message
+
+
 def test_a_status_is_read_and_nonsense_is_none() -> None:
     status = parse_status('{"status": "refused", "reasons": ["why"], "vllm": "0.99.0"}')
     assert status is not None
     assert (status.state, status.reasons, status.vllm) == ("refused", ("why",), "0.99.0")
+    active = parse_status('{"status": "active", "options": {"min_gap": 1}}')
+    assert active is not None
+    assert active.options == {"min_gap": 1}
     for text in ("", "[]", "{", '{"status": "maybe"}', '{"status": "off", "reasons": 3}'):
         assert parse_status(text) is None
 
@@ -146,6 +160,8 @@ def test_a_status_is_read_and_nonsense_is_none() -> None:
         ({"additional_config": {"autosre_preempt": {"min_gap": True}}}, "not usable"),
         ({"additional_config": {"autosre_preempt": {"yield_until_first_token": 1}}}, "not usable"),
         ({"additional_config": {"autosre_preempt": 5}}, "not a map"),
+        ({"additional_config": {"autosre_preempt": {"reserve_slots": 4}}}, "leaves no slot"),
+        ({"additional_config": {"autosre_preempt": {"reserve_slots": -1}}}, "not usable"),
     ],
 )
 def test_what_the_hook_was_not_written_for_is_refused_by_name(changes: Any, reason: str) -> None:
@@ -155,9 +171,10 @@ def test_what_the_hook_was_not_written_for_is_refused_by_name(changes: Any, reas
 
 def test_a_suitable_engine_has_nothing_to_refuse() -> None:
     module = hook()
-    given = config(additional_config={"autosre_preempt": {"min_gap": 3}})
+    options = {"min_gap": 3, "reserve_slots": 3, "reserve_priority": -10}
+    given = config(additional_config={"autosre_preempt": options})
     assert module._unsuitable(given) == []
-    assert module.options_of(given) == {**module.OPTIONS, "min_gap": 3}
+    assert module.options_of(given) == {**module.OPTIONS, **options}
     assert module._unsuitable(config(additional_config=None)) == []
 
 

@@ -42,6 +42,11 @@ STARVING: Case = {
     "setup": {"slots": 1, "blocks": 400, "options": {"max_preemptions": 3}},
     "requests": [[0, "low", 64, 10, 40], *([4 + 6 * n, f"high{n}", 32, 0, 4] for n in range(30))],
 }
+# One that matters more in every step, and a prefill of 12 steps among them.
+STANDING_ASIDE: Case = {
+    "setup": {"slots": 8, "blocks": 400, "budget": 256, "options": {"max_consecutive_yields": 3}},
+    "requests": [[0, "low", 3000, 10, 2], *([1 + n, f"high{n}", 32, 0, 2] for n in range(100))],
+}
 
 
 CONTESTED = {"slots": SLOTS, "blocks": BLOCKS, "budget": BUDGET}
@@ -98,6 +103,8 @@ CASES: dict[str, Case] = {
     **{f"async {name}": case("hook", one, **ASYNC_V2) for name, one in CONTESTED.items()},
     "capped": case("hook", STARVING),
     "uncapped": case("hook", STARVING, options={"max_preemptions": 1000}),
+    "asides capped": case("hook", STANDING_ASIDE),
+    "asides uncapped": case("hook", STANDING_ASIDE, options={"max_consecutive_yields": 1000}),
     "equal": case("hook", EQUAL),
     "cheapest": case("hook", CHEAPEST),
     "broken": case("broken", SLOTS),
@@ -166,6 +173,15 @@ def test_nobody_starves_the_number_of_evictions_is_capped(results: dict[str, Any
     assert capped["preempted"]["low"] == 3
     assert free["preempted"]["low"] > 3
     assert capped["done"]["low"] < free["done"]["low"]
+
+
+def test_a_prefill_does_not_stand_aside_for_ever(results: dict[str, Any]) -> None:
+    capped, free = results["asides capped"], results["asides uncapped"]
+    # One step of four is its own, until its 12 are done; else only what comes after the others.
+    assert capped["first"]["low"] < 60
+    assert free["first"]["low"] > 100
+    highs = [name for name in capped["first"] if name != "low"]
+    assert all(capped["first"][name] <= 2 + int(name[4:]) for name in highs)
 
 
 def test_of_equal_ones_nobody_gives_way(results: dict[str, Any]) -> None:
