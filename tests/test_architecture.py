@@ -30,9 +30,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "parity": BASE | {"recipe", "preemption", "engine", "chart", "cluster"},
     "lifecycle": BASE | {"recipe", "engine", "chart", "cluster", "parity"},
     "claude": BASE | {"recipe", "engine", "lifecycle"},
-    "bench": BASE | {"recipe", "proxy", "engine"},
+    "metrics": BASE | {"recipe", "proxy", "engine"},
+    "bench": BASE | {"recipe", "proxy", "engine", "metrics"},
+    "evaluation": BASE | {"recipe", "proxy", "engine", "lifecycle", "claude", "metrics", "bench"},
+    "tuning": BASE | {"recipe", "engine", "lifecycle", "metrics", "bench", "evaluation"},
+    "report": BASE | {"recipe", "engine", "lifecycle", "metrics", "bench", "evaluation", "tuning"},
     "lab": BASE | {"recipe", "engine", "proxy", "claude"},
-    "cli": BASE | {"recipe", "engine", "chart", "cluster", "parity", "lifecycle", "claude"},
+    "cli": BASE
+    | {"recipe", "engine", "chart", "cluster", "parity", "lifecycle", "claude"}
+    | {"metrics", "bench", "evaluation", "tuning", "report"},
     "__main__": {"cli"},
 }
 """What each part may import besides itself and the version; `__init__` hands out all of them."""

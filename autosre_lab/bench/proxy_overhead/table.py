@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from autosre_lab.bench.proxy_overhead_stats import Added, ratio
+from autosre_lab.bench.proxy_overhead.stats import Added, ratio
 
 __all__ = ["TARGETS", "Figures", "missed_targets", "render_table"]
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from autosre_lab import __version__
-from autosre_lab.bench.proxy_overhead_bodies import body_named
-from autosre_lab.bench.proxy_overhead_load import Target
-from autosre_lab.bench.proxy_overhead_phases import (
+from autosre_lab.bench.proxy_overhead.bodies import body_named
+from autosre_lab.bench.proxy_overhead.load import Target
+from autosre_lab.bench.proxy_overhead.phases import (
     Burst,
     Lane,
     StreamRun,
@@ -28,8 +28,8 @@ from autosre_lab.bench.proxy_overhead_phases import (
     measure_streams,
     measure_ttft,
 )
-from autosre_lab.bench.proxy_overhead_processes import free_port, running
-from autosre_lab.bench.rivals import Contender, clean_environment, own_proxy, rival
+from autosre_lab.bench.proxy_overhead.processes import free_port, running
+from autosre_lab.bench.proxy_overhead.rivals import Contender, clean_environment, own_proxy, rival
 from autosre_lab.progress import step
 from autosre_lab.settings import paths
 
@@ -169,10 +169,10 @@ def _contenders(rivals: Sequence[str], data: Path, run_folder: Path) -> list[Con
             name=DIRECT,
             version="",
             argv=[
-                *(sys.executable, "-m", "autosre_lab.bench.proxy_overhead_upstream"),
+                *(sys.executable, "-m", "autosre_lab.bench.proxy_overhead.upstream"),
                 str(upstream_port),
             ],
-            env=clean_environment(run_folder, PYTHONPATH=str(Path(__file__).resolve().parents[2])),
+            env=clean_environment(run_folder, PYTHONPATH=str(Path(__file__).resolve().parents[3])),
             files={},
             target=Target(
                 port=upstream_port, path="/v1/chat/completions", headers={}, end=b"data: [DONE]"

@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from autosre_lab.bench.proxy_overhead_bodies import Body
-from autosre_lab.bench.proxy_overhead_load import (
+from autosre_lab.bench.proxy_overhead.bodies import Body
+from autosre_lab.bench.proxy_overhead.load import (
     Answer,
     Connection,
     Target,
     run_concurrently,
 )
-from autosre_lab.bench.proxy_overhead_processes import MeasuredProcess
-from autosre_lab.bench.proxy_overhead_stats import peak_overlap
+from autosre_lab.bench.proxy_overhead.processes import MeasuredProcess
+from autosre_lab.bench.proxy_overhead.stats import peak_overlap
 
 __all__ = [
     "Burst",

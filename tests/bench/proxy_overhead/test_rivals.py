@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from autosre_lab.bench.proxy_overhead import main
-from autosre_lab.bench.rivals import (
+from autosre_lab.bench.proxy_overhead.command import main
+from autosre_lab.bench.proxy_overhead.rivals import (
     RIVAL_NAMES,
     clean_environment,
     install_rival,

@@ -1,4 +1,4 @@
-"""The engine's stand-in for load: `python -m autosre_lab.bench.proxy_overhead_upstream PORT`.
+"""The engine's stand-in for load: `python -m autosre_lab.bench.proxy_overhead.upstream PORT`.
 
 It speaks just enough of vLLM's API to stream as many chunks as a request's own text asks for, and
 it is written on bare protocols because it shares two cores with what is measured. For scripted

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from autosre_lab.bench.proxy_overhead_bodies import body_named
-from autosre_lab.bench.proxy_overhead_upstream import read_directive
+from autosre_lab.bench.proxy_overhead.bodies import body_named
+from autosre_lab.bench.proxy_overhead.upstream import read_directive
 
 
 @pytest.mark.parametrize("name", ["small", "claude"])

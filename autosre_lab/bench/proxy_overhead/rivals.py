@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autosre_lab.bench.proxy_overhead_load import Target
+from autosre_lab.bench.proxy_overhead.load import Target
 from autosre_lab.errors import ConfigError, ProvisionError
 from autosre_lab.progress import step
 
@@ -149,7 +149,7 @@ def own_proxy(*, version: str, run_folder: Path, port: int, upstream_port: int) 
         env=clean_environment(
             run_folder,
             AUTOSRE_PROXY_TOKEN=_KEY,
-            PYTHONPATH=str(Path(__file__).resolve().parents[2]),
+            PYTHONPATH=str(Path(__file__).resolve().parents[3]),
         ),
         files={},
         target=_target(port),

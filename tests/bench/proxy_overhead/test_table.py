@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from autosre_lab.bench.proxy_overhead_stats import Added
-from autosre_lab.bench.proxy_overhead_table import Figures, missed_targets, render_table
+from autosre_lab.bench.proxy_overhead.stats import Added
+from autosre_lab.bench.proxy_overhead.table import Figures, missed_targets, render_table
 
 
 def added(p50_ms: float) -> Added:

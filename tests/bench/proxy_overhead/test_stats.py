@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autosre_lab.bench.proxy_overhead_stats import (
+from autosre_lab.bench.proxy_overhead.stats import (
     added_latency,
     median,
     median_interval,

@@ -17,7 +17,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from autosre_lab.bench.proxy_overhead_run import (
+from autosre_lab.bench.proxy_overhead.rivals import RIVAL_NAMES, install_rival, rival_folder
+from autosre_lab.bench.proxy_overhead.run import (
     DEFAULT,
     DIRECT,
     OURS,
@@ -26,9 +27,8 @@ from autosre_lab.bench.proxy_overhead_run import (
     Results,
     run_benchmark,
 )
-from autosre_lab.bench.proxy_overhead_stats import Added, added_latency, median, per_chunk_us
-from autosre_lab.bench.proxy_overhead_table import Figures, missed_targets, render_table
-from autosre_lab.bench.rivals import RIVAL_NAMES, install_rival, rival_folder
+from autosre_lab.bench.proxy_overhead.stats import Added, added_latency, median, per_chunk_us
+from autosre_lab.bench.proxy_overhead.table import Figures, missed_targets, render_table
 from autosre_lab.errors import AutosreError
 from autosre_lab.settings import paths
 
@@ -180,7 +180,3 @@ def _faults(results: Results) -> list[str]:
     if len(found) > _SHOWN_FAULTS:
         return [*found[:_SHOWN_FAULTS], f"and {len(found) - _SHOWN_FAULTS} more"]
     return found
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,64 @@
+"""What is measured: an address, the API it is asked through, and what answers behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from autosre_lab.engine import Stack
+    from autosre_lab.recipe import Recipe
+
+__all__ = ["Badge", "Protocol", "Target", "badge_of", "target_of"]
+
+Protocol = Literal["messages", "chat", "responses"]
+Badge = Literal["fixture", "scripted", "cpu-engine", "gpu"]
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint to send requests to.
+
+    Attributes:
+        url: Base URL, without a path.
+        protocol: The API: Anthropic's Messages, OpenAI's Chat Completions, OpenAI's Responses.
+        model: The name to ask for.
+        token: Bearer token.
+        engine_url: Base URL of the vLLM behind it, whose `/metrics` are read; None where unknown.
+        badge: What produces the numbers.
+    """
+
+    url: str
+    protocol: Protocol
+    model: str
+    token: str | None = None
+    engine_url: str | None = None
+    badge: Badge = "cpu-engine"
+
+    def __repr__(self) -> str:
+        return f"Target(url={self.url!r}, protocol={self.protocol!r}, model={self.model!r})"
+
+
+def badge_of(recipe: Recipe | None) -> Badge:
+    """What a recipe's numbers are to be marked with."""
+    cpu = recipe is not None and recipe.runtime is not None and recipe.runtime.device == "cpu"
+    return "cpu-engine" if cpu else "gpu"
+
+
+def target_of(stack: Stack, *, protocol: Protocol = "messages", badge: Badge) -> Target:
+    """Return a running stack as a target: Messages through the proxy, the others at the engine.
+
+    Args:
+        stack: What `start` or `wait_ready` returned.
+        protocol: The API to measure.
+        badge: What produces the numbers; see `badge_of`.
+    """
+    through_proxy = protocol == "messages"
+    return Target(
+        url=stack.proxy_url if through_proxy else stack.engine_url,
+        protocol=protocol,
+        model=stack.model,
+        token=stack.token if through_proxy else None,
+        engine_url=stack.engine_url,
+        badge=badge,
+    )

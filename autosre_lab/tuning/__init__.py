@@ -1,0 +1,1 @@
+"""Experiments over a recipe: trials that are started, measured, gated, and rolled back."""
