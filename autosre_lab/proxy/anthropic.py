@@ -132,7 +132,11 @@ class Metadata(msgspec.Struct):
 
 
 class MessagesRequest(msgspec.Struct, kw_only=True):
-    """A request of `/v1/messages`, or of `/v1/messages/count_tokens` without `max_tokens`."""
+    """A request of `/v1/messages`, or of `/v1/messages/count_tokens` without `max_tokens`.
+
+    `ignore_eos` is vLLM's own: generate `max_tokens`, past the answer's end. Capacity is measured
+    with it.
+    """
 
     model: str
     messages: list[InputMessage]
@@ -149,6 +153,7 @@ class MessagesRequest(msgspec.Struct, kw_only=True):
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = None
     metadata: Metadata | None = None
+    ignore_eos: bool | None = None
 
 
 _request_decoder = msgspec.json.Decoder(MessagesRequest)

@@ -84,6 +84,8 @@ def _sampling_fields(request: MessagesRequest) -> dict[str, Any]:
         fields["top_p"] = request.top_p
     if request.top_k is not None:
         fields["top_k"] = request.top_k
+    if request.ignore_eos:
+        fields["ignore_eos"] = True
     return fields
 
 
