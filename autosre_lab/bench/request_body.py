@@ -107,8 +107,7 @@ def _responses_body(messages: Mapping[str, Any]) -> dict[str, Any]:
     for message in messages["messages"]:
         content = message["content"]
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        for block in blocks:
-            items.append(_responses_item(message["role"], block))
+        items.extend(_responses_item(message["role"], block) for block in blocks)
     body: dict[str, Any] = {
         "model": messages["model"],
         "instructions": messages["system"],

@@ -2,7 +2,7 @@
 
 In a test::
 
-    async with ScriptedUpstream([Turn(text="Hello"), Turn(http_error=HttpError(503))]) as upstream:
+    async with ScriptedUpstream([Turn(text="Hello"), Turn(http_error=HttpError(status=503))]) as upstream:
         ...  # point a proxy at upstream.url, then look at upstream.requests
 
 As a process: ``python -m autosre_lab.bench.upstream 8010 --text "Hello"``.

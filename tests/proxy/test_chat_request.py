@@ -143,6 +143,11 @@ def test_a_last_assistant_message_without_text_is_not_continued(last: Any) -> No
     assert "continue_final_message" not in translate([user(text("a")), last])
 
 
+def test_capacity_can_be_measured_past_the_answers_end() -> None:
+    assert translate("hi", ignore_eos=True)["ignore_eos"] is True
+    assert "ignore_eos" not in translate("hi")
+
+
 def test_sampling_and_stop_sequences_are_passed_on() -> None:
     chat = translate("hi", temperature=0, top_p=0.5, top_k=7, stop_sequences=["a", "b"])
     assert (chat["temperature"], chat["top_p"], chat["top_k"]) == (0, 0.5, 7)
