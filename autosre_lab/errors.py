@@ -19,6 +19,8 @@ AutosreError
 │   ├── GpuGateError                  the GPU is not free, or nobody can tell whether it is
 │   ├── LeaseHeldError                another operator is at work
 │   └── RenderError(ValueError)       the chart cannot be rendered with these values
+├── BenchmarkError                    a measurement could not be made
+│   └── NotComparableError(ValueError)   two results are not of the same work
 ├── DriftError                        what runs is not what the recipe would run
 ├── ClaudeCodeError                   Claude Code itself ended without an answer
 └── WindowTooSmallError(ValueError)   the context window cannot hold a working Claude Code session
@@ -28,6 +30,7 @@ from __future__ import annotations
 
 __all__ = [
     "AutosreError",
+    "BenchmarkError",
     "ClaudeCodeError",
     "ClusterError",
     "ConfigError",
@@ -38,6 +41,7 @@ __all__ = [
     "KubeError",
     "LeaseHeldError",
     "MissingExtraError",
+    "NotComparableError",
     "NotGoneError",
     "NotReadyError",
     "PortTakenError",
@@ -253,6 +257,14 @@ class LeaseHeldError(ClusterError):
 
 class RenderError(ClusterError, ValueError):
     """The chart cannot be rendered with these values, or renders something invalid."""
+
+
+class BenchmarkError(AutosreError):
+    """A measurement could not be made, or its file cannot be read."""
+
+
+class NotComparableError(BenchmarkError, ValueError):
+    """Two results are not of the same work."""
 
 
 class DriftError(AutosreError):

@@ -2,7 +2,8 @@
 
 In a test::
 
-    async with ScriptedUpstream([Turn(text="Hello"), Turn(http_error=HttpError(status=503))]) as upstream:
+    busy = Turn(http_error=HttpError(status=503))
+    async with ScriptedUpstream([Turn(text="Hello"), busy]) as upstream:
         ...  # point a proxy at upstream.url, then look at upstream.requests
 
 As a process: ``python -m autosre_lab.bench.upstream 8010 --text "Hello"``.

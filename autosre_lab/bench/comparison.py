@@ -1,0 +1,184 @@
+"""Two results side by side: first what differs in how they were made, then the figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from autosre_lab.bench.result import Conditions, Result
+from autosre_lab.bench.statistics import ratio_interval
+from autosre_lab.bench.summary import METRICS, samples_by_session
+from autosre_lab.errors import NotComparableError
+
+__all__ = ["Comparison", "ComparisonRow", "Difference", "compare_results"]
+
+_COMPARED = ("ttft", "ttfo", "ttfa", "tpot", "e2el", "e2el_scheduled")
+_SAME_WORK = ("workload_sha256", "arrivals", "arrivals_seed", "cache", "history", "warmup_s")
+_NOT_SHOWN = {"recipe_yaml", "salt", "url", *_SAME_WORK}
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One condition that the two runs do not share."""
+
+    name: str
+    a: str
+    b: str
+
+
+class ComparisonRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric of both.
+
+    Attributes:
+        metric: Its name.
+        a: Median of the first, seconds.
+        b: Median of the second.
+        ratio: b over a.
+        interval: 95 % bootstrap interval of the ratio over sessions, drawn in pairs; None where
+            there are too few sessions.
+        verdict: ``faster``, ``slower``, ``no difference shown``, or ``too few sessions``; said of
+            the second.
+    """
+
+    metric: str
+    a: float
+    b: float
+    ratio: float
+    interval: tuple[float, float] | None
+    verdict: str
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Two results side by side.
+
+    Attributes:
+        a: The first's id.
+        b: The second's.
+        differences: Conditions that differ; read these first.
+        rows: Metric by metric.
+        figures: Other figures, a and b: throughput, hit rate, failures, goodput.
+        warnings: What makes the comparison doubtful.
+    """
+
+    a: str
+    b: str
+    differences: tuple[Difference, ...]
+    rows: tuple[ComparisonRow, ...]
+    figures: dict[str, tuple[float | None, float | None]]
+    warnings: tuple[str, ...]
+
+
+def compare_results(a: Result, b: Result) -> Comparison:
+    """Compare two runs of the same work.
+
+    Raises:
+        NotComparableError: They are not of the same workload, arrivals and cache state.
+    """
+    _same_work(a.conditions, b.conditions)
+    if a.badge != b.badge:
+        raise NotComparableError(
+            f"{a.id} was measured on {a.badge}, {b.id} on {b.badge}",
+            remedy="measure both on the same kind of engine",
+        )
+    rows = tuple(row for metric in _COMPARED if (row := _row(metric, a, b)) is not None)
+    names = ("output_tps", "rps", "hit_rate", "error_rate", "good_fraction", "goodput_rps")
+    return Comparison(
+        a=a.id,
+        b=b.id,
+        differences=_differences(a, b),
+        rows=rows,
+        figures={name: (getattr(a.summary, name), getattr(b.summary, name)) for name in names},
+        warnings=_warnings(a, b),
+    )
+
+
+def _same_work(a: Conditions, b: Conditions) -> None:
+    for name in _SAME_WORK:
+        one, other = getattr(a, name), getattr(b, name)
+        if one != other:
+            raise NotComparableError(
+                f"the results are of different work: {name} is {one} in one, {other} in the other",
+                remedy="measure both with the same workload, seed, arrivals and cache state",
+            )
+
+
+def _differences(a: Result, b: Result) -> tuple[Difference, ...]:
+    first, second = _flat(a), _flat(b)
+    return tuple(
+        Difference(name, first.get(name, "n/a"), second.get(name, "n/a"))
+        for name in sorted({*first, *second})
+        if first.get(name) != second.get(name)
+    )
+
+
+def _flat(result: Result) -> dict[str, str]:
+    conditions: dict[str, Any] = msgspec.to_builtins(result.conditions)
+    engine = conditions.pop("engine")
+    flat = {name: str(value) for name, value in conditions.items() if name not in _NOT_SHOWN}
+    flat |= {f"engine.{name}": str(value) for name, value in engine.items()}
+    flat |= _recipe_lines(result.conditions.recipe_yaml)
+    machine = msgspec.to_builtins(result.machine)
+    machine.pop("load")
+    return flat | {f"machine.{name}": str(value) for name, value in machine.items()}
+
+
+def _recipe_lines(text: str | None) -> dict[str, str]:
+    """The recipe's leaves by their path, so that a difference names the setting."""
+    if text is None:
+        return {}
+    import yaml
+
+    flat: dict[str, str] = {}
+
+    def walk(path: str, value: object) -> None:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                walk(f"{path}.{key}", inner)
+        else:
+            flat[path] = str(value)
+
+    walk("recipe", yaml.safe_load(text))
+    flat.pop("recipe.name", None)
+    return flat
+
+
+def _row(metric: str, a: Result, b: Result) -> ComparisonRow | None:
+    one, other = a.summary.latency.get(metric), b.summary.latency.get(metric)
+    if one is None or other is None or one.p50 == 0:
+        return None
+    interval = ratio_interval(
+        samples_by_session(a.timings, metric), samples_by_session(b.timings, metric)
+    )
+    if interval is None:
+        verdict = "too few sessions"
+    elif interval[1] < 1:
+        verdict = "faster"
+    elif interval[0] > 1:
+        verdict = "slower"
+    else:
+        verdict = "no difference shown"
+    return ComparisonRow(
+        metric=metric,
+        a=one.p50,
+        b=other.p50,
+        ratio=other.p50 / one.p50,
+        interval=interval,
+        verdict=verdict,
+    )
+
+
+def _warnings(a: Result, b: Result) -> tuple[str, ...]:
+    found = [f"{one.id}: {text}" for one in (a, b) for text in one.warnings]
+    before, after = a.canary_before, b.canary_before
+    if before is not None and after is not None and after.suspect_after(before):
+        found.append(
+            f"the machine itself was {abs(after.drift_from(before)):.0%} "
+            f"{'slower' if after.drift_from(before) > 0 else 'faster'} in {b.id} than in {a.id}"
+        )
+    rates = a.summary.hit_rate, b.summary.hit_rate
+    if None not in rates and abs((rates[0] or 0) - (rates[1] or 0)) > 0.05:
+        found.append(f"the prefix cache was hit at {rates[0]:.0%} and {rates[1]:.0%}")
+    return tuple(found)
+
+
+assert set(_COMPARED) <= set(METRICS)  # noqa: S101 - names of the same table

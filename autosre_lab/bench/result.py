@@ -1,0 +1,191 @@
+"""A measurement with everything that is needed to repeat it, and its file."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from autosre_lab.bench.canary import Canary
+from autosre_lab.bench.machine import Machine
+from autosre_lab.bench.roofline import Roofline
+from autosre_lab.bench.summary import Summary
+from autosre_lab.bench.target import Badge
+from autosre_lab.bench.timing import RequestTiming
+from autosre_lab.errors import BenchmarkError
+from autosre_lab.metrics.rates import WindowRates
+
+__all__ = ["SCHEMA", "Conditions", "Harness", "Result", "load_result", "save_result"]
+
+SCHEMA = "autosre.result/v1"
+
+
+class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+    """How the measurement was made: the same again gives the same, within its noise.
+
+    Attributes:
+        workload: Its name.
+        workload_sha256: Digest of all its sessions, before salting.
+        workload_seed: What it was drawn from.
+        workload_parameters: How it was made.
+        history: ``live`` or ``scripted``.
+        arrivals: As `parse_arrivals` reads it.
+        arrivals_seed: Of random arrivals.
+        cache: ``cold``: no prompt of an earlier run could be in the prefix cache. ``warm``: the
+            first turns' prompts were sent before the measurement.
+        salt: What made it so: the first words of each system prompt.
+        warmup_s: Requests due before this are left out.
+        duration_s: No turn started later; None for all of them.
+        limits: Seconds by metric; what a good request keeps.
+        url: Where requests went.
+        protocol: The API.
+        model: The name asked for.
+        recipe: The recipe's name, where it is known.
+        recipe_sha256: Its digest.
+        recipe_yaml: All of it.
+        engine: vLLM's version, window and cache configuration, as it told them.
+    """
+
+    workload: str
+    workload_sha256: str
+    workload_seed: int
+    workload_parameters: dict[str, int | float | str | bool]
+    history: str
+    arrivals: str
+    arrivals_seed: int
+    cache: str
+    salt: str
+    warmup_s: float
+    duration_s: float | None
+    limits: dict[str, float]
+    url: str
+    protocol: str
+    model: str
+    recipe: str | None = None
+    recipe_sha256: str | None = None
+    recipe_yaml: str | None = None
+    engine: dict[str, str | int | float] = {}
+
+
+class Harness(msgspec.Struct, frozen=True, kw_only=True):
+    """What measuring cost, so that nobody takes the client's limits for the server's.
+
+    Attributes:
+        cpu_s: CPU time of the client's process during the run.
+        cpu_share: Of one core.
+        loop_lag_s: The longest that the client was late with anything.
+        versions: Of this package and the libraries that send and time.
+    """
+
+    cpu_s: float
+    cpu_share: float
+    loop_lag_s: float
+    versions: dict[str, str]
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A result card.
+
+    Attributes:
+        id: Short, unique.
+        at: When it began, ISO 8601, UTC.
+        badge: What produced the numbers.
+        conditions: How it was made.
+        summary: Its figures.
+        server: The engine's own figures over the same time; None where it has no `/metrics`.
+        canary_before: The machine before; None where it was left out.
+        canary_after: The machine after.
+        roofline: The decode rate beside its ceiling; None where the model's shape is unknown.
+        machine: The machine that the client ran on.
+        harness: What measuring cost.
+        warnings: What makes the numbers doubtful, in words.
+        timings: Each request's raw times.
+        schema: The file's kind.
+    """
+
+    id: str
+    at: str
+    badge: Badge
+    conditions: Conditions
+    summary: Summary
+    machine: Machine
+    harness: Harness
+    server: WindowRates | None = None
+    canary_before: Canary | None = None
+    canary_after: Canary | None = None
+    roofline: Roofline | None = None
+    warnings: tuple[str, ...] = ()
+    timings: list[RequestTiming] = []
+    schema: str = SCHEMA
+
+    @property
+    def machine_suspect(self) -> bool:
+        """The canary was slower or faster after than before."""
+        before, after = self.canary_before, self.canary_after
+        return before is not None and after is not None and after.suspect_after(before)
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row a request, for a DataFrame; times in seconds."""
+        first = min((one.sent_ns for one in self.timings), default=0)
+        return [
+            {
+                "session": one.session,
+                "turn": one.turn,
+                "sent_s": (one.sent_ns - first) / 1e9,
+                "ttft_s": one.ttft_s,
+                "ttfo_s": one.ttfo_s,
+                "ttfa_s": one.ttfa_s,
+                "tpot_s": one.tpot_s,
+                "e2el_s": one.e2el_s,
+                "e2el_scheduled_s": one.e2el_scheduled_s,
+                "input_tokens": one.input_tokens,
+                "cached_tokens": one.cached_tokens,
+                "output_tokens": one.output_tokens,
+                "stop_reason": one.stop_reason,
+                "warmup": one.warmup,
+                "error": one.error,
+            }
+            for one in self.timings
+        ]
+
+
+def save_result(result: Result, path: str | Path) -> Path:
+    """Write a result as JSON, compressed where the name ends in ``.gz``.
+
+    Returns:
+        The file; its folder is made.
+    """
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    data = msgspec.json.format(msgspec.json.encode(result), indent=1)
+    half_done = file.with_name(file.name + ".part")
+    half_done.write_bytes(gzip.compress(data, mtime=0) if file.suffix == ".gz" else data)
+    half_done.replace(file)
+    return file
+
+
+def load_result(path: str | Path) -> Result:
+    """Read a result's file.
+
+    Raises:
+        BenchmarkError: There is none, or it is something else.
+    """
+    file = Path(path)
+    try:
+        data = file.read_bytes()
+        if file.suffix == ".gz":
+            data = gzip.decompress(data)
+        result = msgspec.json.decode(data, type=Result)
+    except (OSError, EOFError, msgspec.DecodeError) as error:
+        raise BenchmarkError(
+            f"{file} is not a result: {error}",
+            remedy="give a file that `autosre bench run --out FILE` wrote",
+        ) from error
+    if result.schema != SCHEMA:
+        raise BenchmarkError(
+            f"{file} has schema {result.schema}, this version reads {SCHEMA}",
+            remedy="read it with the version that wrote it, or measure again",
+        )
+    return result
