@@ -67,6 +67,8 @@ class _Gathering:
         timing.last_token_ns = now_ns
         if timing.first_token_ns is None:
             timing.first_token_ns = now_ns
+            if kind == "tool_use":
+                timing.first_chunk_tokens = None
         if timing.first_output_ns is None and kind != "thinking":
             timing.first_output_ns = now_ns
 

@@ -45,7 +45,8 @@ class RequestTiming(msgspec.Struct, kw_only=True):
         last_token_ns: Last chunk with tokens.
         ended_ns: End of the stream, or of the failure.
         chunk_ns: Each chunk with tokens.
-        first_chunk_tokens: Tokens in the first of them, 1 where the server does not say.
+        first_chunk_tokens: Tokens in the first of them, 1 where the server does not say; None
+            where it begins a tool call, whose opening the engine keeps back.
         input_tokens: Prompt tokens, cached ones included.
         cached_tokens: Those from the prefix cache; None where the server does not say.
         output_tokens: Generated tokens.
@@ -66,7 +67,7 @@ class RequestTiming(msgspec.Struct, kw_only=True):
     last_token_ns: int | None = None
     ended_ns: int | None = None
     chunk_ns: list[int] = msgspec.field(default_factory=list)
-    first_chunk_tokens: int = 1
+    first_chunk_tokens: int | None = 1
     input_tokens: int | None = None
     cached_tokens: int | None = None
     output_tokens: int | None = None
@@ -119,8 +120,13 @@ class RequestTiming(msgspec.Struct, kw_only=True):
 
     @property
     def tpot_s(self) -> float | None:
-        """Time per output token after the first chunk; None below two tokens."""
+        """Time per output token after the first chunk.
+
+        None below two tokens, and where it is not known how many the first chunk stands for.
+        """
         if self.first_token_ns is None or self.last_token_ns is None:
+            return None
+        if self.first_chunk_tokens is None:
             return None
         later = (self.output_tokens or 0) - self.first_chunk_tokens
         if later < 1 or self.last_token_ns == self.first_token_ns:

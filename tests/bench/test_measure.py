@@ -1,0 +1,143 @@
+"""One measurement from beginning to end, against a scripted engine and a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from autosre_lab.bench.measure import run_benchmark
+from autosre_lab.bench.result import Result
+from autosre_lab.bench.running import run_async
+from autosre_lab.bench.target import Protocol, Target, badge_of, target_of
+from autosre_lab.bench.upstream import ScriptedUpstream
+from autosre_lab.bench.upstream import Turn as Answer
+from autosre_lab.bench.workload import Session, Turn
+from autosre_lab.engine import Stack
+from autosre_lab.errors import BenchmarkError
+from autosre_lab.recipe import load_recipe
+from tests.bench.sessions import WEATHER, target_at, workload
+
+
+@contextmanager
+def scripted(*answers: Answer) -> Iterator[ScriptedUpstream]:
+    """The scripted engine in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    upstream = ScriptedUpstream(answers)
+    try:
+        asyncio.run_coroutine_threadsafe(upstream.__aenter__(), loop).result(10)
+        yield upstream
+        asyncio.run_coroutine_threadsafe(upstream.__aexit__(None, None, None), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+def measured(upstream: ScriptedUpstream, **options: object) -> Result:
+    target = target_at(upstream.url)
+    return run_benchmark(workload(), target, canary_tokens=0, **options)  # type: ignore[arg-type]
+
+
+def systems(upstream: ScriptedUpstream) -> list[str]:
+    return [one.body["messages"][0]["content"] for one in upstream.chats]
+
+
+def test_no_prompt_of_one_run_can_be_in_the_cache_of_the_next() -> None:
+    with scripted(*[Answer(text="ok")] * 4) as upstream:
+        first = measured(upstream)
+        second = measured(upstream)
+        _, one, _, other = systems(upstream)
+    assert one != other
+    assert one.endswith("Be brief.")
+    assert re.match(r"Session [0-9a-f]{12}\.\n", one)
+    assert first.conditions.salt != second.conditions.salt
+    assert first.conditions.workload_sha256 == second.conditions.workload_sha256
+
+
+def test_a_warm_cache_has_seen_the_first_prompts_and_nothing_else() -> None:
+    with scripted(*[Answer(text="ok")] * 3) as upstream:
+        result = measured(upstream, cache="warm")
+        _, primed, asked = upstream.chats
+    assert primed.body["messages"] == asked.body["messages"]
+    assert primed.body["max_completion_tokens"] == 1
+    assert result.summary.requests == 1
+    assert result.conditions.cache == "warm"
+
+
+def test_an_engines_first_request_is_not_measured() -> None:
+    slow = Answer(text="ok", first_chunk_delay_s=0.5)
+    with scripted(slow, Answer(text="ok")) as upstream:
+        result = measured(upstream)
+    assert result.summary.latency["ttft"].max < 0.4
+
+
+def test_nobody_there_is_an_error_that_says_where() -> None:
+    with pytest.raises(BenchmarkError, match=r"127\.0\.0\.1:9"):
+        run_benchmark(workload(), target_at("http://127.0.0.1:9"))
+
+
+def test_it_runs_where_an_event_loop_is_running() -> None:
+    async def notebook() -> int:
+        async def answer() -> int:
+            return 42
+
+        return run_async(answer())
+
+    assert asyncio.run(notebook()) == 42
+
+
+def test_what_went_wrong_in_the_other_thread_is_raised_here() -> None:
+    async def notebook() -> None:
+        async def fails() -> None:
+            raise KeyError("lost")
+
+        run_async(fails())
+
+    with pytest.raises(KeyError, match="lost"):
+        asyncio.run(notebook())
+
+
+def test_a_target_never_shows_its_token() -> None:
+    target = Target(url="http://x", protocol="chat", model="m", token="s3cret")
+    assert "s3cret" not in repr(target)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("protocol", ["messages", "chat", "responses"])
+def test_a_real_engine_and_this_client_agree(real_stack: Stack, protocol: Protocol) -> None:
+    recipe = load_recipe("smollm2-135m-cpu")
+    turns = (
+        Turn(text="Tell me about Rome.", max_tokens=24, exact=True),
+        Turn(text="And the weather there?", max_tokens=60, tool_choice="weather"),
+    )
+    system = "You are a helpful assistant. " * 30
+    sessions = [Session(id=str(n), system=system, turns=turns, tools=(WEATHER,)) for n in range(2)]
+    target = target_of(real_stack, protocol=protocol, badge=badge_of(recipe))
+    result = run_benchmark(
+        workload(*sessions), target, recipe=recipe, canary_tokens=32, limits={"e2el": 600}
+    )
+    summary, server = result.summary, result.server
+    assert result.badge == "cpu-engine"
+    assert (summary.requests, summary.failed, summary.good_fraction) == (4, 0, 1.0)
+    first = [one for one in result.timings if one.turn == 0]
+    assert [one.output_tokens for one in first] == [24, 24]
+    assert all(one.ttfa_s for one in result.timings if one.turn == 1)
+    # The second session finds the first one's system prompt, each second turn its first.
+    assert summary.hit_rate is not None
+    assert summary.hit_rate > 0.3
+    assert server is not None
+    assert server.prefix_hit == pytest.approx(summary.hit_rate, abs=0.02)
+    assert server.gen_tps is not None
+    assert server.gen_tps * server.duration_s == pytest.approx(summary.output_tokens, abs=1)
+    assert result.roofline is not None
+    assert not result.roofline.above
+    assert result.conditions.engine["version"] == "0.32.0"
+    assert result.canary_before is not None
+    assert result.canary_before.tokens == 32
