@@ -8,6 +8,7 @@ import warnings
 import click
 
 from autosre_lab import __version__
+from autosre_lab.cli.bench import bench
 from autosre_lab.cli.chart import chart, image
 from autosre_lab.cli.cluster import drift, preflight
 from autosre_lab.cli.explained import MISUSE, explained
@@ -62,5 +63,5 @@ def claude(*, arguments: tuple[str, ...]) -> None:
     run_and_replace(arguments)
 
 
-for _command in (chart, drift, image, preflight, start, status, stop, switch):
+for _command in (bench, chart, drift, image, preflight, start, status, stop, switch):
     main.add_command(_command)

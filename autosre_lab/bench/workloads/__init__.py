@@ -1,0 +1,21 @@
+"""Workloads, made here from a seed: nothing is downloaded."""
+
+from __future__ import annotations
+
+from autosre_lab.bench.workloads.catalogue import (
+    WORKLOADS,
+    describe_workloads,
+    load_workload,
+    make_workload,
+    save_workload,
+    workload_names,
+)
+
+__all__ = [
+    "WORKLOADS",
+    "describe_workloads",
+    "load_workload",
+    "make_workload",
+    "save_workload",
+    "workload_names",
+]

@@ -1,0 +1,122 @@
+"""The workloads by name, and what each can be told."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from autosre_lab.bench.workload import Workload
+from autosre_lab.bench.workloads.claude_session import cc_session
+from autosre_lab.bench.workloads.single import decode, depth, prefill_curve, smoke
+from autosre_lab.errors import BenchmarkError, ConfigError
+
+__all__ = [
+    "WORKLOADS",
+    "describe_workloads",
+    "load_workload",
+    "make_workload",
+    "save_workload",
+    "workload_names",
+]
+
+WORKLOADS: dict[str, Callable[..., Workload]] = {
+    "smoke": smoke,
+    "decode": decode,
+    "prefill-curve": prefill_curve,
+    "depth": depth,
+    "cc-session": cc_session,
+}
+
+_SCHEMA = "autosre.workload/v1"
+
+
+class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    schema: str
+    workload: Workload
+
+
+def workload_names() -> list[str]:
+    """Return the names that `make_workload` takes."""
+    return list(WORKLOADS)
+
+
+def make_workload(name: str, *, seed: int = 0, **parameters: Any) -> Workload:
+    """Make a workload: the same name, seed and parameters give the same, everywhere.
+
+    Args:
+        name: One of `workload_names()`.
+        seed: What sizes and texts are drawn from.
+        parameters: Of that workload; `describe_workloads` lists them.
+
+    Raises:
+        ConfigError: There is no such workload or parameter, or a value cannot be used.
+    """
+    maker = WORKLOADS.get(name)
+    if maker is None:
+        raise ConfigError(f"no workload {name!r}", remedy=f"there are {', '.join(WORKLOADS)}")
+    known = _parameters(maker)
+    for parameter, value in parameters.items():
+        if parameter not in known:
+            raise ConfigError(
+                f"{name} has no parameter {parameter!r}",
+                remedy=f"it has {', '.join(known) or 'none'}",
+            )
+        _check(name, parameter, value, known[parameter])
+    return maker(seed=seed, **parameters)
+
+
+def describe_workloads() -> str:
+    """Return the workloads with their parameters and defaults, as text."""
+    parts = []
+    for name, maker in WORKLOADS.items():
+        first = (inspect.getdoc(maker) or "").split("\n")[0]
+        parameters = ", ".join(f"{key}={value}" for key, value in _parameters(maker).items())
+        parts.append(f"{name}\n  {first}\n" + (f"  {parameters}\n" if parameters else ""))
+    return "\n".join(parts).rstrip()
+
+
+def save_workload(workload: Workload, path: str | Path) -> Path:
+    """Write a workload as JSON; `load_workload` gives an equal one."""
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(msgspec.json.encode(_File(schema=_SCHEMA, workload=workload)))
+    return file
+
+
+def load_workload(path: str | Path) -> Workload:
+    """Read a workload's file.
+
+    Raises:
+        BenchmarkError: There is none, or it is something else.
+    """
+    try:
+        found = msgspec.json.decode(Path(path).read_bytes(), type=_File)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BenchmarkError(
+            f"{path} is not a workload: {error}",
+            remedy="give a file that `autosre bench save` or `autosre bench import` wrote",
+        ) from error
+    if found.schema != _SCHEMA:
+        raise BenchmarkError(
+            f"{path} has schema {found.schema}, this version reads {_SCHEMA}",
+            remedy="make it again with this version",
+        )
+    return found.workload
+
+
+def _parameters(maker: Callable[..., Workload]) -> dict[str, Any]:
+    parameters = inspect.signature(maker).parameters
+    return {name: one.default for name, one in parameters.items() if name != "seed"}
+
+
+def _check(workload: str, name: str, value: object, default: object) -> None:
+    wanted = (int, float) if isinstance(default, float) else type(default)
+    fits = isinstance(value, wanted) and not isinstance(value, bool)
+    if not fits or (isinstance(value, (int, float)) and value < 0):
+        raise ConfigError(
+            f"{workload}'s {name} cannot be {value!r}", remedy=f"its default is {default!r}"
+        )

@@ -1,0 +1,200 @@
+"""`autosre bench`: measure, look, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autosre_lab.cli.explained import explained
+from autosre_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from autosre_lab.bench.result import Result
+    from autosre_lab.bench.target import Target
+    from autosre_lab.recipe import Recipe
+
+__all__ = ["bench"]
+
+
+@click.group()
+def bench() -> None:
+    """Measure a running stack: true numbers, with what is needed to repeat them."""
+
+
+@bench.command()
+@explained
+def workloads() -> None:
+    """List the workloads and their parameters."""
+    from autosre_lab.bench.workloads import describe_workloads
+
+    click.echo(describe_workloads())
+
+
+@bench.command()
+@click.argument("workload", default="smoke")
+@click.option(
+    "-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Of the workload."
+)
+@click.option("--seed", default=0, show_default=True, help="What the workload is drawn from.")
+@click.option(
+    "--arrivals",
+    default="closed:1",
+    show_default=True,
+    help="closed:USERS, constant:RATE, poisson:RATE, gamma:RATE:BURSTINESS, "
+    "ramp:RATE:RATE:SECONDS or recorded.",
+)
+@click.option(
+    "--cache",
+    type=click.Choice(["cold", "warm"]),
+    default="cold",
+    show_default=True,
+    help="Prefix cache as a session begins.",
+)
+@click.option(
+    "--api",
+    type=click.Choice(["messages", "chat", "responses"]),
+    default="messages",
+    show_default=True,
+    help="Messages goes through the proxy, the others to the engine.",
+)
+@click.option("--url", help="Measure this address instead of the running stack.")
+@click.option("--model", help="With --url: the model's name.")
+@click.option("--token-env", help="With --url: the environment variable that holds its token.")
+@click.option("--engine-url", help="With --url: the vLLM behind it, whose /metrics are read.")
+@click.option("--gpu", "gpu_name", help="The GPU's name, for the roofline; found by itself here.")
+@click.option("--slo", default="", help="Limits of a good request, like ttft=2s,tpot=50ms.")
+@click.option("--warmup", "warmup_s", default=0.0, help="Leave out the first seconds.")
+@click.option("--duration", "duration_s", type=float, help="Start nothing after these seconds.")
+@click.option("--no-canary", is_flag=True, help="Skip the fixed work before and after.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the result card here."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
+@explained
+def run(*, workload: str, parameters: tuple[str, ...], seed: int, **options: Any) -> None:
+    """Measure WORKLOAD, a name or the file of a saved one.
+
+    Example: autosre bench run cc-session -p scale=0.05 --arrivals closed:2 --out a.json
+    """
+    import msgspec
+
+    from autosre_lab.bench.card_text import result_text
+    from autosre_lab.bench.measure import CANARY_TOKENS, run_benchmark
+    from autosre_lab.bench.result import save_result
+    from autosre_lab.bench.slo import parse_slo
+    from autosre_lab.bench.timing import RequestTiming
+    from autosre_lab.bench.workloads import load_workload, make_workload
+    from autosre_lab.progress import step
+
+    limits = parse_slo(options["slo"])
+    if Path(workload).suffix == ".json":
+        work = load_workload(Path(workload))
+    else:
+        work = make_workload(workload, seed=seed, **_named(parameters))
+    target, recipe = _target(options)
+    with step(f"Measure {work.name}", total=work.requests, unit="turn") as bar:
+
+        def seen(_: RequestTiming) -> None:
+            bar.advance()
+
+        result = run_benchmark(
+            work,
+            target,
+            arrivals=options["arrivals"],
+            cache=options["cache"],
+            warmup_s=options["warmup_s"],
+            duration_s=options["duration_s"],
+            limits=limits,
+            recipe=recipe,
+            gpu=options["gpu_name"] or _gpu_here(recipe),
+            canary_tokens=0 if options["no_canary"] else CANARY_TOKENS,
+            seen=seen,
+        )
+    if options["out"] is not None:
+        save_result(result, options["out"])
+    text = msgspec.json.encode(result).decode() if options["as_json"] else result_text(result)
+    click.echo(text)
+    if result.summary.failed == result.summary.requests:
+        raise click.exceptions.Exit(1)
+
+
+@bench.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@explained
+def show(*, file: Path) -> None:
+    """Show the result card in FILE."""
+    from autosre_lab.bench.card_text import result_text
+
+    click.echo(result_text(_load(file)))
+
+
+@bench.command()
+@click.argument("a", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("b", type=click.Path(dir_okay=False, path_type=Path))
+@explained
+def compare(*, a: Path, b: Path) -> None:
+    """Compare two results of the same work: what differs first, then the figures."""
+    from autosre_lab.bench.card_text import comparison_text
+    from autosre_lab.bench.comparison import compare_results
+
+    click.echo(comparison_text(compare_results(_load(a), _load(b))))
+
+
+def _load(file: Path) -> Result:
+    from autosre_lab.bench.result import load_result
+
+    return load_result(file)
+
+
+def _named(parameters: tuple[str, ...]) -> dict[str, Any]:
+    """Read NAME=VALUE pairs; numbers and booleans are meant as such."""
+    import yaml
+
+    named: dict[str, Any] = {}
+    for one in parameters:
+        name, separator, value = one.partition("=")
+        if not separator or not name:
+            raise ConfigError(f"{one!r} names no parameter", remedy="write -p NAME=VALUE")
+        named[name.replace("-", "_")] = yaml.safe_load(value)
+    return named
+
+
+def _target(options: dict[str, Any]) -> tuple[Target, Recipe | None]:
+    import os
+
+    from autosre_lab.bench.target import Target, badge_of, target_of
+
+    if options["url"]:
+        if not options["model"]:
+            raise ConfigError("--url needs a model's name", remedy="add --model NAME")
+        variable = options["token_env"]
+        if variable and variable not in os.environ:
+            raise ConfigError(f"${variable} is not set", remedy=f"export {variable}=…")
+        target = Target(
+            url=options["url"],
+            protocol=options["api"],
+            model=options["model"],
+            token=os.environ[variable] if variable else None,
+            engine_url=options["engine_url"],
+            badge="gpu" if options["gpu_name"] else "cpu-engine",
+        )
+        return target, None
+    from autosre_lab.lifecycle import wait_ready
+    from autosre_lab.recipe import load_recipe
+
+    stack = wait_ready()
+    recipe = load_recipe(stack.recipe_name)
+    return target_of(stack, protocol=options["api"], badge=badge_of(recipe)), recipe
+
+
+def _gpu_here(recipe: Recipe | None) -> str | None:
+    from autosre_lab.bench.target import badge_of
+
+    if recipe is None or badge_of(recipe) != "gpu":
+        return None
+    from autosre_lab.metrics import gpu_names
+
+    names = gpu_names()
+    return names[0] if names else None
