@@ -109,7 +109,8 @@ class PowerMeter:
         self._interval_s = interval_s
         self._samples: deque[Sample] = deque(maxlen=max(2, int(keep_s / interval_s)))
         self._counter: deque[Sample] = deque(maxlen=self._samples.maxlen)
-        self._news = threading.Condition()
+        self._lock = threading.Lock()
+        self._reading = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="power-meter", daemon=True)
         self._thread.start()
@@ -132,25 +133,24 @@ class PowerMeter:
 
     def samples(self) -> list[Sample]:
         """Return the readings that are kept."""
-        with self._news:
+        with self._lock:
             return list(self._samples)
 
-    def energy(self, start_ns: int, end_ns: int, *, wait_s: float = 1.0) -> Energy | None:
+    def energy(self, start_ns: int, end_ns: int) -> Energy | None:
         """Return what a stretch of time took.
 
         Args:
             start_ns: Its begin, on `time.perf_counter_ns`.
-            end_ns: Its end.
-            wait_s: Seconds to wait for the reading after its end, which the integral needs.
+            end_ns: Its end, which has passed.
 
         Returns:
             None where the power is not told, or was not all the time.
         """
-        with self._news:
-            if not self._stopped.is_set():
-                self._news.wait_for(
-                    lambda: bool(self._samples) and self._samples[-1][0] >= end_ns, wait_s
-                )
+        with self._lock:
+            late = not self._samples or self._samples[-1][0] < end_ns
+        if late and not self._stopped.is_set():
+            self._take(patience_s=0.5)
+        with self._lock:
             samples, counter = list(self._samples), list(self._counter)
         joules = integrated_energy_j(
             samples, start_ns, end_ns, max_gap_s=max(2.0, 5 * self._interval_s)
@@ -168,6 +168,22 @@ class PowerMeter:
             counter_j=_counted(counter, start_ns, end_ns),
         )
 
+    def _take(self, *, patience_s: float) -> None:
+        # One at a time, so that the readings are in order of time.
+        if not self._reading.acquire(timeout=patience_s):
+            return
+        try:
+            watts = self._asked(self._power_w)
+            at_ns = time.perf_counter_ns()
+            counted = self._asked(self._energy_j)
+            with self._lock:
+                if watts is not None:
+                    self._samples.append((at_ns, watts))
+                if counted is not None:
+                    self._counter.append((at_ns, counted))
+        finally:
+            self._reading.release()
+
     def _asked(self, read: Callable[[], float | None] | None) -> float | None:
         try:
             return None if read is None else read()
@@ -179,15 +195,7 @@ class PowerMeter:
     def _run(self) -> None:
         due = time.monotonic()
         while not self._stopped.is_set():
-            watts = self._asked(self._power_w)
-            at_ns = time.perf_counter_ns()
-            counted = self._asked(self._energy_j)
-            with self._news:
-                if watts is not None:
-                    self._samples.append((at_ns, watts))
-                if counted is not None:
-                    self._counter.append((at_ns, counted))
-                self._news.notify_all()
+            self._take(patience_s=-1)
             # A reading that took long is not made up for by a burst of others.
             due = max(due + self._interval_s, time.monotonic())
             self._stopped.wait(due - time.monotonic())

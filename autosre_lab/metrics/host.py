@@ -280,7 +280,7 @@ def connections(ports: dict[str, int], *, proc: Path = Path("/proc")) -> tuple[C
         One for each port, also those with no socket.
     """
     states: dict[int, dict[str, int]] = {port: {} for port in ports.values()}
-    for name in ("tcp", "tcp6"):
+    for name in ("tcp", "tcp6") if states else ():
         for port, state in _sockets(proc, name, states):
             states[port][state] = states[port].get(state, 0) + 1
     return tuple(

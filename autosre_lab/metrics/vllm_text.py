@@ -8,6 +8,7 @@ a `_created` gauge; `kv_cache_usage_perc` is 0 to 1; every series carries `model
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -174,10 +175,9 @@ def parse_engine_metrics(
             status=200,
             body=body[:2000],
         ) from error
-    for field in _ZERO_IS_ABSENT:
-        if not found.get(field):
-            found.pop(field, None)
-    found.update({field: _histogram(samples) for field, samples in histograms.items()})
+    found = {field: value for field, value in found.items() if _is_said(field, value)}
+    read = {field: _histogram(samples) for field, samples in histograms.items()}
+    found |= {field: value for field, value in read.items() if math.isfinite(value.sum)}
     return EngineSample(
         time_s=time.time() if time_s is None else time_s,
         clock_ns=time.perf_counter_ns() if clock_ns is None else clock_ns,
@@ -185,6 +185,12 @@ def parse_engine_metrics(
         engines=len(engines),
         **found,
     )
+
+
+def _is_said(field: str, value: Any) -> bool:
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    return field not in _ZERO_IS_ABSENT or value != 0
 
 
 def _scalar(name: str, samples: list[Sample], found: dict[str, Any]) -> None:

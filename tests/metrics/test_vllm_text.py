@@ -102,6 +102,20 @@ def test_created_gauges_date_the_process_and_are_nothing_else() -> None:
     assert biggest < 1e6
 
 
+def test_a_value_that_is_no_number_is_none() -> None:
+    text = body("vllm-0.32.0-after")
+    for old in (
+        'kv_cache_usage_perc{engine="0",model_name="smollm2-135m"} 0.0',
+        'queue_time_seconds_sum{engine="0",model_name="smollm2-135m"} 0.011369827003363753',
+    ):
+        assert old in text
+        text = text.replace(old, f"{old.rpartition(' ')[0]} NaN")
+    sample = parse_engine_metrics(text)
+    assert sample.kv_usage is None
+    assert sample.queue_s is None
+    assert msgspec.json.decode(msgspec.json.encode(sample), type=EngineSample) == sample
+
+
 def test_a_body_of_something_else_has_no_engine() -> None:
     sample = parse_engine_metrics("# TYPE up gauge\nup 1\n")
     assert (sample.engines, sample.model, sample.running) == (0, "", None)
