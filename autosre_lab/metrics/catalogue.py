@@ -281,8 +281,9 @@ CATALOGUE: tuple[Metric, ...] = (
         "Share of the prompt tokens that need not be computed: worth more than any other knob.",
         "Δprompt_tokens_by_source{local_cache_hit} / Δprompt_tokens",
         "Cache",
-        f"{_rate('prompt_tokens_by_source_total', ',source="local_cache_hit"')} / "
-        f"{_rate('prompt_tokens_total')}",
+        _rate("prompt_tokens_by_source_total", ',source="local_cache_hit"')
+        + " / "
+        + _rate("prompt_tokens_total"),
     ),
     Metric(
         "rates.prefix_hit_queries",
