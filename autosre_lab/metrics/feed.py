@@ -182,8 +182,7 @@ class Feed:
             begin = time.perf_counter()
             answers = self._polled.ask(self.sources.patience_s)
             sample = self._sample(answers, begin)
-        self._publish(sample)
-        return sample
+        return self._publish(sample)
 
     def _has_after(self, seen: int) -> bool:
         return self._number > seen or self._stopped.is_set()
@@ -231,7 +230,7 @@ class Feed:
             cost_s=answers.cost_s,
         )
 
-    def _publish(self, sample: FeedSample) -> None:
+    def _publish(self, sample: FeedSample) -> FeedSample:
         if self._recorder is not None:
             error = self._recorder.add(sample)
             if error:
@@ -246,6 +245,7 @@ class Feed:
                 listener(sample)
             except Exception:
                 logger.warning("a listener of the feed failed", exc_info=True)
+        return sample
 
     def _run(self) -> None:
         due = time.monotonic()

@@ -101,7 +101,12 @@ def _panel(metric: Metric, number: int, x: int, y: int) -> dict[str, Any]:
         "gridPos": {"x": x, "y": y, "w": _WIDTH, "h": _HEIGHT},
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "options": {
-            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False},
+            "legend": {
+                "calcs": [],
+                "displayMode": "list",
+                "placement": "bottom",
+                "showLegend": False,
+            },
             "tooltip": {"mode": "multi", "sort": "none"},
         },
         "targets": [
@@ -118,6 +123,7 @@ def _panel(metric: Metric, number: int, x: int, y: int) -> dict[str, Any]:
 
 
 def _variables(bandwidth_bytes_per_s: float) -> list[dict[str, Any]]:
+    models = "label_values(vllm:num_requests_running, model_name)"
     bandwidth = f"{bandwidth_bytes_per_s:.0f}"
     return [
         {
@@ -125,7 +131,7 @@ def _variables(bandwidth_bytes_per_s: float) -> list[dict[str, Any]]:
             "label": "Prometheus",
             "type": "datasource",
             "query": "prometheus",
-            "current": {},
+            "current": {"selected": True, "text": "default", "value": "default"},
             "hide": 0,
             "refresh": 1,
             "options": [],
@@ -135,11 +141,7 @@ def _variables(bandwidth_bytes_per_s: float) -> list[dict[str, Any]]:
             "label": "Model",
             "type": "query",
             "datasource": _DATASOURCE,
-            "query": {
-                "query": "label_values(vllm:num_requests_running, model_name)",
-                "refId": "model",
-            },
-            "definition": "label_values(vllm:num_requests_running, model_name)",
+            "query": models,
             "current": {"selected": True, "text": ["All"], "value": ["$__all"]},
             "includeAll": True,
             "allValue": ".*",

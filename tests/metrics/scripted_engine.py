@@ -1,0 +1,78 @@
+"""A `/metrics` that says what a test wants, as slowly as it wants."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import threading
+from collections.abc import Iterator
+
+
+class Script:
+    """What the server answers.
+
+    Attributes:
+        running: Gauge.
+        tokens: Counter of generated tokens.
+        steps: Counter of steps.
+        status: HTTP status.
+        hold: While it is cleared, answers wait.
+    """
+
+    def __init__(self) -> None:
+        self.running = 1.0
+        self.tokens = 0.0
+        self.steps = 0.0
+        self.status = 200
+        self.hold = threading.Event()
+        self.hold.set()
+
+    def body(self) -> str:
+        """Return the exposition text."""
+        labels = '{engine="0",model_name="m"}'
+        return (
+            "# TYPE vllm:num_requests_running gauge\n"
+            f"vllm:num_requests_running{labels} {self.running}\n"
+            "# TYPE vllm:num_requests_waiting gauge\n"
+            f"vllm:num_requests_waiting{labels} 0\n"
+            "# TYPE vllm:generation_tokens_total counter\n"
+            f"vllm:generation_tokens_total{labels} {self.tokens}\n"
+            "# TYPE vllm:iteration_tokens_total histogram\n"
+            f'vllm:iteration_tokens_total_bucket{{engine="0",le="1.0",model_name="m"}} '
+            f"{self.steps}\n"
+            f"vllm:iteration_tokens_total_count{labels} {self.steps}\n"
+            f"vllm:iteration_tokens_total_sum{labels} {self.tokens}\n"
+        )
+
+
+@contextlib.contextmanager
+def scripted_engine() -> Iterator[tuple[str, Script]]:
+    """Serve a script on loopback; yields its URL and the script."""
+    script = Script()
+
+    class Answering(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            script.hold.wait(20)
+            body = script.body().encode() if script.status == 200 else b"no"
+            self.send_response(script.status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", script
+    finally:
+        script.hold.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
