@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -51,15 +52,17 @@ class LocalStack:
         self._files = StackFiles(state if state is not None else paths().state)
         self._note: StackNote | None = None
         self._read_at: float | None = None
+        self._lock = threading.Lock()
         self._limits: dict[str, Limits] = {}
 
     def note(self) -> StackNote | None:
         """Return what was started; None where nothing was."""
-        now = time.monotonic()
-        if self._read_at is None or now - self._read_at >= _NOTE_S:
-            self._read_at = now
-            self._note = self._files.read()
-        return self._note
+        with self._lock:
+            now = time.monotonic()
+            if self._read_at is None or now - self._read_at >= _NOTE_S:
+                self._read_at = now
+                self._note = self._files.read()
+            return self._note
 
     def engine_url(self) -> str:
         """Return where its engine is.

@@ -242,7 +242,7 @@ def test_a_stack_that_is_started_later_is_found(engine: tuple[str, Script]) -> N
     )
     deadline = time.monotonic() + 10
     sample = feed.poll()
-    while sample.engine is None and time.monotonic() < deadline:
+    while not (sample.engine and sample.connections) and time.monotonic() < deadline:
         time.sleep(0.05)
         sample = feed.poll()
     feed.stop()
