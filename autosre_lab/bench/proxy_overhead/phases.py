@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from autosre_lab.bench.processes import MeasuredProcess
 from autosre_lab.bench.proxy_overhead.bodies import Body
 from autosre_lab.bench.proxy_overhead.load import (
     Answer,
@@ -18,7 +19,6 @@ from autosre_lab.bench.proxy_overhead.load import (
     Target,
     run_concurrently,
 )
-from autosre_lab.bench.proxy_overhead.processes import MeasuredProcess
 from autosre_lab.bench.proxy_overhead.stats import peak_overlap
 
 __all__ = [

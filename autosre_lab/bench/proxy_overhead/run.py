@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from autosre_lab import __version__
+from autosre_lab.bench.processes import free_port, running
 from autosre_lab.bench.proxy_overhead.bodies import body_named
 from autosre_lab.bench.proxy_overhead.load import Target
 from autosre_lab.bench.proxy_overhead.phases import (
@@ -28,7 +29,6 @@ from autosre_lab.bench.proxy_overhead.phases import (
     measure_streams,
     measure_ttft,
 )
-from autosre_lab.bench.proxy_overhead.processes import free_port, running
 from autosre_lab.bench.proxy_overhead.rivals import Contender, clean_environment, own_proxy, rival
 from autosre_lab.progress import step
 from autosre_lab.settings import paths

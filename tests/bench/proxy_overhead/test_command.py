@@ -6,9 +6,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from autosre_lab.bench.processes import free_port, running
 from autosre_lab.bench.proxy_overhead.command import figures, report
 from autosre_lab.bench.proxy_overhead.phases import Burst, StreamRun, Throughput
-from autosre_lab.bench.proxy_overhead.processes import free_port, running
 from autosre_lab.bench.proxy_overhead.run import (
     DIRECT,
     OURS,

@@ -5,6 +5,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
+from autosre_lab.bench.processes import free_port
 from autosre_lab.bench.proxy_overhead.load import (
     Answer,
     Connection,
@@ -13,7 +14,6 @@ from autosre_lab.bench.proxy_overhead.load import (
     read_answer,
 )
 from autosre_lab.bench.proxy_overhead.phases import Lane, turning_order
-from autosre_lab.bench.proxy_overhead.processes import free_port
 
 END = b'"message_stop"'
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"

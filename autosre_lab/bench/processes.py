@@ -1,4 +1,4 @@
-"""Processes of the proxy benchmark: started on loopback, watched by their CPU time and memory."""
+"""Processes of a benchmark: started on loopback, watched by their CPU time and memory."""
 
 from __future__ import annotations
 

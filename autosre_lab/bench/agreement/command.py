@@ -1,0 +1,204 @@
+"""The same streams timed by our client, by vLLM's and by aiperf, in turns.
+
+    python -m autosre_lab.bench.agreement [--server paced|engine] [--rounds N] [--json FILE]
+
+On the paced server every stream is the same, so that a difference is a client's. On the real
+engine the machine's noise is in all three; they take turns, and nobody's prompt is in the prefix
+cache.
+
+Our clock starts when the request's bytes go to the socket, that of the two others before the
+request is built and a connection opened: their TTFT is longer by their own work, some 0.5 to 2 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from autosre_lab.bench.agreement.paced_server import MODEL
+from autosre_lab.bench.agreement.tools import (
+    AIPERF_VERSION,
+    Load,
+    Times,
+    aiperf_times,
+    install_aiperf,
+    install_pandas,
+    own_times,
+    vllm_bench_times,
+)
+from autosre_lab.bench.card_text import duration_text, text_table
+from autosre_lab.bench.processes import free_port, running
+from autosre_lab.bench.statistics import median
+from autosre_lab.engine import start, stop
+from autosre_lab.engine.provisioning import provision
+from autosre_lab.recipe import load_recipe
+from autosre_lab.settings import paths
+
+__all__ = ["Agreement", "agreement_rows", "main"]
+
+OURS, VLLM, AIPERF = "autosre", "vllm bench serve", f"aiperf {AIPERF_VERSION}"
+SHARE, ABSOLUTE_S = 0.02, 1e-3
+"""Two medians agree within 2 % or a millisecond."""
+
+RECIPE = "smollm2-135m-cpu"
+
+_PACED = "autosre_lab.bench.agreement.paced_server"
+_PACE = ("--ttft-ms", "200", "--interval-ms", "20")
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure of our client beside another's.
+
+    Attributes:
+        metric: ``ttft`` or ``tpot``.
+        other: The other client.
+        requests: Of each.
+        ours_s: Our median.
+        theirs_s: Theirs.
+        difference_s: Ours less theirs.
+        ratio: Ours over theirs.
+        agree: Within 2 % or a millisecond.
+    """
+
+    metric: str
+    other: str
+    requests: int
+    ours_s: float
+    theirs_s: float
+    difference_s: float
+    ratio: float
+    agree: bool
+
+
+def agreement_rows(times: dict[str, Sequence[Times]]) -> list[Agreement]:
+    """Compare pooled medians.
+
+    Args:
+        times: Rounds by client; ours is among them.
+    """
+    rows = []
+    for metric in ("ttft", "tpot"):
+        pooled = {
+            name: [one for each in rounds for one in getattr(each, f"{metric}_s")]
+            for name, rounds in times.items()
+        }
+        ours = median(pooled[OURS])
+        for name, samples in pooled.items():
+            theirs = median(samples)
+            if name == OURS or ours is None or not theirs:
+                continue
+            difference = ours - theirs
+            rows.append(
+                Agreement(
+                    metric=metric,
+                    other=name,
+                    requests=len(samples),
+                    ours_s=ours,
+                    theirs_s=theirs,
+                    difference_s=difference,
+                    ratio=ours / theirs,
+                    agree=abs(difference) <= max(ABSOLUTE_S, SHARE * theirs),
+                )
+            )
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table, and return 0 if all agree, 1 if not."""
+    options = _options(arguments)
+    recipe = load_recipe(RECIPE)
+    provisioned = provision(recipe)
+    engine = provisioned.engine_python.parents[1]
+    pandas = install_pandas(paths().data, engine)
+    aiperf = install_aiperf(paths().data)
+    times: dict[str, list[Times]] = {OURS: [], VLLM: [], AIPERF: []}
+    with _server(options) as (url, model), tempfile.TemporaryDirectory() as scratch:
+        for number in range(options.rounds):
+            folder = Path(scratch) / str(number)
+            folder.mkdir()
+            theirs = {"tokenizer": provisioned.model_path, "folder": folder}
+            clients: list[tuple[str, Callable[[Load], Times]]] = [
+                (OURS, own_times),
+                (VLLM, partial(vllm_bench_times, engine=engine, pandas=pandas, **theirs)),
+                (AIPERF, partial(aiperf_times, environment=aiperf, **theirs)),
+            ]
+            # Whoever comes first in a round is another each time.
+            turn = number % len(clients)
+            for name, client in clients[turn:] + clients[:turn]:
+                load = Load(
+                    url=url,
+                    model=model,
+                    prompts=_prompts(name, number, options.requests),
+                    tokens=options.tokens,
+                    users=options.users,
+                )
+                times[name].append(client(load))
+                sys.stderr.write(f"round {number + 1}: {name}\n")
+    rows = agreement_rows({name: tuple(rounds) for name, rounds in times.items()})
+    sys.stdout.write(_table(rows) + "\n")
+    if options.json is not None:
+        options.json.write_text(json.dumps(msgspec.to_builtins(rows), indent=1), "utf-8")
+    return 0 if all(row.agree for row in rows) else 1
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m autosre_lab.bench.agreement", description=__doc__
+    )
+    parser.add_argument("--server", choices=["paced", "engine"], default="paced")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--requests", type=int, default=24, help="of each client and round")
+    parser.add_argument("--tokens", type=int, default=64, help="of each answer")
+    parser.add_argument("--users", type=int, default=2, help="requests under way")
+    parser.add_argument("--json", type=Path, help="write the rows here")
+    return parser.parse_args(arguments)
+
+
+@contextmanager
+def _server(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    if options.server == "engine":
+        stack = start(RECIPE)
+        try:
+            yield stack.engine_url, stack.model
+        finally:
+            stop()
+        return
+    port = free_port()
+    command = [sys.executable, "-m", _PACED, str(port), *_PACE]
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "server.log"
+        with running("the paced server", command, env=None, log=log, port=port, ready_path="/"):
+            yield f"http://127.0.0.1:{port}", MODEL
+
+
+def _prompts(client: str, number: int, requests: int) -> tuple[str, ...]:
+    """Prompts of one length that differ from their first words on."""
+    story = "Then tell at length what the river sees on its way to the sea, town by town. " * 4
+    mark = {OURS: "one", VLLM: "two", AIPERF: "six"}[client]
+    return tuple(f"{mark} {100 + number} {100 + request}: {story}" for request in range(requests))
+
+
+def _table(rows: Sequence[Agreement]) -> str:
+    return text_table(
+        ["median", "requests each", "ours", "theirs", "difference", "ratio", "agree"],
+        [
+            [
+                f"{row.metric}, {row.other}",
+                str(row.requests),
+                duration_text(row.ours_s),
+                duration_text(row.theirs_s),
+                duration_text(row.difference_s),
+                f"{row.ratio:.4f}",
+                "yes" if row.agree else "NO",
+            ]
+            for row in rows
+        ],
+    )
