@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     recipe = load_recipe(RECIPE)
     provisioned = provision(recipe)
-    engine = provisioned.engine_python.parents[1]
+    engine, tokenizer = provisioned.engine_python.parents[1], provisioned.model_path
     pandas = install_pandas(paths().data, engine)
     aiperf = install_aiperf(paths().data)
     times: dict[str, list[Times]] = {OURS: [], VLLM: [], AIPERF: []}
@@ -124,11 +124,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number in range(options.rounds):
             folder = Path(scratch) / str(number)
             folder.mkdir()
-            theirs = {"tokenizer": provisioned.model_path, "folder": folder}
+            vllm = partial(
+                vllm_bench_times, engine=engine, pandas=pandas, tokenizer=tokenizer, folder=folder
+            )
+            other = partial(aiperf_times, environment=aiperf, tokenizer=tokenizer, folder=folder)
             clients: list[tuple[str, Callable[[Load], Times]]] = [
                 (OURS, own_times),
-                (VLLM, partial(vllm_bench_times, engine=engine, pandas=pandas, **theirs)),
-                (AIPERF, partial(aiperf_times, environment=aiperf, **theirs)),
+                (VLLM, vllm),
+                (AIPERF, other),
             ]
             # Whoever comes first in a round is another each time.
             turn = number % len(clients)

@@ -1,0 +1,90 @@
+"""Whether clients agree, from what they write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autosre_lab.bench.agreement.command import AIPERF, OURS, VLLM, agreement_rows
+from autosre_lab.bench.agreement.tools import Times, read_aiperf, read_vllm_bench
+from autosre_lab.bench.harness_cost import PROTOCOLS, harness_text, measure_harness
+from autosre_lab.bench.target import Protocol
+from autosre_lab.errors import BenchmarkError
+
+
+def times(ttft: float, tpot: float) -> Times:
+    return Times(ttft_s=(ttft,) * 3, tpot_s=(tpot,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "agree"), [(0.2009, True), (0.1991, True), (0.206, False), (0.19, False)]
+)
+def test_medians_agree_within_two_per_cent_or_a_millisecond(theirs: float, agree: bool) -> None:
+    rows = agreement_rows({OURS: [times(0.2, 0.01)], VLLM: [times(theirs, 0.0109)]})
+    found = {row.metric: row.agree for row in rows}
+    assert found == {"ttft": agree, "tpot": True}
+
+
+def test_rounds_are_pooled_before_the_median_is_taken() -> None:
+    rounds = [times(0.1, 0.01), times(0.3, 0.01), times(0.3, 0.01)]
+    rows = agreement_rows({OURS: [times(0.3, 0.01)], AIPERF: rounds})
+    assert [(row.metric, row.requests, row.agree) for row in rows] == [
+        ("ttft", 9, True),
+        ("tpot", 9, True),
+    ]
+
+
+# Both shortened from what the tools wrote for the paced server.
+VLLM_BENCH: dict[str, Any] = {
+    "failed": 0,
+    "ttfts": [0.060, 0.061],
+    "itls": [[0.0000035, 0.0105, 0.0094, 0.00002], [0.01]],
+    "output_lens": [3, 1],
+}
+AIPERF_LINE = {
+    "metadata": {"session_num": 0},
+    "metrics": {
+        "time_to_first_token": {"value": 61.3, "unit": "ms"},
+        "inter_token_latency": {"value": 9.99, "unit": "ms"},
+    },
+}
+
+
+def test_vllm_benchs_time_per_token_is_its_definition(tmp_path: Path) -> None:
+    file = tmp_path / "r.json"
+    file.write_text(json.dumps(VLLM_BENCH))
+    found = read_vllm_bench(file)
+    assert found.ttft_s == (0.060, 0.061)
+    assert found.tpot_s == (pytest.approx(0.0199235 / 2),)
+
+
+def test_failed_requests_are_no_measurement(tmp_path: Path) -> None:
+    file = tmp_path / "r.json"
+    file.write_text(json.dumps(VLLM_BENCH | {"failed": 2}))
+    with pytest.raises(BenchmarkError, match="2 requests"):
+        read_vllm_bench(file)
+
+
+def test_aiperfs_milliseconds_become_seconds(tmp_path: Path) -> None:
+    file = tmp_path / "r.jsonl"
+    one_token = {"metrics": {"time_to_first_token": {"value": 50.0}}}
+    file.write_text(json.dumps(AIPERF_LINE) + "\n" + json.dumps(one_token) + "\n")
+    found = read_aiperf(file)
+    assert found.ttft_s == (pytest.approx(0.0613), 0.05)
+    assert found.tpot_s == (pytest.approx(0.00999),)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_token_of_the_paced_server_is_timed_and_none_before_it_was_written(
+    protocol: Protocol,
+) -> None:
+    cost = measure_harness(protocol=protocol, streams=4, tokens_per_s=50, seconds=0.5)
+    assert (cost.tokens, cost.lost) == (100, 0)
+    assert 0 < cost.error_p50_s <= cost.error_p99_s <= cost.error_max_s
+    # Whatever else runs: a client that stamps at all is not late by the length of the stream.
+    assert cost.error_p50_s < 0.25
+    assert cost.cpu_us_per_token > 0
+    assert protocol in harness_text([cost])
