@@ -13,6 +13,7 @@ from autosre_lab.errors import ConfigError
 if TYPE_CHECKING:
     from autosre_lab.bench.result import Result
     from autosre_lab.bench.target import Target
+    from autosre_lab.bench.workload import Workload
     from autosre_lab.recipe import Recipe
 
 __all__ = ["bench"]
@@ -74,7 +75,7 @@ def workloads() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
 @explained
 def run(*, workload: str, parameters: tuple[str, ...], seed: int, **options: Any) -> None:
-    """Measure WORKLOAD, a name or the file of a saved one.
+    """Measure WORKLOAD: a name, a saved workload, a weka trace, or Claude Code's transcript.
 
     Example: autosre bench run cc-session -p scale=0.05 --arrivals closed:2 --out a.json
     """
@@ -85,14 +86,10 @@ def run(*, workload: str, parameters: tuple[str, ...], seed: int, **options: Any
     from autosre_lab.bench.result import save_result
     from autosre_lab.bench.slo import parse_slo
     from autosre_lab.bench.timing import RequestTiming
-    from autosre_lab.bench.workloads import load_workload, make_workload
     from autosre_lab.progress import step
 
     limits = parse_slo(options["slo"])
-    if Path(workload).suffix == ".json":
-        work = load_workload(Path(workload))
-    else:
-        work = make_workload(workload, seed=seed, **_named(parameters))
+    work = _workload(workload, seed, _named(parameters))
     target, recipe = _target(options)
     with step(f"Measure {work.name}", total=work.requests, unit="turn") as bar:
 
@@ -121,6 +118,42 @@ def run(*, workload: str, parameters: tuple[str, ...], seed: int, **options: Any
 
 
 @bench.command()
+@click.argument("transcript", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--session", help="A session's id in the request log; the last one by default.")
+@click.option(
+    "--log", type=click.Path(dir_okay=False, path_type=Path), help="Another stack's request log."
+)
+@click.option(
+    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The trace."
+)
+@explained
+def export(*, transcript: Path | None, session: str | None, log: Path | None, out: Path) -> None:
+    """Write a session as a weka v1 trace: sizes and times, no contents.
+
+    The session is Claude Code's TRANSCRIPT, or one of the proxy's request log. `autosre bench run`
+    sends the trace again, and so does aiperf.
+    """
+    from autosre_lab.bench.recorded import (
+        read_transcript,
+        sessions_in_request_log,
+        weka_trace,
+        write_weka,
+    )
+
+    if transcript is not None:
+        recorded = read_transcript(transcript)
+    else:
+        sessions = sessions_in_request_log(log or _request_log())
+        wanted = [one for one in sessions if session is None or one.id == session]
+        if not wanted:
+            known = ", ".join(one.id for one in sessions)
+            raise ConfigError(f"no session {session!r}", remedy=f"the log has {known}")
+        recorded = wanted[-1]
+    write_weka(weka_trace(recorded), out)
+    click.echo(f"{out}: session {recorded.id}, {len(recorded.requests)} requests")
+
+
+@bench.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @explained
 def show(*, file: Path) -> None:
@@ -146,6 +179,43 @@ def _load(file: Path) -> Result:
     from autosre_lab.bench.result import load_result
 
     return load_result(file)
+
+
+def _request_log() -> Path:
+    from autosre_lab.lifecycle import wait_ready
+
+    stack = wait_ready()
+    if stack.request_log is None:
+        raise ConfigError(
+            "the proxy of a cluster keeps its request log in its Pod",
+            remedy="copy it from there and name it with --log, or give a transcript",
+        )
+    return stack.request_log
+
+
+def _workload(name: str, seed: int, parameters: dict[str, Any]) -> Workload:
+    import json
+
+    from autosre_lab.bench.recorded import (
+        read_weka,
+        workload_from_transcript,
+        workload_from_weka,
+    )
+    from autosre_lab.bench.workloads import load_workload, make_workload
+
+    file = Path(name)
+    if file.suffix == ".jsonl":
+        return workload_from_transcript(file, seed=seed)
+    if file.suffix != ".json":
+        return make_workload(name, seed=seed, **parameters)
+    try:
+        trace = "hash_id_scope" in json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        trace = False
+    if not trace:
+        return load_workload(file)
+    scale = float(parameters.pop("scale", 1.0))
+    return workload_from_weka(read_weka(file), scale=scale)
 
 
 def _named(parameters: tuple[str, ...]) -> dict[str, Any]:
