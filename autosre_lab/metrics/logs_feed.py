@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,7 +13,7 @@ import msgspec
 
 from autosre_lab.logs import get_logger
 
-__all__ = ["FollowedFile", "LineStream", "LogFeed", "LogLine"]
+__all__ = ["FollowedFile", "LineStream", "LogFeed", "LogLine", "appended_lines"]
 
 logger = get_logger(__name__)
 
@@ -205,3 +205,16 @@ class LogFeed:
         self._files.clear()
         for stream in self._streams.values():
             stream.close()
+
+
+def appended_lines(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """Return what was appended between two looks at the end of a log.
+
+    Args:
+        before: The last lines at the first look.
+        after: The last lines at the second.
+    """
+    for kept in range(min(len(before), len(after)), 0, -1):
+        if list(before[-kept:]) == list(after[:kept]):
+            return list(after[kept:])
+    return list(after)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import httpx
 import msgspec
@@ -23,9 +23,12 @@ from autosre_lab.metrics.vllm_text import scrape
 from autosre_lab.proxy.request_log import RequestRecord
 from autosre_lab.settings import paths
 
-__all__ = ["Limits", "LocalStack", "Sources"]
+if TYPE_CHECKING:
+    from autosre_lab.recipe import Recipe
 
-_NOTE_S = 2.0
+__all__ = ["Limits", "LocalStack", "Sources", "recipe_limits"]
+
+NOTE_S = 2.0
 _SCRAPE_S = 10.0
 
 
@@ -59,7 +62,7 @@ class LocalStack:
         """Return what was started; None where nothing was."""
         with self._lock:
             now = time.monotonic()
-            if self._read_at is None or now - self._read_at >= _NOTE_S:
+            if self._read_at is None or now - self._read_at >= NOTE_S:
                 self._read_at = now
                 self._note = self._files.read()
             return self._note
@@ -111,7 +114,7 @@ class LocalStack:
         if note is None:
             return Limits()
         if note.fingerprint not in self._limits:
-            self._limits = {note.fingerprint: _recipe_limits(note.recipe_name)}
+            self._limits = {note.fingerprint: _named_limits(note.recipe_name)}
         return self._limits[note.fingerprint]
 
 
@@ -244,15 +247,20 @@ def _decoded(lines: Iterable[bytes]) -> Iterator[RequestRecord]:
             continue
 
 
-def _recipe_limits(name: str) -> Limits:
-    from autosre_lab.recipe import load_recipe
-
-    try:
-        arguments = load_recipe(name).engine.args
-    except AutosreError:
-        return Limits()
+def recipe_limits(recipe: Recipe) -> Limits:
+    """Return the limits that a recipe names; vLLM's own defaults are not guessed."""
+    arguments = recipe.engine.args
     seqs, tokens = arguments.get("max-num-seqs"), arguments.get("max-num-batched-tokens")
     return Limits(
         max_num_seqs=seqs if isinstance(seqs, int) else None,
         max_num_batched_tokens=tokens if isinstance(tokens, int) else None,
     )
+
+
+def _named_limits(name: str) -> Limits:
+    from autosre_lab.recipe import load_recipe
+
+    try:
+        return recipe_limits(load_recipe(name))
+    except AutosreError:
+        return Limits()

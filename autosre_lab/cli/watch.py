@@ -1,0 +1,247 @@
+"""`autosre watch` and `autosre metrics`: what runs, as it runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autosre_lab.cli.explained import explained
+
+if TYPE_CHECKING:
+    from autosre_lab.cluster import KubeClient
+    from autosre_lab.metrics import Sources
+
+__all__ = ["metrics", "watch"]
+
+_TAIL_BYTES = 16 << 10
+_TAIL_LINES = 100
+_POD_LOG_S = 2.0
+
+
+@click.command()
+@click.option("--engine", metavar="URL", help="A vLLM, instead of the stack's.")
+@click.option(
+    "--request-log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A proxy's request log, instead of the stack's.",
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds between polls.",
+)
+@click.option(
+    "--window",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that the rates on the screen cover.",
+)
+@click.option("--once", is_flag=True, help="Poll twice, print, and end.")
+@click.option("--json", "as_json", is_flag=True, help="Print samples as JSON, one line each.")
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Append each sample to a file as well.",
+)
+@click.option(
+    "--bandwidth", type=float, metavar="GB/S", help="The memory's bandwidth, for its utilisation."
+)
+@click.option(
+    "--step-bytes", type=float, metavar="GB", help="What a decode step reads, for the same."
+)
+@click.option("--seconds", type=float, metavar="S", help="End after that time.")
+@explained
+def watch(
+    *,
+    engine: str | None,
+    request_log: Path | None,
+    interval: float,
+    window: float,
+    once: bool,
+    as_json: bool,
+    record: Path | None,
+    bandwidth: float | None,
+    step_bytes: float | None,
+    seconds: float | None,
+) -> None:
+    """Watch the stack: engine, requests, GPU, host, connections, logs, and the bottleneck.
+
+    Where the output is no terminal, a line is printed for each poll.
+
+    Example: autosre watch --once --json
+    """
+    from autosre_lab.metrics import Feed, Recorder
+    from autosre_lab.metrics.watch import StackView, new_console, watch_live, watch_once
+
+    other: dict[str, Any] = {"request_tail_bytes": _TAIL_BYTES}
+    if bandwidth is not None:
+        other["bandwidth_bytes_per_s"] = bandwidth * 1e9
+    if step_bytes is not None:
+        other["step_bytes"] = step_bytes * 1e9
+    sources = _sources(engine, request_log, other)
+    recorder = Recorder(record, facts={"command": "autosre watch"}) if record else None
+    with recorder if recorder is not None else nullcontext():
+        feed = Feed(sources, interval_s=interval, recorder=recorder)
+        view = StackView(feed, window_s=window, recording=str(record or ""))
+        try:
+            if once:
+                sample = watch_once(feed, interval_s=interval)
+                if as_json:
+                    _print_sample(sample, indent=2)
+                else:
+                    for one in feed.history():
+                        view.take(one)
+                    console = new_console()
+                    console.print(view.screen(console.width))
+            elif as_json:
+                with feed:
+                    for sample in feed.stream(seconds=seconds):
+                        _print_sample(sample)
+            else:
+                watch_live(feed, view, seconds=seconds)
+        except KeyboardInterrupt:
+            click.echo()
+        finally:
+            feed.stop()
+
+
+@click.group()
+def metrics() -> None:
+    """Show what is measured, or export it.
+
+    Example: autosre metrics grafana -o dashboard.json
+    """
+
+
+@metrics.command("list")
+@explained
+def list_metrics() -> None:
+    """List all metrics: what they mean and how they are computed.
+
+    Example: autosre metrics list
+    """
+    from autosre_lab.metrics import CATALOGUE
+
+    section = ""
+    for metric in CATALOGUE:
+        if metric.section != section:
+            section = metric.section
+            click.echo(f"\n{section}")
+        unit = f" [{metric.unit}]" if metric.unit else ""
+        click.echo(f"  {metric.key}{unit}: {metric.title}")
+        click.echo(f"      {metric.meaning}")
+        click.echo(f"      = {metric.source}")
+
+
+@metrics.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write to a file.",
+)
+@click.option(
+    "--bandwidth",
+    type=float,
+    default=273.0,
+    show_default=True,
+    metavar="GB/S",
+    help="The memory's bandwidth.",
+)
+@explained
+def grafana(*, output: Path | None, bandwidth: float) -> None:
+    """Print a dashboard for Grafana 11 or later, made from the same list.
+
+    Example: autosre metrics grafana -o dashboard.json
+    """
+    from autosre_lab.metrics import grafana_dashboard
+
+    text = json.dumps(grafana_dashboard(bandwidth_bytes_per_s=bandwidth * 1e9), indent=2)
+    if output is None:
+        click.echo(text)
+        return
+    output.write_text(text + "\n", encoding="utf-8")
+    click.echo(f"{output}: in Grafana, Dashboards > New > Import")
+
+
+def _sources(engine: str | None, request_log: Path | None, other: dict[str, Any]) -> Sources:
+    from autosre_lab.lifecycle.place import last_place
+    from autosre_lab.metrics import Sources
+
+    if request_log is not None:
+        other["request_log"] = request_log
+    if engine is not None:
+        from autosre_lab.metrics import Limits
+
+        # Another engine's limits are not those of the stack's recipe.
+        return Sources.of_local_stack(**other, engine_url=engine, limits=Limits)
+    if last_place() == "cluster":
+        return _cluster_sources(other)
+    return Sources.of_local_stack(**other)
+
+
+def _cluster_sources(other: dict[str, Any]) -> Sources:
+    """Return the sources of the stack in the cluster: its Service, and its Pods' logs."""
+    from autosre_lab.cluster.application_gate import service_url
+    from autosre_lab.cluster.options import configured_client
+    from autosre_lab.cluster.release import ENGINE, PROXY, read_release
+    from autosre_lab.errors import NotReadyError
+    from autosre_lab.metrics import GpuReader, HostReader, LogFeed, Sources
+    from autosre_lab.metrics.sources import recipe_limits
+
+    client = configured_client()
+    release = read_release(client)
+    if release is None:
+        raise NotReadyError(
+            f"no stack was started in namespace {client.namespace}",
+            remedy="start one: autosre start RECIPE --place cluster",
+        )
+    limits = recipe_limits(release.recipe)
+    own: dict[str, Any] = {
+        "engine_url": service_url(release.values["vllm"]),
+        "gpu": GpuReader(),
+        "host": HostReader(),
+        "logs": LogFeed(
+            streams={
+                "engine": _pod_lines(configured_client(), ENGINE),
+                "proxy": _pod_lines(configured_client(), PROXY),
+            }
+        ),
+        "limits": lambda: limits,
+    }
+    return Sources(**(own | other))
+
+
+def _pod_lines(client: KubeClient, name: str) -> Iterator[str]:
+    """Yield the new lines of a Deployment's newest Pod, for ever."""
+    from autosre_lab.cluster.rollout import take_snapshot
+    from autosre_lab.errors import ClusterError
+    from autosre_lab.metrics.logs_feed import appended_lines
+
+    before: list[str] = []
+    while True:
+        with suppress(ClusterError):
+            pods = take_snapshot(client, name).pods
+            if pods:
+                lines = client.logs(pods[-1]["metadata"]["name"], tail=_TAIL_LINES)
+                yield from appended_lines(before, lines)
+                before = lines
+        time.sleep(_POD_LOG_S)
+
+
+def _print_sample(sample: Any, *, indent: int = 0) -> None:
+    import msgspec
+
+    encoded = msgspec.json.encode(sample)
+    click.echo(msgspec.json.format(encoded, indent=indent) if indent else encoded)
