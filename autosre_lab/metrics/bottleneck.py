@@ -157,4 +157,4 @@ def _while_running(rates: WindowRates, *, multi_turn: bool) -> tuple[Label, str]
         )
     if rates.mbu is not None and rates.mbu > _BANDWIDTH_HIGH:
         return "BANDWIDTH_BOUND", f"{rates.mbu:.0%} of the memory's bandwidth is in use"
-    return "UNDERLOADED", "no limit is reached: more requests at once would raise the throughput"
+    return "UNDERLOADED", "no limit is reached of those that can be judged from here"

@@ -29,6 +29,8 @@ __all__ = ["Feed"]
 
 logger = get_logger(__name__)
 
+_WITH_BUCKETS = {"ttft_s"}
+
 Listener = Callable[[FeedSample], None]
 
 
@@ -40,7 +42,8 @@ class Feed:
     Args:
         sources: What to poll; of the stack of this machine by default.
         interval_s: Time between polls.
-        history: How many samples are kept; histograms without their buckets.
+        history: How many samples are kept; histograms without their buckets,
+            but for the TTFT's.
         recorder: Gets each sample whole.
 
     Attributes:
@@ -268,12 +271,12 @@ def _joules_per_token(
 
 
 def _slim(sample: FeedSample) -> FeedSample:
-    """Leave the buckets out: an hour of them would be a hundred megabytes."""
+    """Leave most buckets out: an hour of them would be a hundred megabytes."""
     if sample.engine is None:
         return sample
     kept = {
         name: msgspec.structs.replace(histogram, buckets=())
         for name in HISTOGRAMS
-        if (histogram := getattr(sample.engine, name)) is not None
+        if name not in _WITH_BUCKETS and (histogram := getattr(sample.engine, name)) is not None
     }
     return msgspec.structs.replace(sample, engine=msgspec.structs.replace(sample.engine, **kept))

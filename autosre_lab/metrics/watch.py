@@ -46,6 +46,8 @@ _FEW = {
     "host.pressure_memory_some.avg10",
 }
 _SPARK = 30
+_OWN_SCRAPE = '"GET /metrics '
+"""In the engine's log for each of our polls."""
 _WHOLE_WIDTH, _WHOLE_HEIGHT = 120, 42
 _WHOLE_LINES, _FEW_LINES = 29, 16
 _LABELS = {
@@ -89,7 +91,7 @@ class StackView:
         self._sample = sample
         self._rates = self._sliding.add(sample.engine) if sample.engine is not None else None
         self._requests.extend(sample.requests)
-        self._lines.extend(sample.logs)
+        self._lines.extend(line for line in sample.logs if _OWN_SCRAPE not in line.text)
         self._gen_tps.append(figure_of(sample, "rates.gen_tps"))
 
     def bottleneck(self) -> Bottleneck:
@@ -158,6 +160,8 @@ class StackView:
             found = self.bottleneck()
             text.append(f"{found.label} ", f"bold {_LABELS.get(found.label, 'default')}")
             text.append(found.reason)
+            if found.label == "UNDERLOADED" and found.not_judged:
+                text.append(f" (not judged: {', '.join(found.not_judged)})", "dim")
             text.append(f"\ngeneration {sparkline(list(self._gen_tps), _SPARK)} ", "bold")
             text.append(shown(figure_of(sample, "rates.gen_tps"), "tok/s") + " now")
         for source, error in sample.errors.items():
@@ -318,7 +322,8 @@ def new_console(**options: Any) -> Console:
 
 
 def _states(states: dict[str, int]) -> str:
-    open_ones = [f"{count} {state}" for state, count in states.items() if state != "listen"]
+    order = sorted(states, key=lambda state: (state != "established", state))
+    open_ones = [f"{states[state]} {state}" for state in order if state != "listen"]
     if open_ones:
         return ", ".join(open_ones)
     return "0" if states else "not listening"

@@ -12,7 +12,15 @@ import pytest
 
 from autosre_lab.engine.stack_files import StackFiles, StackNote
 from autosre_lab.errors import NotReadyError
-from autosre_lab.metrics import Feed, FeedSample, GpuReader, Recorder, Sources, read_samples
+from autosre_lab.metrics import (
+    Feed,
+    FeedSample,
+    GpuReader,
+    Recorder,
+    Sources,
+    read_samples,
+    sources,
+)
 from autosre_lab.metrics.host import HostReader
 from autosre_lab.metrics.logs_feed import LogFeed
 from autosre_lab.metrics.polling import PolledSources
@@ -225,7 +233,10 @@ def test_without_a_stack_everything_else_is_told_and_how_to_start_one() -> None:
     assert sample.connections == ()
 
 
-def test_a_stack_that_is_started_later_is_found(engine: tuple[str, Script]) -> None:
+def test_a_stack_that_is_started_later_is_found(
+    engine: tuple[str, Script], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "NOTE_S", 0.1)
     url, _ = engine
     port = int(url.rpartition(":")[2])
     feed = Feed(Sources.of_local_stack(gpu=None))

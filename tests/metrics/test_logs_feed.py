@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autosre_lab.engine.rotating_file import RotatingFile
-from autosre_lab.metrics.logs_feed import FollowedFile, LineStream, LogFeed, LogLine
+from autosre_lab.metrics.logs_feed import FollowedFile, LineStream, LogFeed, LogLine, appended_lines
 
 
 @pytest.fixture
@@ -162,3 +162,15 @@ def test_files_come_and_go_with_the_stack(tmp_path: Path) -> None:
     files.clear()
     assert feed.read() == ()
     feed.close()
+
+
+@given(st.lists(st.integers(0, 10**6).map(str), unique=True, max_size=30), st.data())
+def test_two_looks_at_the_end_of_a_log_give_what_came_between(
+    lines: list[str], data: st.DataObject
+) -> None:
+    earlier = data.draw(st.integers(0, len(lines)))
+    tail = data.draw(st.integers(1, 40))
+    before, after = lines[:earlier][-tail:], lines[-tail:]
+    new = lines[earlier:]
+    # What the second look does not reach back to is lost; nothing comes twice.
+    assert appended_lines(before, after) == new[-tail:]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from autosre_lab.cli.watch import watch
 from autosre_lab.engine import Stack
 from autosre_lab.metrics import (
     Feed,
@@ -109,16 +108,15 @@ def test_a_feed_sees_the_request_everywhere_while_it_happens_and_records_it(
 
 
 def test_watch_tells_scripts_and_people(real_stack: Stack) -> None:
-    command = [sys.executable, "-m", "autosre_lab", "watch", "--once", "--interval", "0.2"]
-    options = {"capture_output": True, "text": True, "timeout": 60, "env": dict(os.environ)}
-    told = subprocess.run([*command, "--json"], check=True, **options)  # type: ignore[call-overload]
-    sample = json.loads(told.stdout)
+    once = ["--once", "--interval", "0.2"]
+    told = CliRunner().invoke(watch, [*once, "--json"])
+    sample = json.loads(told.output)
     assert sample["engine"]["model"] == real_stack.model
     assert sample["bottleneck"]["label"] == "IDLE"
     assert sample["rates"]["duration_s"] > 0.1
-    seen = subprocess.run(command, check=True, **options)  # type: ignore[call-overload]
-    assert "IDLE nothing runs and nothing waits" in seen.stdout
-    assert real_stack.model in seen.stdout
+    seen = CliRunner().invoke(watch, once)
+    assert "IDLE nothing runs and nothing waits" in seen.output
+    assert real_stack.model in seen.output
 
 
 def tokens(sample: FeedSample) -> float:
