@@ -22,6 +22,7 @@ __all__ = ["metrics", "watch"]
 _TAIL_BYTES = 16 << 10
 _TAIL_LINES = 100
 _POD_LOG_S = 2.0
+_ONCE_PATIENCE_S = 10.0
 
 
 @click.command()
@@ -85,6 +86,9 @@ def watch(
     from autosre_lab.metrics.watch import StackView, new_console, watch_live, watch_once
 
     other: dict[str, Any] = {"request_tail_bytes": _TAIL_BYTES}
+    if once:
+        # Nothing else is waiting to be shown: a busy engine gets its time.
+        other["patience_s"] = _ONCE_PATIENCE_S
     if bandwidth is not None:
         other["bandwidth_bytes_per_s"] = bandwidth * 1e9
     if step_bytes is not None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -37,9 +38,14 @@ def engine() -> Iterator[tuple[str, Script]]:
         yield served
 
 
+def patient(**given: Any) -> Sources:
+    """Return sources that are waited for, however slow the machine is."""
+    return Sources(patience_s=20, **given)
+
+
 def test_two_polls_give_rates_and_a_label(engine: tuple[str, Script]) -> None:
     url, script = engine
-    feed = Feed(Sources(engine_url=url, limits=lambda: Limits(8, 2048)))
+    feed = Feed(patient(engine_url=url, limits=lambda: Limits(8, 2048)))
     first = feed.poll()
     assert first.rates is None
     assert first.bottleneck is not None
@@ -58,7 +64,7 @@ def test_two_polls_give_rates_and_a_label(engine: tuple[str, Script]) -> None:
 
 def test_a_restart_is_said_and_the_next_window_counts_again(engine: tuple[str, Script]) -> None:
     url, script = engine
-    feed = Feed(Sources(engine_url=url))
+    feed = Feed(patient(engine_url=url))
     script.tokens = 1000.0
     feed.poll()
     script.tokens = 3.0
@@ -80,7 +86,7 @@ def test_sources_that_fail_are_told_and_the_others_go_on(engine: tuple[str, Scri
         raise ValueError("no ports today")
 
     nvml = gb10(PowerUsage=GpuLostError("GPU is lost"))
-    feed = Feed(Sources(engine_url=url, gpu=GpuReader(nvml), host=HostReader(), ports=broken))
+    feed = Feed(patient(engine_url=url, gpu=GpuReader(nvml), host=HostReader(), ports=broken))
     script.status = 500
     sample = feed.poll()
     feed.stop()
@@ -129,7 +135,7 @@ def test_requests_and_log_lines_come_once(tmp_path: Path) -> None:
     requests, log = tmp_path / "requests.jsonl", tmp_path / "engine.log"
     old = RequestRecord(time="2026-01-01T00:00:00+00:00", request_id="old")
     requests.write_bytes(msgspec.json.encode(old) + b"\n")
-    feed = Feed(Sources(request_log=requests, logs=LogFeed(lambda: {"engine": log})))
+    feed = Feed(patient(request_log=requests, logs=LogFeed(lambda: {"engine": log})))
     assert feed.poll().requests == ()
     new = msgspec.structs.replace(old, request_id="new", output_tokens=12)
     with requests.open("ab") as file:
@@ -146,7 +152,7 @@ def test_energy_is_that_of_the_window_and_divided_by_its_tokens(
     engine: tuple[str, Script],
 ) -> None:
     url, script = engine
-    feed = Feed(Sources(engine_url=url, gpu=GpuReader(data_centre())))
+    feed = Feed(patient(engine_url=url, gpu=GpuReader(data_centre())))
     feed.poll()
     script.tokens = 10.0
     sample = feed.poll()
@@ -166,7 +172,7 @@ def test_a_running_feed_yields_calls_and_remembers_within_its_bound(
     def fails(sample: FeedSample) -> None:
         raise RuntimeError("a notebook's cell is gone")
 
-    with Feed(Sources(engine_url=url), interval_s=0.01, history=5) as feed:
+    with Feed(patient(engine_url=url), interval_s=0.01, history=5) as feed:
         feed.subscribe(fails)
         end = feed.subscribe(lambda sample: heard.append(sample.number))
         numbers = []
@@ -189,7 +195,7 @@ def test_history_is_kept_without_buckets_and_listeners_get_them(
 ) -> None:
     url, script = engine
     script.steps = 4.0
-    feed = Feed(Sources(engine_url=url))
+    feed = Feed(patient(engine_url=url))
     sample = feed.poll()
     feed.stop()
     assert sample.engine is not None
@@ -204,7 +210,7 @@ def test_history_is_kept_without_buckets_and_listeners_get_them(
 
 def test_waiting_for_what_does_not_come_ends(engine: tuple[str, Script]) -> None:
     url, _ = engine
-    with Feed(Sources(engine_url=url), interval_s=0.01) as feed:
+    with Feed(patient(engine_url=url), interval_s=0.01) as feed:
         assert feed.wait_for(lambda sample: sample.number >= 2, timeout_s=10).number >= 2
         with pytest.raises(NotReadyError, match="no sample"):
             feed.wait_for(lambda sample: False, timeout_s=0.05)
@@ -216,7 +222,7 @@ def test_a_feed_records_whole_samples_and_tells_of_a_recorder_that_fails(
     url, script = engine
     script.steps = 1.0
     with Recorder(tmp_path / "r.jsonl") as recorder:
-        feed = Feed(Sources(engine_url=url, host=HostReader()), recorder=recorder)
+        feed = Feed(patient(engine_url=url, host=HostReader()), recorder=recorder)
         sample = feed.poll()
     failed = feed.poll()
     feed.stop()
@@ -225,7 +231,7 @@ def test_a_feed_records_whole_samples_and_tells_of_a_recorder_that_fails(
 
 
 def test_without_a_stack_everything_else_is_told_and_how_to_start_one() -> None:
-    feed = Feed(Sources.of_local_stack(gpu=None))
+    feed = Feed(Sources.of_local_stack(gpu=None, patience_s=20))
     sample = feed.poll()
     feed.stop()
     assert "autosre start" in sample.errors["engine"]
@@ -239,7 +245,7 @@ def test_a_stack_that_is_started_later_is_found(
     monkeypatch.setattr(sources, "NOTE_S", 0.1)
     url, _ = engine
     port = int(url.rpartition(":")[2])
-    feed = Feed(Sources.of_local_stack(gpu=None))
+    feed = Feed(Sources.of_local_stack(gpu=None, patience_s=20))
     feed.poll()
     files = StackFiles(paths().state)
     files.write(

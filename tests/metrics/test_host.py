@@ -66,7 +66,7 @@ def test_cpu_time_is_what_was_used_between_readings(tmp_path: Path) -> None:
     (tmp_path / "stat").write_text(f"cpu  {100 + hertz * 10} 0 50 800 50 0 0 0 0 0\n")
     busy = reader.read().cpu_busy
     assert busy is not None
-    assert busy > 10, "ten CPU seconds in less than one"
+    assert busy > 1, "ten CPU seconds in the moment between two readings"
 
 
 def test_a_kernel_that_tells_nothing_gives_a_sample_of_nothing(tmp_path: Path) -> None:

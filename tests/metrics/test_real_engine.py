@@ -15,6 +15,7 @@ from autosre_lab.metrics import (
     Feed,
     FeedSample,
     Recorder,
+    Sources,
     read_engine_metrics,
     read_recording,
     window_rates,
@@ -69,7 +70,7 @@ def test_a_feed_sees_the_request_everywhere_while_it_happens_and_records_it(
 ) -> None:
     with (
         Recorder(tmp_path / "r.jsonl", facts={"recipe": real_stack.recipe_name}) as recorder,
-        Feed(interval_s=0.2, recorder=recorder) as feed,
+        Feed(Sources.of_local_stack(patience_s=10), interval_s=0.2, recorder=recorder) as feed,
     ):
         first = feed.wait_for(lambda sample: sample.engine is not None, timeout_s=20)
         usage = ask(real_stack, "Count from one to fifty.", 40)
@@ -104,7 +105,6 @@ def test_a_feed_sees_the_request_everywhere_while_it_happens_and_records_it(
     recording = read_recording(tmp_path / "r.jsonl")
     assert recording["requests"]["output_tokens"].tolist() == [usage["output_tokens"]]
     assert recording["engine"]["generation_tokens"].iloc[-1] == tokens(samples[-1])
-    assert recording["polls"]["poll_s"].median() < 0.2
 
 
 def test_watch_tells_scripts_and_people(real_stack: Stack) -> None:

@@ -89,8 +89,7 @@ def test_where_the_output_is_no_terminal_a_line_is_printed_for_each_poll(
     url, _ = engine
     lines = run("--engine", url, "--interval", "0.1", "--seconds", "0.8").output.splitlines()
     assert len(lines) >= 3
-    assert "running 1" in lines[-1]
-    assert "kv n/a" in lines[-1]
+    assert any("running 1 " in line and "kv n/a" in line for line in lines)
 
 
 def test_what_is_watched_can_be_recorded(engine: tuple[str, Script], tmp_path: Path) -> None:
@@ -129,6 +128,7 @@ def test_the_screen_shows_every_source(engine: tuple[str, Script], tmp_path: Pat
     requests.write_bytes(msgspec.json.encode(record) + b"\n")
     feed = Feed(
         Sources(
+            patience_s=20,
             engine_url=url,
             request_log=requests,
             request_tail_bytes=10_000,
@@ -160,7 +160,7 @@ def test_the_screen_shows_every_source(engine: tuple[str, Script], tmp_path: Pat
 
 
 def test_several_gpus_make_one_figure() -> None:
-    feed = Feed(Sources(gpu=GpuReader(data_centre())))
+    feed = Feed(Sources(patience_s=20, gpu=GpuReader(data_centre())))
     sample = feed.poll()
     feed.stop()
     assert figure_of(sample, "gpu.power_w") == 1224
@@ -179,7 +179,7 @@ def test_a_live_view_without_rich_names_the_extra(monkeypatch: pytest.MonkeyPatc
 
 def test_a_live_view_ends_after_its_time(engine: tuple[str, Script]) -> None:
     url, _ = engine
-    feed = Feed(Sources(engine_url=url), interval_s=0.05)
+    feed = Feed(Sources(patience_s=20, engine_url=url), interval_s=0.05)
     with open(os.devnull, "w") as nowhere:
         console = Console(file=nowhere, force_terminal=True, width=100, height=40)
         watch_live(feed, StackView(feed), console=console, seconds=0.3)
