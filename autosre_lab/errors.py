@@ -21,6 +21,7 @@ AutosreError
 │   └── RenderError(ValueError)       the chart cannot be rendered with these values
 ├── BenchmarkError                    a measurement could not be made
 │   └── NotComparableError(ValueError)   two results are not of the same work
+├── EvaluationError                   a model could not be evaluated
 ├── DriftError                        what runs is not what the recipe would run
 ├── ClaudeCodeError                   Claude Code itself ended without an answer
 └── WindowTooSmallError(ValueError)   the context window cannot hold a working Claude Code session
@@ -37,6 +38,7 @@ __all__ = [
     "ConflictError",
     "DriftError",
     "EngineError",
+    "EvaluationError",
     "GpuGateError",
     "KubeError",
     "LeaseHeldError",
@@ -265,6 +267,10 @@ class BenchmarkError(AutosreError):
 
 class NotComparableError(BenchmarkError, ValueError):
     """Two results are not of the same work."""
+
+
+class EvaluationError(AutosreError):
+    """A model could not be evaluated, or an evaluation's file cannot be read."""
 
 
 class DriftError(AutosreError):

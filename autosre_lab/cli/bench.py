@@ -21,7 +21,10 @@ __all__ = ["bench"]
 
 @click.group()
 def bench() -> None:
-    """Measure a running stack: true numbers, with what is needed to repeat them."""
+    """Measure a running stack, in a way that can be repeated.
+
+    Example: autosre bench run decode --out a.json
+    """
 
 
 @bench.command()
@@ -264,7 +267,7 @@ def _gpu_here(recipe: Recipe | None) -> str | None:
 
     if recipe is None or badge_of(recipe) != "gpu":
         return None
-    from autosre_lab.metrics import gpu_names
+    from autosre_lab.metrics import GpuReader
 
-    names = gpu_names()
-    return names[0] if names else None
+    gpus = GpuReader().read().gpus
+    return gpus[0].name if gpus else None

@@ -11,8 +11,10 @@ from autosre_lab import __version__
 from autosre_lab.cli.bench import bench
 from autosre_lab.cli.chart import chart, image
 from autosre_lab.cli.cluster import drift, preflight
+from autosre_lab.cli.evaluation import evaluation
 from autosre_lab.cli.explained import MISUSE, explained
 from autosre_lab.cli.stack import start, status, stop, switch
+from autosre_lab.cli.watch import metrics, watch
 
 __all__ = ["main"]
 
@@ -63,5 +65,8 @@ def claude(*, arguments: tuple[str, ...]) -> None:
     run_and_replace(arguments)
 
 
-for _command in (bench, chart, drift, image, preflight, start, status, stop, switch):
+for _command in (
+    *(bench, chart, drift, evaluation, image, metrics, preflight, start, status, stop, switch),
+    watch,
+):
     main.add_command(_command)

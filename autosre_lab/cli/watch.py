@@ -76,7 +76,7 @@ def watch(
     step_bytes: float | None,
     seconds: float | None,
 ) -> None:
-    """Watch the stack: engine, requests, GPU, host, connections, logs, and the bottleneck.
+    """Watch the stack: engine, requests, GPU, host, and the bottleneck.
 
     Where the output is no terminal, a line is printed for each poll.
 

@@ -22,7 +22,8 @@ def run(*argv: str) -> Result:
 
 def test_the_commands_are_these_for_now() -> None:
     assert sorted(main.commands) == [
-        *("chart", "claude", "drift", "image", "preflight", "start", "status", "stop", "switch")
+        *("bench", "chart", "claude", "drift", "eval", "image", "metrics", "preflight", "start"),
+        *("status", "stop", "switch", "watch"),
     ]
 
 

@@ -70,6 +70,11 @@ def cc_session(
     for number in range(sessions):
         name = f"cc-{number}"
         main = maker.session(name, system, tools, prefix_tokens * scale, turns)
+        if not main.turns:
+            raise ConfigError(
+                f"not one turn fits into a window of {context} tokens",
+                remedy="give a smaller scale or prefix_tokens",
+            )
         made.append(main)
         for agent in range(subagents):
             own, own_tools = _prefix(round(prefix_tokens * scale / 3), rng)
@@ -85,11 +90,6 @@ def cc_session(
                     after_turn=after,
                 )
             )
-    if not any(one.turns for one in made):
-        raise ConfigError(
-            f"not one turn fits into a window of {context} tokens",
-            remedy="give a smaller scale or prefix_tokens",
-        )
     return Workload(
         name="cc-session",
         seed=seed,
@@ -139,7 +139,7 @@ class _Maker:
             used += fresh * 1.15 + out + 16
             if used > self._context:
                 break
-            made.append(self._turn(at, fresh, out, names=[one["name"] for one in tools]))
+            made.append(self._turn(at, fresh, out))
         return Session(
             id=name,
             system=system,
@@ -149,7 +149,7 @@ class _Maker:
             after_turn=after_turn,
         )
 
-    def _turn(self, at: int, fresh: int, out: int, *, names: list[str]) -> Turn:
+    def _turn(self, at: int, fresh: int, out: int) -> Turn:
         rng = self._rng
         makers = (code, prose, json_text)
         text = rng.choices(makers, weights=(5, 3, 2))[0](fresh, rng)
@@ -157,7 +157,9 @@ class _Maker:
         wait_s = rng.uniform(10, 50) if at % 8 == 0 else rng.lognormvariate(0.0, 0.8)
         scripted: dict[str, Any] = {}
         if self._scripted:
-            scripted = {"answer": prose(max(8, out - 40), rng), "tool": rng.choice(names)}
+            names, weights = zip(*_TOOLS, strict=True)
+            called = rng.choices(names, weights=weights)[0]
+            scripted = {"answer": prose(max(8, out - 40), rng), "tool": called}
         return Turn(
             text=text,
             max_tokens=out,

@@ -59,6 +59,10 @@ def test_a_workload_is_read_as_it_was_written(name: str, tmp_path: Path) -> None
         ("cc-session", {"context": 2000}, "smaller scale"),
         ("cc-session", {"history": "none"}, "live or scripted"),
         ("prefill-curve", {"context": 100}, "640"),
+        ("decode", {"requests": 0}, "at least 1"),
+        ("prefill-curve", {"repeats": 0}, "at least 1"),
+        ("depth", {"context": 100}, "smaller output_tokens"),
+        ("cc-session", {"context": 20_000, "subagents": 1}, "smaller scale"),
     ],
 )
 def test_what_there_is_not_is_refused_with_what_there_is(
@@ -106,7 +110,8 @@ def test_no_session_outgrows_its_window(seed: int, scale: float, context: int) -
             "cc-session", seed=seed, scale=scale, context=context, prefix_tokens=prefix, sessions=2
         )
     except ConfigError:
-        assert prefix * scale * 1.1 + 200 * scale > context * 0.5
+        first_turn = (24_000 * 1.15 + 3_600) * scale + 16
+        assert prefix * scale * 1.1 + 64 + first_turn > context
         return
     for session in workload.sessions:
         words = len(session.system.split()) + sum(
@@ -134,6 +139,13 @@ def test_a_scripted_session_says_the_same_on_every_run_and_calls_tools() -> None
     assert workload.history == "scripted"
     names = {tool["name"] for tool in workload.sessions[0].tools}
     assert all(turn.answer and turn.tool in names for turn in workload.sessions[0].turns)
+
+
+def test_tools_are_called_as_often_as_claude_code_calls_them() -> None:
+    workload = make_workload("cc-session", history="scripted", sessions=20, context=10_000_000)
+    called = [turn.tool for one in workload.sessions for turn in one.turns]
+    assert called.count("Read") / len(called) == pytest.approx(0.30, abs=0.05)
+    assert called.count("Glob") / len(called) == pytest.approx(0.05, abs=0.03)
 
 
 def test_subagents_have_a_prefix_of_their_own_and_start_in_their_parents_session() -> None:
