@@ -121,6 +121,8 @@ def _run(
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(folder),
         "LANG": "C.UTF-8",
+        # Bytecode of a check before would hide a change of the same size in the same second.
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
     started = time.perf_counter()
     with output.open("wb") as sink:
