@@ -22,6 +22,7 @@ AutosreError
 ├── BenchmarkError                    a measurement could not be made
 │   └── NotComparableError(ValueError)   two results are not of the same work
 ├── EvaluationError                   a model could not be evaluated
+├── ExperimentError                   an experiment's file or journal cannot be used
 ├── DriftError                        what runs is not what the recipe would run
 ├── ClaudeCodeError                   Claude Code itself ended without an answer
 └── WindowTooSmallError(ValueError)   the context window cannot hold a working Claude Code session
@@ -39,6 +40,7 @@ __all__ = [
     "DriftError",
     "EngineError",
     "EvaluationError",
+    "ExperimentError",
     "GpuGateError",
     "KubeError",
     "LeaseHeldError",
@@ -271,6 +273,10 @@ class NotComparableError(BenchmarkError, ValueError):
 
 class EvaluationError(AutosreError):
     """A model could not be evaluated, or an evaluation's file cannot be read."""
+
+
+class ExperimentError(AutosreError):
+    """An experiment's file or journal cannot be used, or has nothing to promote."""
 
 
 class DriftError(AutosreError):

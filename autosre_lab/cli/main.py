@@ -14,6 +14,7 @@ from autosre_lab.cli.cluster import drift, preflight
 from autosre_lab.cli.evaluation import evaluation
 from autosre_lab.cli.explained import MISUSE, explained
 from autosre_lab.cli.stack import start, status, stop, switch
+from autosre_lab.cli.tuning import tune
 from autosre_lab.cli.watch import metrics, watch
 
 __all__ = ["main"]
@@ -67,6 +68,7 @@ def claude(*, arguments: tuple[str, ...]) -> None:
 
 for _command in (
     *(bench, chart, drift, evaluation, image, metrics, preflight, start, status, stop, switch),
+    tune,
     watch,
 ):
     main.add_command(_command)

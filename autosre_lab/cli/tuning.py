@@ -1,0 +1,98 @@
+"""`autosre tune`: which settings are faster, and still right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from autosre_lab.cli.explained import explained
+
+__all__ = ["tune"]
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.group()
+def tune() -> None:
+    """Find settings that are faster and still right.
+
+    Example: autosre tune suggest smollm2-135m-cpu > experiment.yaml
+    """
+
+
+@tune.command()
+@click.argument("recipe")
+@explained
+def suggest(*, recipe: str) -> None:
+    """Print an experiment for RECIPE to start from."""
+    from autosre_lab.recipe import load_recipe
+    from autosre_lab.recipe.yaml_text import yaml_text
+    from autosre_lab.tuning import suggested_knobs
+
+    loaded = load_recipe(recipe)
+    small = loaded.model.context < 32_768
+    parameters = {"sessions": 4, "turns": 6, "waits": 0.0}
+    if small:
+        parameters |= {"scale": 0.05, "context": loaded.model.context}
+    tree = {
+        "schema": "autosre.experiment/v1",
+        "recipe": recipe,
+        "knobs": [
+            {"path": knob.path, "values": list(knob.values)} for knob in suggested_knobs(loaded)
+        ],
+        "workload": {"name": "cc-session", "parameters": parameters, "arrivals": "closed:2"},
+        "objective": {"figure": "e2el_p50", "want": "low"},
+        "budget": {"minutes": 120, "restarts": 40, "trials": 12},
+        "strategy": "random",
+    }
+    click.echo(yaml_text(tree), nl=False)
+
+
+@tune.command()
+@click.argument("experiment", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--folder", type=_FOLDER, help="Journal and results; beside the file by default.")
+@explained
+def run(*, experiment: Path, folder: Path | None) -> None:
+    """Run the EXPERIMENT, or go on with it where it was interrupted."""
+    from autosre_lab.tuning import (
+        LiveBench,
+        LiveOperator,
+        experiment_in,
+        experiment_text,
+        live_gate,
+        load_experiment,
+        run_experiment,
+    )
+
+    loaded = load_experiment(experiment)
+    where = folder or experiment.with_suffix("")
+    run_experiment(
+        loaded,
+        where,
+        LiveOperator(loaded),
+        LiveBench(loaded),
+        live_gate if loaded.gate else None,
+    )
+    click.echo(experiment_text(*experiment_in(where)))
+
+
+@tune.command()
+@click.argument("folder", type=_FOLDER)
+@explained
+def show(*, folder: Path) -> None:
+    """Show the trials in FOLDER."""
+    from autosre_lab.tuning import experiment_in, experiment_text
+
+    click.echo(experiment_text(*experiment_in(folder)))
+
+
+@tune.command("promote")
+@click.argument("folder", type=_FOLDER)
+@click.option("--name", help="Of the new recipe.")
+@explained
+def promote_winner(*, folder: Path, name: str | None) -> None:
+    """Write the winner in FOLDER as a recipe, with its evidence."""
+    from autosre_lab.tuning import promote
+
+    click.echo(str(promote(folder, name=name)))
