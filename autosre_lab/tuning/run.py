@@ -141,7 +141,8 @@ class _Runner:
         share = (done + 1) / done if done else 1.0
         if spent_s * share > budget.minutes * 60:
             return f"{budget.minutes:g} minutes would not suffice for trial {number}"
-        if restarts + 2 + self._experiment.abba > budget.restarts:
+        needed = 1 + self._experiment.abba + (not self._latest)
+        if restarts + needed > budget.restarts:
             return f"{budget.restarts} restarts would not suffice for trial {number}"
         return ""
 
