@@ -35,7 +35,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.all: $(VENV)/.core
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[cluster,notebooks,test,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[cluster,eval,gpu,notebooks,tune,watch,web,test,dev]'
 	@touch $@
 
 demo: $(VENV)/.core
@@ -82,7 +82,7 @@ bench-preemption: $(VENV)/.core
 
 lock:
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet --editable '.[cluster,notebooks,test,dev]'
+	$(VENV)-lock/bin/python -m pip install --quiet --editable '.[cluster,eval,gpu,notebooks,tune,watch,web,test,dev]'
 	{ sed -n '/^#/p' constraints.txt; \
 	  $(VENV)-lock/bin/python -m pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt && rm -rf $(VENV)-lock
