@@ -98,7 +98,8 @@ def load_workload(path: str | Path) -> Workload:
     except (OSError, msgspec.DecodeError) as error:
         raise BenchmarkError(
             f"{path} is not a workload: {error}",
-            remedy="give a file that `autosre bench save` or `autosre bench import` wrote",
+            remedy="give a weka trace, a transcript, what `save_workload` wrote, or a name that "
+            "`autosre bench workloads` lists",
         ) from error
     if found.schema != _SCHEMA:
         raise BenchmarkError(
