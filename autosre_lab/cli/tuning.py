@@ -70,7 +70,7 @@ def run(*, experiment: Path, folder: Path | None) -> None:
     run_experiment(
         loaded,
         where,
-        LiveOperator(loaded),
+        LiveOperator(loaded, where),
         LiveBench(loaded),
         live_gate if loaded.gate else None,
     )
