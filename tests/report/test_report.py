@@ -213,7 +213,6 @@ def test_one_command_measures_the_real_engine_and_reports_it(
     assert warm["summary"]["latency"]["ttft"]["p50"] < cold["summary"]["latency"]["ttft"]["p50"]
     levels = {one["level"]: one for one in tree["evaluations"][0]["levels"]}
     assert levels["L0"]["passed"] == levels["L0"]["n"] == 10
-    assert levels["L3"]["n"] == 2
     assert tree["recordings"]
     page = (out / "index.html").read_text("utf-8")
     assert "of the roofline" in page
