@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -114,7 +113,8 @@ def _conditions(result: Result) -> Table:
         )
     return Table(
         head=("made how", ""),
-        rows=tuple((name, _wrapped(value)) for name, value in rows.items()),
+        rows=tuple(rows.items()),
+        words=True,
     )
 
 
@@ -176,10 +176,6 @@ def _cumulative(result: Result) -> Figure:
         summary="Share of requests whose first token, first tool call and end had come after so "
         "many seconds.",
     )
-
-
-def _wrapped(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, 110)) or text
 
 
 def _badges(results: Sequence[Result]) -> str:

@@ -41,7 +41,7 @@ def evaluation_section(result: EvaluationResult) -> Section:
                 head=("level", "what", "passed", "of", "not told", "rate", "95 % interval"),
                 rows=tuple(_score(one) for one in levels),
             ),
-            Table(head=("made how", ""), rows=tuple(made.items())),
+            Table(head=("made how", ""), rows=tuple(made.items()), words=True),
             *(_cases(result, one) for one in levels),
         ),
         figures=(_rates(levels),),
@@ -63,6 +63,7 @@ def _cases(result: EvaluationResult, level: LevelScore) -> Table:
         head=(f"{level.level} case", "outcome", "detail"),
         rows=tuple(_case(one) for one in shown),
         caption=f"{left} cases that passed are left out." if left else "",
+        words=True,
     )
 
 

@@ -27,8 +27,12 @@ def tuning_section(folder: Path, experiment: Experiment, journal: Journal) -> Se
     budget = experiment.budget
     made = {
         "folder": str(folder),
-        "workload": f"{work.name}, seed {work.seed}, {work.arrivals}, "
-        + ", ".join(f"{name}={value}" for name, value in work.parameters.items()),
+        "workload": ", ".join(
+            (
+                *(work.name, f"seed {work.seed}", work.arrivals),
+                *(f"{name}={value}" for name, value in work.parameters.items()),
+            )
+        ),
         "objective": f"{figure}, {experiment.objective.want} is better",
         "order": "incumbent, candidate, candidate, incumbent" if experiment.abba else "once each",
         "gate": "on answers out of the prefix cache" if experiment.gate else "none",
@@ -50,7 +54,7 @@ def tuning_section(folder: Path, experiment: Experiment, journal: Journal) -> Se
                 ),
                 rows=tuple(_row(one) for one in journal.trials),
             ),
-            Table(head=("made how", ""), rows=tuple(made.items())),
+            Table(head=("made how", ""), rows=tuple(made.items()), words=True),
         ),
         figures=(_ratios(journal.trials, figure),) if journal.trials else (),
     )
