@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -67,13 +70,14 @@ def run(*, experiment: Path, folder: Path | None) -> None:
 
     loaded = load_experiment(experiment)
     where = folder or experiment.with_suffix("")
-    run_experiment(
-        loaded,
-        where,
-        LiveOperator(loaded, where),
-        LiveBench(loaded),
-        live_gate if loaded.gate else None,
-    )
+    with _put_back_when_told_to_end():
+        run_experiment(
+            loaded,
+            where,
+            LiveOperator(loaded, where),
+            LiveBench(loaded),
+            live_gate if loaded.gate else None,
+        )
     click.echo(experiment_text(*experiment_in(where)))
 
 
@@ -96,3 +100,24 @@ def promote_winner(*, folder: Path, name: str | None) -> None:
     from autosre_lab.tuning import promote
 
     click.echo(str(promote(folder, name=name)))
+
+
+@contextmanager
+def _put_back_when_told_to_end() -> Iterator[None]:
+    """Let SIGTERM, and a terminal that is closed, end an experiment as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # What is ignored, as under nohup, stays so.
+    numbers = [
+        one
+        for one in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(one) is not signal.SIG_IGN
+    ]
+    before = {one: signal.signal(one, interrupt) for one in numbers}
+    try:
+        yield
+    finally:
+        for one, earlier in before.items():
+            signal.signal(one, earlier)
