@@ -15,6 +15,7 @@ BADGES = {
     "scripted": "scripted server",
     "cpu-engine": "CPU engine",
     "gpu": "GPU",
+    "unknown": "an engine whose hardware was not told",
 }
 
 

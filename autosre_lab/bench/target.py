@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Badge", "Protocol", "Target", "badge_of", "target_of"]
 
 Protocol = Literal["messages", "chat", "responses"]
-Badge = Literal["fixture", "scripted", "cpu-engine", "gpu"]
+Badge = Literal["fixture", "scripted", "cpu-engine", "gpu", "unknown"]
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,16 +33,19 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     token: str | None = None
     engine_url: str | None = None
-    badge: Badge = "cpu-engine"
+    badge: Badge = "unknown"
 
     def __repr__(self) -> str:
         return f"Target(url={self.url!r}, protocol={self.protocol!r}, model={self.model!r})"
 
 
 def badge_of(recipe: Recipe | None) -> Badge:
-    """What a recipe's numbers are to be marked with."""
-    cpu = recipe is not None and recipe.runtime is not None and recipe.runtime.device == "cpu"
-    return "cpu-engine" if cpu else "gpu"
+    """Return what a recipe's numbers are to be marked with; without a recipe nobody can tell."""
+    if recipe is None:
+        return "unknown"
+    local = recipe.runtime is not None and recipe.runtime.device == "cpu"
+    pod = recipe.runtime is None and recipe.resources.gpu is None
+    return "cpu-engine" if local or pod else "gpu"
 
 
 def target_of(stack: Stack, *, protocol: Protocol = "messages", badge: Badge) -> Target:

@@ -251,7 +251,7 @@ def _target(options: dict[str, Any]) -> tuple[Target, Recipe | None]:
             model=options["model"],
             token=os.environ[variable] if variable else None,
             engine_url=options["engine_url"],
-            badge="gpu" if options["gpu_name"] else "cpu-engine",
+            badge="gpu" if options["gpu_name"] else "unknown",
         )
         return target, None
     from autosre_lab.lifecycle import wait_ready
