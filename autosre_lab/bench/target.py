@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from autosre_lab.badges import Badge
+
 if TYPE_CHECKING:
     from autosre_lab.engine import Stack
     from autosre_lab.recipe import Recipe
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["Badge", "Protocol", "Target", "badge_of", "target_of"]
 
 Protocol = Literal["messages", "chat", "responses"]
-Badge = Literal["fixture", "scripted", "cpu-engine", "gpu"]
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

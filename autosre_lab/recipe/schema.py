@@ -389,3 +389,8 @@ class Recipe(Section):
     def served_name(self) -> str:
         """Return the name under which the model is reported."""
         return self.model.served_names[0]
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from autosre_lab.recipe.card import recipe_card
+
+        return recipe_card(self).mimebundle()
