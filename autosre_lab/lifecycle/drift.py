@@ -48,7 +48,8 @@ def warn_at_start(recipe: Recipe, place: Place) -> DriftReport:
     from autosre_lab.parity import DriftReport, warn_on_recipe_drift
 
     if recipe.runtime is not None and recipe.runtime.device == "scripted":
-        return DriftReport(recipe_name=recipe.name, source="a script", rows=())  # no vLLM
+        # There is no vLLM to compare.
+        return DriftReport(recipe_name=recipe.name, place="local", engine="", layers=(), rows=())
     if place == "local":
         return warn_on_recipe_drift(recipe)
     from autosre_lab.cluster.options import chart_options, configured_client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from autosre_lab.engine import Stack
 from autosre_lab.evaluation import gate
 from autosre_lab.lifecycle import start, status, stop
 from autosre_lab.metrics.vllm_text import read_engine_metrics
+from autosre_lab.progress import Stopped
 from autosre_lab.recipe import load_recipe
 
 RECIPE = Path(__file__).parents[3] / "binder" / "scripted.yaml"
@@ -57,9 +59,7 @@ def test_what_is_measured_on_it_says_that_it_is_a_script(target: Target) -> None
 
 
 def test_a_growing_conversation_is_hit_in_whole_blocks(target: Target) -> None:
-    work = make_workload(
-        "cc-session", sessions=1, turns=4, scale=0.02, waits=0.0, context=32_000
-    )
+    work = make_workload("cc-session", sessions=1, turns=4, scale=0.02, waits=0.0, context=32_000)
     timings = run_benchmark(work, target, canary_tokens=0).timings
     hits = [one.cached_tokens or 0 for one in timings]
     assert all(one % 16 == 0 for one in hits)
@@ -98,3 +98,22 @@ def test_a_form_that_is_asked_for_is_filled_in() -> None:
         "response_format": {"json_schema": {"schema": schema}},
     }
     assert answer_to(body, 1).text == '{"city": "Rome"}'
+
+
+def test_a_run_that_is_stopped_waits_for_no_answer(target: Target) -> None:
+    # One answer of 2,000 tokens takes half a minute at this pace.
+    work = make_workload("decode", requests=1, input_tokens=64, output_tokens=2000)
+    began = time.monotonic()
+
+    def stopping() -> bool:
+        assert target.engine_url is not None
+        return (read_engine_metrics(target.engine_url).generation_tokens or 0) > 20
+
+    with pytest.raises(Stopped):
+        run_benchmark(work, target, canary_tokens=0, stopping=stopping)
+    assert time.monotonic() - began < 15
+    # The engine was told too.
+    deadline = time.monotonic() + 10
+    while read_engine_metrics(str(target.engine_url)).running:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
