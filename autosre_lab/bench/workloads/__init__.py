@@ -7,6 +7,7 @@ from autosre_lab.bench.workloads.catalogue import (
     describe_workloads,
     load_workload,
     make_workload,
+    named_parameters,
     save_workload,
     workload_names,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "describe_workloads",
     "load_workload",
     "make_workload",
+    "named_parameters",
     "save_workload",
     "workload_names",
 ]
