@@ -43,7 +43,7 @@ class BenchPanel(Panel):
     Args:
         folder: Where result cards are kept; those that are there are shown too.
         workload: What is measured at first.
-        parameters: Of the workload, ``NAME=VALUE`` with spaces between.
+        parameters: Of the workload, ``NAME: VALUE`` with commas between.
         arrivals: When sessions start.
         cache: State of the prefix cache as a session begins.
         api: What is measured: ``messages``, ``chat`` or ``responses``.
@@ -76,26 +76,30 @@ class BenchPanel(Panel):
         self._chosen: tuple[str, str] | None = None
         self._choices: tuple[Any, Any] | None = None
 
-    def measure(self) -> Result | None:
+    def measure(self, *, repeats: int = 1) -> Result | None:
         """Measure what the form says.
 
+        Args:
+            repeats: So many times, each with a result card of its own.
+
         Returns:
-            The result; None where it still runs, in the background.
+            The last result; None where it still runs, in the background.
         """
-        self._timings = []
         asked = dict(self._asked)
 
-        def call() -> Result:
-            result = measure_stack(
-                **asked,  # type: ignore[arg-type]
-                folder=self.folder,
-                seen=self._seen,
-                stopping=self.work.stopping.is_set,
-            )
-            self.results.append(result)
-            self._offer()
-            self.changed()
-            return result
+        def call() -> Result | None:
+            for _ in range(repeats):
+                self._timings = []
+                result = measure_stack(
+                    **asked,  # type: ignore[arg-type]
+                    folder=self.folder,
+                    seen=self._seen,
+                    stopping=self.work.stopping.is_set,
+                )
+                self.results.append(result)
+                self._offer()
+                self.changed()
+            return self.results[-1] if self.results else None
 
         found: Result | None = self.begin(call)
         return found
@@ -133,7 +137,7 @@ class BenchPanel(Panel):
             ),
             "parameters": widgets.Text(
                 description="Parameters",
-                placeholder="NAME=VALUE, with spaces between",
+                placeholder="NAME: VALUE, with commas between",
                 style=style,
                 layout=wide,
             ),

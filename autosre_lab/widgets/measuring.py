@@ -40,7 +40,7 @@ def measure_stack(
 
     Args:
         workload: A workload, or a name of `autosre_lab.bench.workloads.workload_names()`.
-        parameters: Its parameters, ``NAME=VALUE`` with spaces between.
+        parameters: Its parameters, ``NAME: VALUE`` with commas between.
         arrivals: As `parse_arrivals` reads them.
         cache: ``cold`` or ``warm``.
         api: Messages goes through the proxy, the others to the engine.
@@ -55,11 +55,11 @@ def measure_stack(
     """
     from autosre_lab.bench.measure import CANARY_TOKENS, run_benchmark
     from autosre_lab.bench.result import save_result
-    from autosre_lab.bench.workloads import make_workload, named_parameters
+    from autosre_lab.bench.workloads import make_workload, parameters_in
 
     work = workload
     if isinstance(work, str):
-        work = make_workload(work, **named_parameters(parameters.split()))
+        work = make_workload(work, **parameters_in(parameters))
     target, recipe = _running(api)
     with step(f"Measure {work.name}", total=work.requests, unit="turn") as bar:
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from autosre_lab.bench.recorded import RecordedSession, TurnCache
     from autosre_lab.bench.result import Result
+    from autosre_lab.bench.workload import Workload
 
 __all__ = ["SessionPanel"]
 
@@ -72,29 +73,26 @@ class SessionPanel(Panel):
         """Whether the log is a recorded one: nothing is asked then."""
         return self._recorded is not None
 
-    def record(self, questions: Sequence[str]) -> str | None:
+    def record(self, questions: Sequence[str], *, replay: bool = False) -> str | None:
         """Ask Claude Code questions, all in one session, the chosen one if there is one.
 
         A recorded log is left as it is, and its latest session chosen.
 
+        Args:
+            questions: One after the other.
+            replay: Send the session again at the end.
+
         Returns:
             The session; None where it is still asked, in the background.
         """
-        if self.recorded:
-            self.choose(self._latest())
-            return self.session
 
         def call() -> str:
-            from autosre_lab import claude
-            from autosre_lab.progress import step
-
-            with step("Ask Claude Code", total=len(questions), unit="question") as bar:
-                for question in questions:
-                    bar.note(question)
-                    more = ["--resume", self.session] if self.session else []
-                    answer = claude.ask(question, args=more, cwd=self.folder)
-                    self.choose(str(answer.raw.get("session_id", "")) or self._latest())
-                    bar.advance()
+            if self.recorded:
+                self.choose(self._latest())
+            else:
+                self._ask_all(questions)
+            if replay:
+                self._send_again(waits=False)
             return self.session
 
         found: str | None = self.begin(call)
@@ -137,31 +135,7 @@ class SessionPanel(Panel):
         Returns:
             The result; None where it still runs, in the background.
         """
-        from autosre_lab.bench.recorded import read_weka, workload_from_weka
-
-        workload = workload_from_weka(read_weka(self.export()))
-        if not waits:
-            workload = msgspec.structs.replace(
-                workload,
-                sessions=tuple(
-                    msgspec.structs.replace(
-                        one,
-                        turns=tuple(
-                            msgspec.structs.replace(turn, wait_s=0.0) for turn in one.turns
-                        ),
-                    )
-                    for one in workload.sessions
-                ),
-            )
-
-        def call() -> Result:
-            self.result = measure_stack(
-                workload, folder=self.folder, stopping=self.work.stopping.is_set
-            )
-            self.changed()
-            return self.result
-
-        found: Result | None = self.begin(call)
+        found: Result | None = self.begin(lambda: self._send_again(waits=waits))
         return found
 
     def form(self) -> Sequence[Any]:
@@ -239,6 +213,30 @@ class SessionPanel(Panel):
             "replay_badge": self.result.badge if self.result else None,
         }
 
+    def _ask_all(self, questions: Sequence[str]) -> None:
+        from autosre_lab import claude
+        from autosre_lab.progress import step
+
+        with step("Ask Claude Code", total=len(questions), unit="question") as bar:
+            for question in questions:
+                bar.note(question)
+                more = ["--resume", self.session] if self.session else []
+                answer = claude.ask(question, args=more, cwd=self.folder)
+                self.choose(str(answer.raw.get("session_id", "")) or self._latest())
+                bar.advance()
+
+    def _send_again(self, *, waits: bool) -> Result:
+        from autosre_lab.bench.recorded import read_weka, workload_from_weka
+
+        workload = workload_from_weka(read_weka(self.export()))
+        if not waits:
+            workload = _without_waits(workload)
+        self.result = measure_stack(
+            workload, folder=self.folder, stopping=self.work.stopping.is_set
+        )
+        self.changed()
+        return self.result
+
     def _session(self) -> RecordedSession:
         from autosre_lab.bench.recorded import sessions_in_request_log
 
@@ -284,3 +282,13 @@ class SessionPanel(Panel):
         except AutosreError as error:
             self.problem = error
         self.changed()
+
+
+def _without_waits(workload: Workload) -> Workload:
+    sessions = tuple(
+        msgspec.structs.replace(
+            one, turns=tuple(msgspec.structs.replace(turn, wait_s=0.0) for turn in one.turns)
+        )
+        for one in workload.sessions
+    )
+    return msgspec.structs.replace(workload, sessions=sessions)

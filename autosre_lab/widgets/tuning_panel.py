@@ -47,7 +47,7 @@ def design_experiment(
         recipe: The incumbent's name or path.
         knobs: Values to try, by path in the recipe.
         workload: A workload's name.
-        parameters: Its parameters, ``NAME=VALUE`` with spaces between.
+        parameters: Its parameters, ``NAME: VALUE`` with commas between.
         arrivals: When sessions start.
         trials: At most so many.
         minutes: Of wall clock.
@@ -59,7 +59,7 @@ def design_experiment(
         RecipeError: There is no such recipe.
     """
     from autosre_lab.bench.target import badge_of
-    from autosre_lab.bench.workloads import named_parameters
+    from autosre_lab.bench.workloads import parameters_in
     from autosre_lab.errors import ExperimentError
     from autosre_lab.recipe import load_recipe
     from autosre_lab.tuning import Experiment, suggested_experiment
@@ -70,7 +70,7 @@ def design_experiment(
     if workload:
         tree["workload"] |= {"name": workload, "parameters": {}}
     if parameters:
-        tree["workload"]["parameters"] = named_parameters(parameters.split())
+        tree["workload"]["parameters"] = parameters_in(parameters)
     if arrivals:
         tree["workload"]["arrivals"] = arrivals
     tree["budget"] |= {"trials": trials, "minutes": minutes}
@@ -91,8 +91,8 @@ class TuningPanel(Panel):
     Args:
         recipe: The incumbent.
         folder: Where experiments are kept, one folder each; the same form goes on with its own.
-        knobs: Knobs and values at first, ``PATH=VALUE,VALUE`` with spaces between; what the recipe
-            suggests where empty.
+        knobs: Knobs and values at first, ``PATH: [VALUE, VALUE]`` with commas between; what the
+            recipe suggests where empty.
         parameters: Of the workload ``cc-session``; what the recipe suggests where empty.
         trials: Budget.
         minutes: Budget.
@@ -122,7 +122,7 @@ class TuningPanel(Panel):
         self.folder = Path(folder)
         self.badge = badge_of(load_recipe(recipe))
         suggested = suggested_experiment(recipe)
-        given = dict(_knob(one) for one in knobs.split())
+        given = _knobs(knobs)
         offered = {one["path"]: one["values"] for one in suggested["knobs"]}
         self.knobs: dict[str, Sequence[Any]] = given or offered
         self._offered = offered | given
@@ -210,7 +210,7 @@ class TuningPanel(Panel):
         fields = {
             "parameters": widgets.Text(
                 description="Workload",
-                placeholder="NAME=VALUE of cc-session; empty for what the recipe suggests",
+                placeholder="NAME: VALUE of cc-session; empty for what the recipe suggests",
                 style=style,
                 layout={"width": "520px"},
             ),
@@ -338,11 +338,16 @@ class TuningPanel(Panel):
         super()._redraw()
 
 
-def _knob(text: str) -> tuple[str, Sequence[Any]]:
-    path, separator, values = text.partition("=")
-    if not separator:
-        raise ConfigError(f"{text!r} is no knob", remedy="write PATH=VALUE,VALUE")
-    return path, _values(values)
+def _knobs(text: str) -> dict[str, Sequence[Any]]:
+    try:
+        found = yaml.safe_load(f"{{{text}}}")
+    except yaml.YAMLError as error:
+        found = error
+    if not isinstance(found, dict) or not all(isinstance(one, list) for one in found.values()):
+        raise ConfigError(
+            f"{text!r} are no knobs", remedy="write PATH: [VALUE, VALUE], with commas between"
+        )
+    return {str(path): tuple(values) for path, values in found.items()}
 
 
 def _values(text: str) -> tuple[Any, ...]:

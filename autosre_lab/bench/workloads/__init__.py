@@ -8,6 +8,7 @@ from autosre_lab.bench.workloads.catalogue import (
     load_workload,
     make_workload,
     named_parameters,
+    parameters_in,
     save_workload,
     workload_names,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "load_workload",
     "make_workload",
     "named_parameters",
+    "parameters_in",
     "save_workload",
     "workload_names",
 ]

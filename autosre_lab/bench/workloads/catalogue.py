@@ -20,6 +20,7 @@ __all__ = [
     "load_workload",
     "make_workload",
     "named_parameters",
+    "parameters_in",
     "save_workload",
     "workload_names",
 ]
@@ -85,6 +86,25 @@ def named_parameters(pairs: Iterable[str]) -> dict[str, Any]:
             raise ConfigError(f"{one!r} names no parameter", remedy="write NAME=VALUE")
         named[name.replace("-", "_")] = yaml.safe_load(value)
     return named
+
+
+def parameters_in(text: str) -> dict[str, Any]:
+    """Read parameters as a form has them: ``requests: 4, content: code``.
+
+    Raises:
+        ConfigError: It is not of that form.
+    """
+    import yaml
+
+    try:
+        found = yaml.safe_load(f"{{{text}}}")
+    except yaml.YAMLError as error:
+        found = error
+    if not isinstance(found, dict) or None in found.values():
+        raise ConfigError(
+            f"{text!r} are no parameters", remedy="write NAME: VALUE, with commas between"
+        )
+    return {str(name).replace("-", "_"): value for name, value in found.items()}
 
 
 def describe_workloads() -> str:
