@@ -107,9 +107,10 @@ class Panel(Shown):
 
     def static(self) -> Sequence[Any]:
         """Return badge, tables and figures."""
+        figures, tables = self.figures(), self.tables()
         parts: list[Any] = [badge_mark(self.badge)] if self.badge is not None else []
-        parts += [table for table in self.tables().values() if not table.empty]
-        return [*parts, *(one for one in self.figures().values() if one.data)]
+        parts += [table for table in tables.values() if not table.empty]
+        return [*parts, *(one for one in figures.values() if one.data)]
 
     def widget(self) -> Any:
         """Return form, progress, figures and tables."""
