@@ -12,17 +12,20 @@ if TYPE_CHECKING:
     from autosre_lab.widgets.answer_time import plot_time_breakdown, time_breakdown
     from autosre_lab.widgets.background import Work
     from autosre_lab.widgets.badge import badge_mark, stack_badge
+    from autosre_lab.widgets.dashboard import Dashboard, observe
     from autosre_lab.widgets.look import figure_look, look_template
     from autosre_lab.widgets.recipe_choice import recipe_picker, recipe_table
     from autosre_lab.widgets.surface import Shown, interactive
 
 _HOME = {
+    "Dashboard": "dashboard",
     "Shown": "surface",
     "Work": "background",
     "badge_mark": "badge",
     "figure_look": "look",
     "interactive": "surface",
     "look_template": "look",
+    "observe": "dashboard",
     "plot_time_breakdown": "answer_time",
     "recipe_picker": "recipe_choice",
     "recipe_table": "recipe_choice",
@@ -31,12 +34,14 @@ _HOME = {
 }
 
 __all__ = [
+    "Dashboard",
     "Shown",
     "Work",
     "badge_mark",
     "figure_look",
     "interactive",
     "look_template",
+    "observe",
     "plot_time_breakdown",
     "recipe_picker",
     "recipe_table",
