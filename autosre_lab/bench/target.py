@@ -42,8 +42,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 def badge_of(recipe: Recipe | None) -> Badge:
     """What a recipe's numbers are to be marked with."""
-    cpu = recipe is not None and recipe.runtime is not None and recipe.runtime.device == "cpu"
-    return "cpu-engine" if cpu else "gpu"
+    device = recipe.runtime.device if recipe is not None and recipe.runtime is not None else "cuda"
+    badges: dict[str, Badge] = {"cpu": "cpu-engine", "scripted": "scripted"}
+    return badges.get(device, "gpu")
 
 
 def target_of(stack: Stack, *, protocol: Protocol = "messages", badge: Badge) -> Target:
