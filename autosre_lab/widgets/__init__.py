@@ -13,15 +13,22 @@ if TYPE_CHECKING:
     from autosre_lab.widgets.background import Work
     from autosre_lab.widgets.badge import badge_mark, stack_badge
     from autosre_lab.widgets.dashboard import Dashboard, observe
+    from autosre_lab.widgets.deploy_panel import DeployPanel, deploy
+    from autosre_lab.widgets.deployment import change_table, check_table, drift_table
     from autosre_lab.widgets.look import figure_look, look_template
     from autosre_lab.widgets.recipe_choice import recipe_picker, recipe_table
     from autosre_lab.widgets.surface import Shown, interactive
 
 _HOME = {
     "Dashboard": "dashboard",
+    "DeployPanel": "deploy_panel",
     "Shown": "surface",
     "Work": "background",
     "badge_mark": "badge",
+    "change_table": "deployment",
+    "check_table": "deployment",
+    "deploy": "deploy_panel",
+    "drift_table": "deployment",
     "figure_look": "look",
     "interactive": "surface",
     "look_template": "look",
@@ -35,9 +42,14 @@ _HOME = {
 
 __all__ = [
     "Dashboard",
+    "DeployPanel",
     "Shown",
     "Work",
     "badge_mark",
+    "change_table",
+    "check_table",
+    "deploy",
+    "drift_table",
     "figure_look",
     "interactive",
     "look_template",

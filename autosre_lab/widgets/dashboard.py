@@ -348,7 +348,10 @@ class Dashboard(Shown):
         return f"<details><summary>The charts in words</summary><ul>{lines}</ul></details>"
 
     def _words(self) -> Card:
-        return Card(title="The charts in words", notes=[self.seen.sentence(one) for one in PANELS])
+        return Card(
+            title="The charts in words",
+            rows=[self.seen.sentence(one).split(": ", 1) for one in PANELS],
+        )
 
 
 def observe(sources: Sources | None = None, *, badge: Badge | None = None) -> Dashboard:

@@ -6,6 +6,7 @@ only its data change.
 
 from __future__ import annotations
 
+import textwrap
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,7 @@ def dashboard_figure(*, live: bool) -> Any:
             )
     figure.update_layout(
         height=820,
+        autosize=True,
         margin={"l": 40, "r": 10, "t": 34, "b": 30},
         uirevision="kept",  # what a person has zoomed to stays
         hovermode="closest",
@@ -110,7 +112,11 @@ def dashboard_figure(*, live: bool) -> Any:
         )
     figure_look(figure)
     colour_series(figure, dark=False)
-    return graph.FigureWidget(figure) if live else figure
+    if not live:
+        return figure
+    widget = graph.FigureWidget(figure)
+    widget._config = {**widget._config, "responsive": True, "displaylogo": False}
+    return widget
 
 
 def colour_series(figure: Any, *, dark: bool) -> None:
@@ -140,7 +146,7 @@ def show_observation(figure: Any, seen: Observation) -> None:
             trace.x, trace.y = _numbers(x), _numbers(y)
         notes = figure.layout.annotations[len(PANELS) + 1 :]
         for at, panel in enumerate(PANELS):
-            text = seen.missing(panel) or _legend(panel, values)
+            text = "<br>".join(textwrap.wrap(seen.missing(panel), 44)) or _legend(panel, values)
             if notes[at].text != text:
                 notes[at].text = text
             known = [v for one in panel.series for v in values[one.key] if v == v]

@@ -242,7 +242,7 @@ class Observation:
                 if not known:
                     parts.append(f"{series.name} n/a")
                     continue
-                unit = _UNITS[series.key]
+                unit = _UNITS.get(series.key, "share")
                 last = self._values[series.key][-1]
                 parts.append(
                     f"{series.name} {shown(last, unit)} now, "
