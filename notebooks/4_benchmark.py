@@ -22,7 +22,7 @@
 # Headless: `python -m autosre_lab.notebooks run benchmark -p WORKLOAD=smoke`
 
 # %% tags=["parameters"]
-RECIPE: str = ""  # name or path of a recipe; empty for the setting's
+RECIPE: str = ""  # name or path of a recipe; empty for the one that runs, or the default
 WORKLOAD: str = "decode"  # smoke, decode, prefill-curve, depth or cc-session
 PARAMETERS: str = "requests: 4, input_tokens: 128, output_tokens: 24"  # of the workload
 ARRIVALS: str = "closed:2"  # closed:USERS, constant:RATE, poisson:RATE or recorded
@@ -36,7 +36,7 @@ import autosre_lab
 from autosre_lab import notebooks, widgets
 
 folder = notebooks.run_dir("benchmark", RUN_DIR)
-stack = autosre_lab.start(RECIPE or None)
+stack = autosre_lab.start(RECIPE or autosre_lab.status().recipe_name)
 
 # %% [markdown]
 # ## Measure

@@ -23,7 +23,7 @@
 # Headless: `python -m autosre_lab.notebooks run evaluate -p LIMIT=164`
 
 # %% tags=["parameters"]
-RECIPE: str = ""  # name or path of a recipe; empty for the setting's
+RECIPE: str = ""  # name or path of a recipe; empty for the one that runs, or the default
 LEVELS: str = "L0 L1 L3"  # with spaces between
 LIMIT: int = 1  # problems of L3, of 164
 RUN_DIR: str = ""  # folder for evaluations and summary.json; empty for one in the state folder
@@ -34,7 +34,7 @@ import autosre_lab
 from autosre_lab import notebooks, widgets
 
 folder = notebooks.run_dir("evaluate", RUN_DIR)
-stack = autosre_lab.start(RECIPE or None)
+stack = autosre_lab.start(RECIPE or autosre_lab.status().recipe_name)
 
 # %% [markdown]
 # ## Climb

@@ -23,7 +23,7 @@
 # Headless: `python -m autosre_lab.notebooks run sessions -p "QUESTIONS=Who are you?|And who am I?"`
 
 # %% tags=["parameters"]
-RECIPE: str = ""  # name or path of a recipe; empty for the setting's
+RECIPE: str = ""  # name or path of a recipe; empty for the one that runs, or the default
 LOG: str = ""  # a recorded request log to look at; empty for the running stack's
 QUESTIONS: str = "What is the capital of France?|And of Italy?"  # asked in one session, | between
 REPLAY: bool = True  # send the session again, by its trace
@@ -35,7 +35,7 @@ import autosre_lab
 from autosre_lab import notebooks, widgets
 
 folder = notebooks.run_dir("sessions", RUN_DIR)
-stack = autosre_lab.start(RECIPE or None)
+stack = autosre_lab.start(RECIPE or autosre_lab.status().recipe_name)
 
 # %% [markdown]
 # ## Record, explain, replay

@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "chart": BASE | {"recipe", "preemption"},
     "cluster": BASE | {"recipe", "preemption", "engine", "chart"},
     "parity": BASE | {"recipe", "preemption", "engine", "chart", "cluster"},
-    "lifecycle": BASE | {"recipe", "engine", "chart", "cluster", "parity"},
+    "lifecycle": BASE | {"recipe", "engine", "chart", "cluster", "parity", "metrics"},
     "claude": BASE | {"recipe", "engine", "lifecycle"},
     "metrics": BASE | {"recipe", "proxy", "engine"},
     "bench": BASE | {"recipe", "proxy", "engine", "metrics"},

@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     except AutosreError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2 if isinstance(error, ValueError) else 1
-    except RuntimeError as error:
+    except Exception as error:
         if type(error).__name__ != "PapermillExecutionError":
             raise
         sys.stderr.write(f"error: a cell failed: {error}\n")

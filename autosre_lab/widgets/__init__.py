@@ -22,6 +22,9 @@ if TYPE_CHECKING:
         requests_table,
         results_table,
     )
+    from autosre_lab.widgets.dashboard import Dashboard, observe
+    from autosre_lab.widgets.deploy_panel import DeployPanel, deploy
+    from autosre_lab.widgets.deployment import change_table, check_table, drift_table
     from autosre_lab.widgets.evaluation_levels import (
         checks_table,
         evaluation_comparison_table,
@@ -56,6 +59,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BenchPanel": "bench_panel",
+    "Dashboard": "dashboard",
+    "DeployPanel": "deploy_panel",
     "EvaluationPanel": "evaluation_panel",
     "SessionPanel": "session_panel",
     "Shown": "surface",
@@ -63,10 +68,14 @@ _HOME = {
     "Work": "background",
     "badge_mark": "badge",
     "cache_table": "session_cache",
+    "change_table": "deployment",
+    "check_table": "deployment",
     "checks_table": "evaluation_levels",
     "comparison_table": "bench_results",
+    "deploy": "deploy_panel",
     "design_experiment": "tuning_panel",
     "difference_table": "bench_results",
+    "drift_table": "deployment",
     "evaluate_stack": "measuring",
     "evaluation_comparison_table": "evaluation_levels",
     "evaluations_in": "measuring",
@@ -75,6 +84,7 @@ _HOME = {
     "levels_table": "evaluation_levels",
     "look_template": "look",
     "measure_stack": "measuring",
+    "observe": "dashboard",
     "plot_cache": "session_cache",
     "plot_comparison": "bench_results",
     "plot_latencies": "bench_results",
@@ -99,6 +109,8 @@ _HOME = {
 
 __all__ = [
     "BenchPanel",
+    "Dashboard",
+    "DeployPanel",
     "EvaluationPanel",
     "SessionPanel",
     "Shown",
@@ -106,10 +118,14 @@ __all__ = [
     "Work",
     "badge_mark",
     "cache_table",
+    "change_table",
+    "check_table",
     "checks_table",
     "comparison_table",
+    "deploy",
     "design_experiment",
     "difference_table",
+    "drift_table",
     "evaluate_stack",
     "evaluation_comparison_table",
     "evaluations_in",
@@ -118,6 +134,7 @@ __all__ = [
     "levels_table",
     "look_template",
     "measure_stack",
+    "observe",
     "plot_cache",
     "plot_comparison",
     "plot_latencies",

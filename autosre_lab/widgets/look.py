@@ -41,8 +41,10 @@ STYLE = """
 .autosre .autosre-title {font-weight: 600; font-size: 115%; margin: 2px 0}
 .autosre .autosre-figures {display: flex; flex-wrap: wrap; gap: 4px 24px; margin: 4px 0}
 .autosre .autosre-figures > div {min-width: 96px}
+.autosre .autosre-figures dt, .autosre .autosre-figures dd {float: none; width: auto; padding: 0}
 .autosre .autosre-figures dt, .autosre .autosre-dim {color: var(--jp-ui-font-color2, #57606a);
   font-size: 90%}
+.autosre .autosre-figures dt {font-weight: 400}
 .autosre .autosre-figures dd {margin: 0; font-size: 125%; font-variant-numeric: tabular-nums}
 .autosre .autosre-error {border-left: 4px solid #c04a00; padding: 2px 8px; margin: 4px 0}
 .autosre table {border-collapse: collapse; font-variant-numeric: tabular-nums}
