@@ -13,8 +13,10 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "autosre_lab"
 
-BASE = {"errors", "logs", "progress", "settings", "surroundings"}
+BASE = {"badges", "cards", "errors", "logs", "progress", "settings", "surroundings"}
 MAY_IMPORT: dict[str, set[str]] = {
+    "badges": set(),
+    "cards": {"badges"},
     "errors": set(),
     "surroundings": set(),
     "logs": {"errors"},
@@ -28,17 +30,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "chart": BASE | {"recipe", "preemption"},
     "cluster": BASE | {"recipe", "preemption", "engine", "chart"},
     "parity": BASE | {"recipe", "preemption", "engine", "chart", "cluster"},
-    "lifecycle": BASE | {"recipe", "engine", "chart", "cluster", "parity"},
+    "lifecycle": BASE | {"recipe", "engine", "chart", "cluster", "parity", "metrics"},
     "claude": BASE | {"recipe", "engine", "lifecycle"},
     "metrics": BASE | {"recipe", "proxy", "engine"},
     "bench": BASE | {"recipe", "proxy", "engine", "metrics"},
     "evaluation": BASE | {"recipe", "proxy", "engine", "lifecycle", "claude", "metrics", "bench"},
     "tuning": BASE | {"recipe", "engine", "lifecycle", "metrics", "bench", "evaluation"},
     "report": BASE | {"recipe", "engine", "lifecycle", "metrics", "bench", "evaluation", "tuning"},
-    "lab": BASE | {"recipe", "engine", "proxy", "claude"},
+    "widgets": BASE
+    | {"recipe", "engine", "proxy", "chart", "cluster", "parity", "lifecycle", "claude"}
+    | {"metrics", "bench", "evaluation", "tuning"},
+    "notebooks": BASE,
     "cli": BASE
     | {"recipe", "engine", "chart", "cluster", "parity", "lifecycle", "claude"}
-    | {"metrics", "bench", "evaluation", "tuning", "report"},
+    | {"metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
     "__main__": {"cli"},
 }
 """What each part may import besides itself and the version; `__init__` hands out all of them."""

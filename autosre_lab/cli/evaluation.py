@@ -111,7 +111,8 @@ def compare(*, a: Path, b: Path) -> None:
 
 def evaluation_text(result: EvaluationResult) -> str:
     """Return an evaluation: each level's rate, then what did not pass."""
-    from autosre_lab.bench.card_text import BADGES, text_table
+    from autosre_lab.badges import BADGES
+    from autosre_lab.bench.card_text import text_table
 
     rows = []
     for level in result.levels:

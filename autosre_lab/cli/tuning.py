@@ -29,27 +29,10 @@ def tune() -> None:
 @explained
 def suggest(*, recipe: str) -> None:
     """Print an experiment for RECIPE to start from."""
-    from autosre_lab.recipe import load_recipe
     from autosre_lab.recipe.yaml_text import yaml_text
-    from autosre_lab.tuning import suggested_knobs
+    from autosre_lab.tuning import suggested_experiment
 
-    loaded = load_recipe(recipe)
-    small = loaded.model.context < 32_768
-    parameters = {"sessions": 4, "turns": 6, "waits": 0.0}
-    if small:
-        parameters |= {"scale": 0.05, "context": loaded.model.context}
-    tree = {
-        "schema": "autosre.experiment/v1",
-        "recipe": recipe,
-        "knobs": [
-            {"path": knob.path, "values": list(knob.values)} for knob in suggested_knobs(loaded)
-        ],
-        "workload": {"name": "cc-session", "parameters": parameters, "arrivals": "closed:2"},
-        "objective": {"figure": "e2el_p50", "want": "low"},
-        "budget": {"minutes": 120, "restarts": 40, "trials": 12},
-        "strategy": "random",
-    }
-    click.echo(yaml_text(tree), nl=False)
+    click.echo(yaml_text(suggested_experiment(recipe)), nl=False)
 
 
 @tune.command()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autosre_lab.bench.card_text import BADGES, duration_text
+from autosre_lab.badges import BADGES
+from autosre_lab.bench.card_text import duration_text
 from autosre_lab.bench.result import Result
 from autosre_lab.bench.statistics import percentile
 from autosre_lab.bench.summary import METRICS, samples_by_session

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from autosre_lab.bench.card_text import BADGES, duration_text
+from autosre_lab.badges import BADGES
+from autosre_lab.bench.card_text import duration_text
 from autosre_lab.evaluation.check import CheckResult
 from autosre_lab.evaluation.ladder import LEVELS
 from autosre_lab.evaluation.result import EvaluationResult, LevelScore

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -91,10 +92,14 @@ class LiveBench:
 
     Args:
         experiment: Names it.
+        stopping: As for `run_benchmark`.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(
+        self, experiment: Experiment, *, stopping: Callable[[], bool] | None = None
+    ) -> None:
         self._experiment = experiment
+        self._stopping = stopping
         work = experiment.workload
         self._workload = make_workload(work.name, seed=work.seed, **work.parameters)
 
@@ -113,6 +118,7 @@ class LiveBench:
             recipe=recipe,
             gpu=gpus[0].name if gpus else None,
             canary_tokens=self._experiment.canary_tokens,
+            stopping=self._stopping,
         )
 
 

@@ -11,11 +11,14 @@ import papermill
 import pytest
 
 from autosre_lab.errors import ConfigError
-from autosre_lab.lab import run_dir, run_notebook, save_summary
+from autosre_lab.notebooks import run_dir, run_notebook, save_summary
 from autosre_lab.settings import paths
 
 PARAMETERS = 'RUN_DIR: str = ""  # where to\nNUMBER: int = 1  # which one'
-SAVE = "from autosre_lab import lab\nlab.save_summary(lab.run_dir('small', RUN_DIR), {'n': NUMBER})"
+SAVE = (
+    "from autosre_lab import notebooks\n"
+    "notebooks.save_summary(notebooks.run_dir('small', RUN_DIR), {'n': NUMBER})"
+)
 
 
 @pytest.fixture

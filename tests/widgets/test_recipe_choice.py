@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from autosre_lab.errors import RecipeError
-from autosre_lab.lab import recipe_picker, recipe_table
 from autosre_lab.settings import paths
+from autosre_lab.widgets import recipe_picker, recipe_table
 
 
 def test_the_table_and_the_widget_offer_the_same_recipes() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from autosre_lab.claude import Answer
-from autosre_lab.lab import plot_time_breakdown, time_breakdown
 from autosre_lab.proxy import read_request_log
+from autosre_lab.widgets import plot_time_breakdown, time_breakdown
 
 START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC).timestamp()
 ANSWER = Answer(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autosre_lab.errors import ConfigError, MissingExtraError
+from autosre_lab.notebooks.shipped import find_notebook
 from autosre_lab.settings import paths
 
 __all__ = ["run_dir", "run_notebook", "save_summary"]
@@ -32,8 +33,8 @@ def run_dir(name: str, asked: str = "") -> Path:
 
 
 def run_notebook(
-    path: str | Path,
-    output: str | Path,
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
     parameters: Mapping[str, Any] | None = None,
     *,
     timeout_s: float = 1800.0,
@@ -43,7 +44,7 @@ def run_notebook(
     Widget state is left out of the output: plotly's alone has five megabytes per figure.
 
     Args:
-        path: The notebook.
+        path: The notebook: a shipped one's name, or a path.
         output: Where the executed one is written, also when a cell fails.
         parameters: Values for its parameters cell, by name; ``RUN_DIR`` is the output's folder
             where not given.
@@ -62,23 +63,22 @@ def run_notebook(
         import papermill
     except ImportError as error:
         raise MissingExtraError("running a notebook", extra="notebooks") from error
-    if not Path(path).is_file():
-        raise ConfigError(f"there is no notebook {path}", remedy="give the path of an .ipynb file")
+    source = find_notebook(path)
     target = Path(output).resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     given = {"RUN_DIR": str(target.parent), **(parameters or {})}
     summary = Path(given["RUN_DIR"]) / SUMMARY
     summary.unlink(missing_ok=True)  # an earlier run's is no answer
-    known = papermill.inspect_notebook(str(path))
+    known = papermill.inspect_notebook(str(source))
     if unknown := sorted(set(given) - set(known)):
         raise ConfigError(
-            f"{path} has no parameter {', '.join(unknown)}",
+            f"{source} has no parameter {', '.join(unknown)}",
             remedy=f"its parameters are: {', '.join(known)}",
         )
     try:
         with _headless():
             papermill.execute_notebook(
-                str(path),
+                str(source),
                 str(target),
                 parameters=given,
                 execution_timeout=timeout_s,

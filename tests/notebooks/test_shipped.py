@@ -11,7 +11,7 @@ import papermill
 import pytest
 
 from autosre_lab.engine import Stack
-from autosre_lab.lab import run_notebook
+from autosre_lab.notebooks import run_notebook
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 SOURCES = sorted(FOLDER.glob("*.py"))
@@ -73,7 +73,7 @@ def test_a_notebook_says_first_what_it_is_for_what_it_needs_and_how_long_it_take
 def test_the_quickstart_answers_from_the_real_stack(real_stack: Stack, tmp_path: Path) -> None:
     out = tmp_path / "run" / "quickstart.ipynb"
     # The stack is shared with other tests; that `stop` stops is theirs.
-    summary = run_notebook(FOLDER / "quickstart.ipynb", out, {"STOP_AT_END": False})
+    summary = run_notebook("quickstart", out, {"STOP_AT_END": False})
     assert "Paris" in summary["answer"]
     assert not summary["is_error"]
     assert summary["recipe"] == real_stack.recipe_name

@@ -30,7 +30,7 @@ STOP_AT_END: bool = True  # end the stack at the end; left running, the next sta
 
 # %%
 import autosre_lab
-from autosre_lab import lab
+from autosre_lab import notebooks, widgets
 
 # %% [markdown]
 # ## Choose a recipe
@@ -38,10 +38,10 @@ from autosre_lab import lab
 # A recipe says everything about serving one model. The table and the drop-down hold the same.
 
 # %%
-lab.recipe_table()
+widgets.recipe_table()
 
 # %%
-picker = lab.recipe_picker(RECIPE)
+picker = widgets.recipe_picker(RECIPE)
 picker
 
 # %% [markdown]
@@ -70,11 +70,11 @@ print(answer.text)
 
 # %%
 requests = autosre_lab.read_request_log(stack.request_log)
-breakdown = lab.time_breakdown(answer, requests)
+breakdown = widgets.time_breakdown(answer, requests)
 breakdown.round(3)
 
 # %%
-lab.plot_time_breakdown(breakdown, title=f"{answer.wall_s:.1f} s for “{QUESTION}”")
+widgets.plot_time_breakdown(breakdown, title=f"{answer.wall_s:.1f} s for “{QUESTION}”")
 
 # %% [markdown]
 # ## Stop, and keep the facts
@@ -85,8 +85,8 @@ if STOP_AT_END:
 autosre_lab.status().state
 
 # %%
-lab.save_summary(
-    lab.run_dir("quickstart", RUN_DIR),
+notebooks.save_summary(
+    notebooks.run_dir("quickstart", RUN_DIR),
     {
         "recipe": stack.recipe_name,
         "question": QUESTION,
