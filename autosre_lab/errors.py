@@ -148,6 +148,7 @@ class ServiceCrashedError(EngineError):
         service: "engine" or "proxy".
         exit_code: As the operating system gave it; negative for a signal; None if unknown.
         log_tail: Its last log lines, oldest first.
+        cause: The likely cause in words, from more of its log than the tail; "" if unknown.
     """
 
     def __init__(
@@ -158,8 +159,10 @@ class ServiceCrashedError(EngineError):
         service: str,
         exit_code: int | None,
         log_tail: list[str],
+        cause: str = "",
     ) -> None:
         super().__init__(message, remedy=remedy)
+        self.cause = cause
         self.service = service
         self.exit_code = exit_code
         self.log_tail = log_tail

@@ -280,6 +280,7 @@ def _raise_if_ended(service: Service) -> None:
         service=service.name,
         exit_code=code,
         log_tail=service.tail(),
+        cause=found.cause,
     )
 
 

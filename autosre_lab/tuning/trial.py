@@ -104,8 +104,8 @@ def outcome_of(error: AutosreError) -> tuple[Outcome, str]:
         The outcome, and the reason in words.
     """
     if isinstance(error, ServiceCrashedError):
-        cause = diagnose(error.log_tail, error.exit_code)
-        said = cause.cause or error.message
+        # vLLM tells its cause first, and long tracebacks after it: the tail alone may not have it.
+        said = error.cause or diagnose(error.log_tail, error.exit_code).cause
         return ("out_of_memory" if _is_memory(said) else "crashed"), said
     if isinstance(error, RolloutError):
         memory = "OOM" in error.reason or _is_memory(error.message)

@@ -32,9 +32,14 @@ from autosre_lab.tuning import (
 from tests.tuning.scripted import SLOTS, Engines, Speeds, experiment, failing_at, passing
 
 
-def crash(*tail: str, exit_code: int = 1) -> ServiceCrashedError:
+def crash(*tail: str, exit_code: int = 1, cause: str = "") -> ServiceCrashedError:
     return ServiceCrashedError(
-        "the engine ended", remedy="x", service="engine", exit_code=exit_code, log_tail=list(tail)
+        "the engine ended",
+        remedy="x",
+        service="engine",
+        exit_code=exit_code,
+        log_tail=list(tail),
+        cause=cause,
     )
 
 
@@ -78,6 +83,10 @@ def test_the_same_speed_is_not_better(tmp_path: Path) -> None:
         (crash("torch.cuda.OutOfMemoryError: CUDA out of memory"), "out_of_memory"),
         (crash("DefaultCPUAllocator: can't allocate memory"), "out_of_memory"),
         (crash(exit_code=-9), "out_of_memory"),
+        (
+            crash("Engine core failed", cause="the KV cache does not fit into memory"),
+            "out_of_memory",
+        ),
         (NotReadyError("too slow", remedy="x"), "not_ready"),
         (RolloutError("x", remedy="x", reason="OOMKilled", pod="p", log_tail=[]), "out_of_memory"),
         (RolloutError("x", remedy="x", reason="ImagePull", pod="p", log_tail=[]), "crashed"),
