@@ -32,6 +32,7 @@ def table_html(table: pandas.DataFrame, caption: str, *, opened: bool = True) ->
     text = shown.to_html(
         index=False, na_rep="n/a", border=0, float_format=lambda value: f"{value:.4g}"
     )
+    text = text.replace(' style="text-align: right;"', "")
     left = "" if len(table) <= _MOST_ROWS else f", the last {_MOST_ROWS} of {len(table)} rows"
     state = " open" if opened else ""
     return (
