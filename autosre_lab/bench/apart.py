@@ -12,9 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
+import yaml
 
 from autosre_lab import errors
 from autosre_lab.bench.measure import CANARY_TOKENS, CacheState, run_benchmark
@@ -25,6 +25,7 @@ from autosre_lab.bench.workload import Workload
 from autosre_lab.errors import AutosreError, BenchmarkError
 from autosre_lab.progress import Stopped
 from autosre_lab.recipe import Recipe, parse_recipe
+from autosre_lab.recipe.dump import recipe_yaml
 
 __all__ = ["main", "run_benchmark_apart"]
 
@@ -37,7 +38,7 @@ class _Order(msgspec.Struct, kw_only=True):
     target: Target
     arrivals: str
     cache: CacheState
-    recipe: dict[str, Any] | None
+    recipe: str | None
     gpu: str | None
     canary_tokens: int
 
@@ -80,15 +81,13 @@ def run_benchmark_apart(
         ConfigError: The arrivals are not understood.
         Stopped: `stopping` said so.
     """
-    tree = None
-    if recipe is not None:
-        tree = {"schema": recipe.format, **recipe.model_dump(mode="json", by_alias=True)}
     order = _Order(
         workload=workload,
         target=target,
         arrivals=arrivals,
         cache=cache,
-        recipe=tree,
+        # As YAML, which has dates.
+        recipe=None if recipe is None else recipe_yaml(recipe),
         gpu=gpu,
         canary_tokens=canary_tokens,
     )
@@ -133,7 +132,7 @@ def main() -> None:
             order.target,
             arrivals=order.arrivals,
             cache=order.cache,
-            recipe=None if order.recipe is None else parse_recipe(order.recipe),
+            recipe=None if order.recipe is None else parse_recipe(yaml.safe_load(order.recipe)),
             gpu=order.gpu,
             canary_tokens=order.canary_tokens,
             seen=lambda timing: tell(_Told(timing=timing)),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +26,8 @@ from autosre_lab.evaluation import gate
 from autosre_lab.lifecycle import start, status, stop
 from autosre_lab.metrics.vllm_text import read_engine_metrics
 from autosre_lab.progress import Stopped
-from autosre_lab.recipe import load_recipe
+from autosre_lab.recipe import load_recipe, parse_recipe, recipe_names
+from autosre_lab.recipe.dump import recipe_yaml
 
 RECIPE = Path(__file__).parents[3] / "binder" / "scripted.yaml"
 
@@ -135,6 +137,12 @@ def test_a_measurement_apart_is_the_same_measurement(target: Target) -> None:
     assert [one.session for one in seen] == [one.session for one in result.timings]
     # Nothing differs in how they were made.
     assert compare_results(result, beside).differences == ()
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_goes_to_the_other_process_as_it_is(name: str) -> None:
+    recipe = load_recipe(name)
+    assert parse_recipe(yaml.safe_load(recipe_yaml(recipe))) == recipe
 
 
 def test_a_measurement_apart_can_be_stopped_and_says_what_is_wrong(target: Target) -> None:
