@@ -56,7 +56,7 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
 
     def drift_from(self, other: Canary) -> float:
         """How much longer a step took than in another pass, as a share; negative is faster."""
-        return self.step_s / other.step_s - 1
+        return self.step_s / other.step_s - 1 if other.step_s else 0.0
 
     def suspect_after(self, other: Canary) -> bool:
         """Whether the machine changed between another pass and this one."""
@@ -73,7 +73,8 @@ async def ask_canary(target: Target, *, tokens: int = 256) -> Canary:
     body = request_body(target, session, [{"role": "user", "content": turn.text}], turn)
     async with open_http(timeout_s=600) as http:
         timing, blocks = await stream_request(http, target, body, session="canary", turn=0)
-    step_s = median(timing.icl_s)
+    # A client that was held up reads many chunks at once, with nothing between them.
+    step_s = median(timing.icl_s) or timing.tpot_s
     if timing.failed or timing.ttft_s is None or step_s is None:
         raise BenchmarkError(
             f"the canary got no answer: {timing.error or 'too few tokens'}",

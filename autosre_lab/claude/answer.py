@@ -59,6 +59,7 @@ def ask(
     args: Sequence[str] = (),
     timeout_s: float = 1800.0,
     cwd: Path | None = None,
+    keep: bool = False,
 ) -> Answer:
     """Ask Claude Code one question and wait for the answer.
 
@@ -68,6 +69,8 @@ def ask(
         args: Further arguments, as for `launch`: ours first, then Claude Code's own.
         timeout_s: Seconds Claude Code may take, the start of a stack not included.
         cwd: Where it runs, and what its tools see; the current folder when not given.
+        keep: Keep the session, so that a later question in the same folder goes on in it, with
+            ``args=["--resume", answer.raw["session_id"]]``.
 
     Raises:
         ClaudeCodeError: It ended without an answer, or took longer than `timeout_s`.
@@ -78,7 +81,7 @@ def ask(
     folder = cwd or Path.cwd()
     launch = prepare_launch(
         own,
-        ["-p", "--output-format", "json", "--no-session-persistence", *rest],
+        ["-p", "--output-format", "json", *([] if keep else ["--no-session-persistence"]), *rest],
         cwd=folder,
         stack=stack,
     )

@@ -54,7 +54,9 @@ def new_figure(title: str, *, dark: bool = False, live: bool = False, **layout: 
     except ImportError as error:
         raise MissingExtraError("plots", extra="notebooks") from error
     figure: Any = (graph.FigureWidget if live else graph.Figure)()
-    size = {"height": 320, "margin": {"t": 48}} | layout
+    size = {"height": 320, "margin": {"t": 48}, "autosize": True} | layout
+    if live:
+        figure._config = {**figure._config, "responsive": True, "displaylogo": False}
     return figure.update_layout(template=look_template(dark=dark), title=title, **size)
 
 

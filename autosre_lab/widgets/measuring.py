@@ -36,7 +36,7 @@ def measure_stack(
     seen: Callable[[RequestTiming], None] | None = None,
     stopping: Callable[[], bool] | None = None,
 ) -> Result:
-    """Measure a workload against the stack that runs.
+    """Measure a workload against the stack that runs, in a process of its own.
 
     Args:
         workload: A workload, or a name of `autosre_lab.bench.workloads.workload_names()`.
@@ -46,14 +46,15 @@ def measure_stack(
         api: Messages goes through the proxy, the others to the engine.
         folder: Where the result card is kept; nowhere by default.
         seen: Called with each request's times as it ends.
-        stopping: As for `run_benchmark`.
+        stopping: As for `run_benchmark_apart`.
 
     Raises:
         NotReadyError: No stack runs.
         ConfigError: Something in the form cannot be used.
         BenchmarkError: The stack does not answer.
     """
-    from autosre_lab.bench.measure import CANARY_TOKENS, run_benchmark
+    from autosre_lab.bench.apart import run_benchmark_apart
+    from autosre_lab.bench.measure import CANARY_TOKENS
     from autosre_lab.bench.result import save_result
     from autosre_lab.bench.workloads import make_workload, parameters_in
 
@@ -68,7 +69,7 @@ def measure_stack(
                 seen(timing)
             bar.advance()
 
-        result = run_benchmark(
+        result = run_benchmark_apart(
             work,
             target,
             arrivals=arrivals,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Panel", "table_html"]
 
 _MOST_ROWS = 200
+_FOLDED = {"height": "0px", "width": "100%", "overflow": "hidden", "flex": "0 0 auto"}
 
 
 def table_html(table: pandas.DataFrame, caption: str, *, opened: bool = True) -> str:
@@ -32,6 +33,7 @@ def table_html(table: pandas.DataFrame, caption: str, *, opened: bool = True) ->
     text = shown.to_html(
         index=False, na_rep="n/a", border=0, float_format=lambda value: f"{value:.4g}"
     )
+    text = text.replace(' style="text-align: right;"', "")
     left = "" if len(table) <= _MOST_ROWS else f", the last {_MOST_ROWS} of {len(table)} rows"
     state = " open" if opened else ""
     return (
@@ -121,9 +123,10 @@ class Panel(Shown):
             self._live = {
                 name: new_figure("", dark=self.dark, live=True) for name in self.figures()
             }
-            # A figure takes no room before it has something to show.
+            # A figure takes no room before it has something to show, but all of the width: hidden
+            # by `display` it would be drawn in a width of its own.
             self._boxes = {
-                name: widgets.Box([live], layout={"display": "none", "width": "100%"})
+                name: widgets.VBox([live], layout=dict(_FOLDED))
                 for name, live in self._live.items()
             }
             self._view = widgets.VBox(
@@ -162,8 +165,9 @@ class Panel(Shown):
             self.problem = error
             figures, tables = {}, {}
         for name, figure in figures.items():
-            self._boxes[name].layout.display = "flex" if figure.data else "none"
-            draw(self._live[name], figure)
+            if figure.data or self._live[name].data:
+                draw(self._live[name], figure)
+            self._boxes[name].layout.height = "auto" if figure.data else _FOLDED["height"]
         texts = [table_html(table, caption) for caption, table in tables.items()]
         self._set(self._tables, "".join(texts))
         badge = "" if self.badge is None else f" {badge_html(self.badge)}"

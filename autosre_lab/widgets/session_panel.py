@@ -221,7 +221,7 @@ class SessionPanel(Panel):
             for question in questions:
                 bar.note(question)
                 more = ["--resume", self.session] if self.session else []
-                answer = claude.ask(question, args=more, cwd=self.folder)
+                answer = claude.ask(question, args=more, cwd=self.folder, keep=True)
                 self.choose(str(answer.raw.get("session_id", "")) or self._latest())
                 bar.advance()
 

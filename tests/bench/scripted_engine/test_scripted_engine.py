@@ -6,21 +6,28 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autosre_lab.bench.apart import run_benchmark_apart
+from autosre_lab.bench.comparison import compare_results
 from autosre_lab.bench.measure import run_benchmark
 from autosre_lab.bench.scripted_engine.answers import answer_to
 from autosre_lab.bench.scripted_engine.prefix_cache import PrefixCache
 from autosre_lab.bench.target import Target, badge_of, target_of
+from autosre_lab.bench.timing import RequestTiming
 from autosre_lab.bench.workloads import make_workload
 from autosre_lab.engine import Stack
+from autosre_lab.errors import BenchmarkError, ConfigError
 from autosre_lab.evaluation import gate
 from autosre_lab.lifecycle import start, status, stop
 from autosre_lab.metrics.vllm_text import read_engine_metrics
 from autosre_lab.progress import Stopped
-from autosre_lab.recipe import load_recipe
+from autosre_lab.recipe import load_recipe, parse_recipe, recipe_names
+from autosre_lab.recipe.dump import recipe_yaml
 
 RECIPE = Path(__file__).parents[3] / "binder" / "scripted.yaml"
 
@@ -117,3 +124,37 @@ def test_a_run_that_is_stopped_waits_for_no_answer(target: Target) -> None:
     while read_engine_metrics(str(target.engine_url)).running:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_measurement_apart_is_the_same_measurement(target: Target) -> None:
+    work = make_workload("decode", requests=3, input_tokens=64, output_tokens=8)
+    recipe = load_recipe(RECIPE)
+    seen: list[RequestTiming] = []
+    result = run_benchmark_apart(
+        work, target, recipe=recipe, canary_tokens=16, seen=seen.append, arrivals="closed:2"
+    )
+    beside = run_benchmark(work, target, recipe=recipe, canary_tokens=16, arrivals="closed:2")
+    assert [one.session for one in seen] == [one.session for one in result.timings]
+    # Nothing differs in how they were made.
+    assert compare_results(result, beside).differences == ()
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_goes_to_the_other_process_as_it_is(name: str) -> None:
+    recipe = load_recipe(name)
+    assert parse_recipe(yaml.safe_load(recipe_yaml(recipe))) == recipe
+
+
+def test_a_measurement_apart_can_be_stopped_and_says_what_is_wrong(target: Target) -> None:
+    work = make_workload("decode", requests=1, input_tokens=64, output_tokens=2000)
+    began = time.monotonic()
+    with pytest.raises(Stopped):
+        run_benchmark_apart(
+            work, target, canary_tokens=0, stopping=lambda: time.monotonic() - began > 2
+        )
+    assert time.monotonic() - began < 15
+    nobody = msgspec.structs.replace(target, url="http://127.0.0.1:9", engine_url=None)
+    with pytest.raises(BenchmarkError, match="does not answer"):
+        run_benchmark_apart(work, nobody, canary_tokens=0)
+    with pytest.raises(ConfigError):
+        run_benchmark_apart(work, target, arrivals="now and then", canary_tokens=0)
