@@ -15,6 +15,7 @@ from autosre_lab.cli.evaluation import evaluation
 from autosre_lab.cli.explained import MISUSE, explained
 from autosre_lab.cli.stack import start, status, stop, switch
 from autosre_lab.cli.tuning import tune
+from autosre_lab.cli.ui import ui
 from autosre_lab.cli.watch import metrics, watch
 
 __all__ = ["main"]
@@ -68,7 +69,6 @@ def claude(*, arguments: tuple[str, ...]) -> None:
 
 for _command in (
     *(bench, chart, drift, evaluation, image, metrics, preflight, start, status, stop, switch),
-    tune,
-    watch,
+    *(tune, ui, watch),
 ):
     main.add_command(_command)

@@ -191,7 +191,7 @@ class DeployPanel(Shown):
                 )
             )
         for change in self._changes:
-            lines = change.diff()
+            lines = [] if change.unread else change.diff()
             cards.append(
                 Card(
                     title=f"{change.part}: {how_much(change)}",
