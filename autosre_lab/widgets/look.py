@@ -29,7 +29,7 @@ PATTERNS = ("", "/", ".", "x", "-", "+")
 _GROUND = {
     # Paper, text, grid, axis.
     "light": ("#ffffff", "#24292f", "#e3e6ea", "#6b7280"),
-    "dark": ("#111417", "#e6e8eb", "#2c3238", "#9aa3ad"),
+    "dark": ("#111111", "#e6e8eb", "#2c3238", "#9aa3ad"),
 }
 
 STYLE = """

@@ -91,7 +91,7 @@ def test_a_person_watches_the_plot_move_stops_it_and_switches_the_theme(tmp_path
         switch_to_dark(page)
         page.wait_for_function(
             "() => document.querySelector('.js-plotly-plot')._fullLayout.paper_bgcolor"
-            " === '#111417'"
+            " === '#111111'"
         )
         assert drawn(page) == stopped, "nothing more came after Stop"
 
