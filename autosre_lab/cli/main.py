@@ -16,6 +16,7 @@ from autosre_lab.cli.explained import MISUSE, explained
 from autosre_lab.cli.report import report
 from autosre_lab.cli.stack import start, status, stop, switch
 from autosre_lab.cli.tuning import tune
+from autosre_lab.cli.ui import ui
 from autosre_lab.cli.watch import metrics, watch
 
 __all__ = ["main"]
@@ -70,7 +71,6 @@ def claude(*, arguments: tuple[str, ...]) -> None:
 for _command in (
     *(bench, chart, drift, evaluation, image, metrics, preflight, report),
     *(start, status, stop, switch),
-    tune,
-    watch,
+    *(tune, ui, watch),
 ):
     main.add_command(_command)

@@ -85,6 +85,9 @@ def _local_command(recipe: Recipe) -> Change:
         except AutosreError as error:
             unread = error.message
     after = expected_here(recipe, port=port).argv
+    if after and after[0] in before:
+        # What runs a script is the interpreter of its first line.
+        before = before[list(before).index(after[0]) :]
     return Change(
         part="command line", before=_options(before), after=_options(after), unread=unread
     )

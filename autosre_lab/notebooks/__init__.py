@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     from autosre_lab.notebooks.page import write_page
     from autosre_lab.notebooks.parameters import notebook_parameters, parse_parameters
     from autosre_lab.notebooks.running import run_dir, run_notebook, save_summary
+    from autosre_lab.notebooks.serving import PageServer, page_server
     from autosre_lab.notebooks.shipped import find_notebook, notebook_names, notebooks_folder
 
 _HOME = {
+    "PageServer": "serving",
     "find_notebook": "shipped",
     "notebook_names": "shipped",
     "notebook_parameters": "parameters",
     "notebooks_folder": "shipped",
+    "page_server": "serving",
     "parse_parameters": "parameters",
     "run_dir": "running",
     "run_notebook": "running",
@@ -27,10 +30,12 @@ _HOME = {
 }
 
 __all__ = [
+    "PageServer",
     "find_notebook",
     "notebook_names",
     "notebook_parameters",
     "notebooks_folder",
+    "page_server",
     "parse_parameters",
     "run_dir",
     "run_notebook",

@@ -63,6 +63,7 @@ class Work:
         self.error: BaseException | None = None
         self._on_stop = on_stop
         self._on_change = on_change
+        self._raised = False
         self._steps: deque[_SeenStep] = deque(maxlen=_STEPS)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -102,6 +103,7 @@ class Work:
             self.label = label or self.label
             self.state, self.result, self.error = "running", None, None
             self.stopping.clear()
+            self._raised = False
             self._steps.clear()
             self._thread = threading.Thread(
                 target=self._run, args=(call, then), name="work", daemon=True
@@ -159,6 +161,7 @@ class Work:
                 icon="stop",
                 tooltip="End what runs; what it began is taken back",
                 disabled=True,
+                layout=widgets.Layout(width="auto", align_self="flex-start"),
             )
             self._button.on_click(lambda _: self.stop())
             self._text = widgets.HTML()
@@ -175,11 +178,12 @@ class Work:
                     self.result = call()
                     if then is not None:
                         then(self.result)
-                    outcome = "done"
+                    outcome = "stopped" if self.stopping.is_set() else "done"
                 except Stopped:
                     outcome = "stopped"
-                    if self._on_stop is not None:
-                        self._on_stop()
+                self._raised = True
+                if outcome == "stopped" and self._on_stop is not None:
+                    self._on_stop()
         except BaseException as error:  # whatever it was, it is shown and kept
             self.error = error
             outcome = "failed"
@@ -199,8 +203,8 @@ class Work:
     def _heard(self) -> None:
         """Raise where Stop was pressed: once, since what cleans up has steps too."""
         self._paced.ask()
-        if self.stopping.is_set() and self.running:
-            self.stopping.clear()
+        if self.stopping.is_set() and not self._raised:
+            self._raised = True
             raise Stopped
 
     def _update(self) -> None:

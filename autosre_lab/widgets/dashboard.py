@@ -402,7 +402,11 @@ def _figures(sample: FeedSample) -> list[tuple[str, str]]:
 
 
 def _or_none(value: Any) -> float | None:
-    return None if value is None or value != value else round(float(value), 4)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):  # pandas' own NA
+        return None
+    return None if number != number else round(number, 4)
 
 
 def _seconds(value: Any) -> str:

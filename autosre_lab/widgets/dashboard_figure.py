@@ -159,7 +159,7 @@ def show_observation(figure: Any, seen: Observation) -> None:
 
 def _legend(panel: Any, values: dict[str, list[float]]) -> str:
     """Return the lines' names beside samples of their dashes: a legend inside each chart."""
-    signs = ("━", "╍", "┈")
+    signs = ("──", "- -", "···")
     parts = []
     for sign, one in zip(signs, panel.series, strict=False):
         last = next((v for v in reversed(values[one.key]) if v == v), None)

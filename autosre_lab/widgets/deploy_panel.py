@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab import lifecycle
@@ -46,7 +47,7 @@ class DeployPanel(Shown):
         self._drift: DriftReport | None = None
         self._view: Any = None
         self._parts: dict[str, Any] = {}
-        self._status = lifecycle.status(place=self.place)
+        self._status: StackStatus | None = None
         self.work = Work("Stack", on_stop=self._take_back, on_change=self._update)
 
     @property
@@ -104,14 +105,17 @@ class DeployPanel(Shown):
 
     def summary(self) -> dict[str, Any]:
         """Return the run's facts, for `summary.json`."""
+        if self._status is None:
+            with suppress(AutosreError):  # a cluster that cannot be asked has no state to tell
+                self._status = lifecycle.status(place=self.place)
         status = self._status
         return {
             "recipe": self.recipe,
             "place": self.place or "auto",
             "dry_run": self.dry_run,
             "work": self.work.state,
-            "state": status.state,
-            "serves": status.recipe_name,
+            "state": None if status is None else status.state,
+            "serves": None if status is None else status.recipe_name,
             "checks": {name: state.split()[-1] for state, name, *_ in self._checks},
             "changes": {one.part: how_much(one) for one in self._changes},
             "drift": None if self._drift is None else self._drift.to_json(),
@@ -191,7 +195,7 @@ class DeployPanel(Shown):
                 )
             )
         for change in self._changes:
-            lines = change.diff()
+            lines = [] if change.unread else change.diff()
             cards.append(
                 Card(
                     title=f"{change.part}: {how_much(change)}",

@@ -66,7 +66,7 @@ def change_table(recipe: Recipe | str, *, place: str | None = None) -> pandas.Da
     """Return what a start would change of what runs; see `autosre_lab.lifecycle.changes`.
 
     Returns:
-        A row a part: ``part``, ``change`` (``none``, ``new``, or lines taken away and added),
+        A row a part: ``part``, ``change`` (``none``, ``new``, or the lines that go and come),
         ``diff``.
     """
     chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
@@ -85,10 +85,10 @@ def how_much(change: Change) -> str:
         return "none"
     if not change.before:
         return "new"
-    lines = [line for line in change.diff() if not line.startswith(("---", "+++", "@@"))]
+    lines = change.diff()[2:]  # after the names of the two sides
     gone = sum(line.startswith("-") for line in lines)
     added = sum(line.startswith("+") for line in lines)
-    return f"{gone} lines go, {added} come"
+    return f"lines: {gone} fewer, {added} more"
 
 
 def drift_table(report: DriftReport | None = None, *, place: str | None = None) -> pandas.DataFrame:

@@ -29,7 +29,7 @@ PATTERNS = ("", "/", ".", "x", "-", "+")
 _GROUND = {
     # Paper, text, grid, axis.
     "light": ("#ffffff", "#24292f", "#e3e6ea", "#6b7280"),
-    "dark": ("#111417", "#e6e8eb", "#2c3238", "#9aa3ad"),
+    "dark": ("#111111", "#e6e8eb", "#2c3238", "#9aa3ad"),
 }
 
 STYLE = """
@@ -49,6 +49,7 @@ STYLE = """
 .autosre .autosre-error {border-left: 4px solid #c04a00; padding: 2px 8px; margin: 4px 0}
 .autosre table {border-collapse: collapse; font-variant-numeric: tabular-nums}
 .autosre th, .autosre td {padding: 2px 12px 2px 0; text-align: left; vertical-align: top}
+.autosre tbody th {white-space: nowrap}
 .autosre thead th {border-bottom: 1px solid currentColor}
 .autosre pre {font-size: 12px; line-height: 1.35; max-height: 260px; overflow: auto; margin: 2px 0;
   white-space: pre-wrap; background: var(--jp-layout-color2, #f3f4f6); padding: 6px}

@@ -108,7 +108,7 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel("GPU clock, MHz", (Series("gpu.sm_clock_mhz", "SM clock"),), "gpu", 100.0),
     Panel(
-        "Unified memory, GiB",
+        "Memory that can be had, GiB",
         (Series("host.memory_available_bytes", "available", _GIB),),
         "host",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from autosre_lab.errors import NotReadyError
@@ -70,7 +71,7 @@ async def _send(
     from autosre_lab.bench.arrivals import parse_arrivals
     from autosre_lab.bench.load import run_load
     from autosre_lab.bench.timing import RequestTiming
-    from autosre_lab.progress import step
+    from autosre_lab.progress import Stopped, step
 
     answered = 0
 
@@ -98,7 +99,9 @@ async def _send(
                     load.cancel()
                     await asyncio.wait([load])
                     return answered
-                bar.reach(min(seconds, time.monotonic() - begin))
+                # Raised in here, Stop would tear the loop down with requests under way.
+                with suppress(Stopped):
+                    bar.reach(min(seconds, time.monotonic() - begin))
             load.result()
     return answered
 

@@ -23,7 +23,7 @@ def run(*argv: str) -> Result:
 def test_the_commands_are_these_for_now() -> None:
     assert sorted(main.commands) == [
         *("bench", "chart", "claude", "drift", "eval", "image", "metrics", "preflight", "report"),
-        *("start", "status", "stop", "switch", "tune", "watch"),
+        *("start", "status", "stop", "switch", "tune", "ui", "watch"),
     ]
 
 

@@ -10,16 +10,25 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["SERVER_WAIT_S", "jupyter_lab", "lab_page", "open_notebook", "run_all", "served"]
+__all__ = [
+    "free_port",
+    "jupyter_lab",
+    "lab_page",
+    "open_notebook",
+    "run_all",
+    "served",
+    "switch_to_dark",
+]
 
 SERVER_WAIT_S = 60.0
 _CHROMIUM = "/usr/bin/chromium"
@@ -52,14 +61,14 @@ def somebody_looks(environ: Mapping[str, str]) -> dict[str, str]:
 @contextlib.contextmanager
 def served(command: list[str], url: str, *, environ: Mapping[str, str]) -> Iterator[str]:
     """Run a server until the block ends; yields its URL once it answers."""
-    process = subprocess.Popen(
-        command,
-        env=dict(environ),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        encoding="utf-8",
-    )
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            command, env=dict(environ), stdout=said, stderr=said, start_new_session=True
+        )
+        yield from _until_answered(process, url, said)
+
+
+def _until_answered(process: subprocess.Popen[bytes], url: str, said: IO[bytes]) -> Iterator[str]:
     try:
         deadline = time.monotonic() + SERVER_WAIT_S
         while True:
@@ -67,9 +76,10 @@ def served(command: list[str], url: str, *, environ: Mapping[str, str]) -> Itera
                 with urllib.request.urlopen(url, timeout=5):
                     break
             except OSError:
-                ended = process.poll() is not None
-                assert not ended, process.stderr.read() if process.stderr else ""
-                assert time.monotonic() < deadline, f"{command[2]} did not answer at {url}"
+                late = time.monotonic() > deadline
+                if late or process.poll() is not None:
+                    said.seek(0)
+                    raise AssertionError(f"nothing at {url}: {said.read().decode()}") from None
                 time.sleep(0.1)
         yield url
     finally:
@@ -124,7 +134,7 @@ def lab_page(*, width: int = 1440, height: int = 1100) -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=_ARGUMENTS)
         try:
             page = browser.new_page(viewport={"width": width, "height": height})
-            page.set_default_timeout(30_000)
+            page.set_default_timeout(60_000)
             yield page
         finally:
             browser.close()
@@ -142,3 +152,10 @@ def run_all(page: Page) -> None:
     """Choose Run > Run All Cells, as a person does."""
     page.click("text=Run >> visible=true")
     page.click("li[data-command='runmenu:run-all']")
+
+
+def switch_to_dark(page: Page) -> None:
+    """Choose Settings > Theme > JupyterLab Dark."""
+    page.click("text=Settings >> visible=true")
+    page.hover(".lm-Menu-item:has-text('Theme')")
+    page.click(".lm-Menu-item:has-text('JupyterLab Dark') >> visible=true")

@@ -86,3 +86,24 @@ def test_the_quickstart_answers_from_the_real_stack(real_stack: Stack, tmp_path:
     shown = out.read_text(encoding="utf-8")
     assert "application/vnd.plotly.v1+json" in shown
     assert real_stack.token not in shown
+
+
+@pytest.mark.notebook
+@pytest.mark.engine
+@pytest.mark.timeout(600)
+def test_deploy_and_observe_run_on_the_real_stack(real_stack: Stack, tmp_path: Path) -> None:
+    out = tmp_path / "deploy" / "2_deploy.ipynb"
+    deployed = run_notebook("deploy", out, {"STOP_AT_END": False})
+    assert (deployed["state"], deployed["serves"]) == ("ready", real_stack.recipe_name)
+    assert deployed["drift"]["rows"] == []
+    assert deployed["changes"] == {"command line": "none"}
+    assert out.stat().st_size < 1_000_000
+
+    out = tmp_path / "observe" / "3_observe.ipynb"
+    observed = run_notebook("observe", out, {"SECONDS": 8.0})
+    assert observed["badge"] == "cpu-engine"
+    assert observed["max"]["rates.gen_tps"] > 0
+    assert observed["max"]["engine.kv_usage"] > 0
+    assert observed["requests"] > 0
+    assert out.stat().st_size < 1_000_000
+    assert real_stack.token not in out.read_text(encoding="utf-8")

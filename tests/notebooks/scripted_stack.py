@@ -1,0 +1,40 @@
+"""A stack without a model: the scripted engine behind the real proxy, for what needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from autosre_lab.engine import Stack, start, stop
+
+__all__ = ["scripted_stack"]
+
+RECIPE = """\
+schema: autosre.recipe/v1
+name: scripted
+meta: {description: no model, tags: [scripted]}
+model: {repo: script, served_names: [scripted], context: 32768}
+runtime: {device: scripted, distribution: scripted, version: 0.32.0}
+engine: {args: {enable-prefix-caching: true, max-num-seqs: 4}}
+latency: {max_step_tokens: 2048}
+scheduler: {policy: priority, classes: {main: -10, compaction: -5, subagent: 0, background: 10}}
+"""
+
+
+@contextmanager
+def scripted_stack(folder: Path) -> Iterator[Stack]:
+    """Start it with folders of its own, which the environment names until the block ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("config", "state", "cache"):
+            patch.setenv(f"AUTOSRE_{name.upper()}_DIR", str(folder / name))
+        recipes = folder / "config" / "recipes"
+        recipes.mkdir(parents=True, exist_ok=True)
+        (recipes / "scripted.yaml").write_text(RECIPE, encoding="utf-8")
+        patch.setenv("AUTOSRE_RECIPE", "scripted")
+        try:
+            yield start("scripted", engine_port=0, proxy_port=0)
+        finally:
+            stop(timeout_s=10)

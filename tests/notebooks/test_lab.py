@@ -1,0 +1,158 @@
+"""The lab as a person has it: JupyterLab and Voilà in a real Chromium, and papermill."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from autosre_lab.engine import Stack
+from autosre_lab.notebooks import find_notebook, page_server
+from tests.notebooks.jupyter import (
+    free_port,
+    jupyter_lab,
+    lab_page,
+    open_notebook,
+    run_all,
+    served,
+    switch_to_dark,
+)
+from tests.notebooks.scripted_stack import scripted_stack
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+NEWEST = """() => {
+  const plot = document.querySelector('.js-plotly-plot');
+  const y = plot && plot.data[0].y; const n = y ? y.length : 0;
+  return n ? n : 0;
+}"""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with scripted_stack(tmp_path_factory.mktemp("scripted")) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _same_folders(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stack.log_dir is not None
+    state = stack.log_dir.parent
+    monkeypatch.setenv("AUTOSRE_STATE_DIR", str(state))
+    monkeypatch.setenv("AUTOSRE_CONFIG_DIR", str(state.parent / "config"))
+    monkeypatch.setenv("AUTOSRE_RECIPE", "scripted")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "autosre_lab.notebooks", "run", *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def drawn(page: Page) -> int:
+    return int(page.evaluate(NEWEST))
+
+
+@pytest.mark.browser
+@pytest.mark.notebook
+@pytest.mark.timeout(180)
+def test_a_person_watches_the_plot_move_stops_it_and_switches_the_theme(tmp_path: Path) -> None:
+    shutil.copy(find_notebook("observe"), tmp_path)
+    with jupyter_lab(tmp_path, tmp_path / "jupyter") as url, lab_page() as page:
+        open_notebook(page, url, "3_observe.ipynb")
+        run_all(page)
+        page.wait_for_selector("text=watching >> visible=true")
+        page.wait_for_function(f"() => ({NEWEST})() > 1")
+        before = drawn(page)
+        page.click("button:has-text('Small load'):visible")
+        page.wait_for_function(f"() => ({NEWEST})() > {before + 2}")
+        page.wait_for_function(
+            "() => Array.from(document.querySelector('.js-plotly-plot').data[0].y)"
+            ".some(value => value > 0)"
+        )
+        assert page.locator(".autosre-badge:has-text('scripted engine')").count() >= 1
+        assert page.locator("text=no GPU here").count() >= 1, "said, and not shown as zeros"
+        page.click("button:has-text('Stop'):visible")
+        page.wait_for_selector("text=stopped >> visible=true")
+        page.wait_for_selector("text=Small load: stopped >> visible=true")
+        stopped = drawn(page)
+        switch_to_dark(page)
+        page.wait_for_function(
+            "() => document.querySelector('.js-plotly-plot')._fullLayout.paper_bgcolor"
+            " === '#111111'"
+        )
+        assert drawn(page) == stopped, "nothing more came after Stop"
+
+
+@pytest.mark.browser
+@pytest.mark.notebook
+@pytest.mark.timeout(180)
+def test_the_dashboard_is_a_page_that_asks_for_its_token() -> None:
+    server = page_server("observe", port=free_port())
+    base = server.url.partition("?")[0]
+    with (
+        served(server.command, f"{base}login", environ=server.environ),
+        lab_page() as page,
+    ):
+        # Without a token one lands at the login page, and no kernel is started.
+        with urllib.request.urlopen(base) as answer:
+            assert "/login" in answer.url
+        assert server.environ["JUPYTER_TOKEN"] not in " ".join(server.command)
+        page.goto(server.url)
+        page.wait_for_selector("text=watching >> visible=true", timeout=90_000)
+        page.wait_for_function(f"() => ({NEWEST})() > 1")
+        assert page.locator("text=dashboard = widgets").count() == 0, "no code on the page"
+
+
+@pytest.mark.notebook
+@pytest.mark.timeout(180)
+def test_observe_runs_headless_and_sums_up(tmp_path: Path) -> None:
+    done = run("observe", "-p", "SECONDS=6", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    assert summary == json.loads(done.stdout)
+    assert summary["badge"] == "scripted"
+    assert summary["samples"] >= 4
+    assert summary["max"]["rates.gen_tps"] > 0
+    assert summary["requests"] > 0
+    gone = [title for title, why in summary["without"].items() if "no GPU here" in why]
+    assert len(gone) in (0, 2), "either both panels of the GPU have one, or both say why not"
+    executed, page = tmp_path / "3_observe.ipynb", tmp_path / "3_observe.html"
+    assert executed.stat().st_size < 1_000_000
+    assert "widget-view" not in executed.read_text("utf-8")
+    assert "Plotly.newPlot" in page.read_text("utf-8")
+    assert not re.search(r'(src|href)="https?://', page.read_text("utf-8")), "needs no network"
+
+
+@pytest.mark.notebook
+@pytest.mark.timeout(180)
+def test_deploy_looks_starts_and_sums_up(tmp_path: Path) -> None:
+    done = run("deploy", "-p", "STOP_AT_END=false", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["recipe"], summary["state"]) == ("scripted", "ready")
+    assert "command line" in summary["changes"]
+    assert summary["dry_run"] is True
+
+
+def test_an_unknown_notebook_and_a_wrong_value_are_named_with_what_there_is() -> None:
+    def said(*arguments: str) -> str:
+        done = run(*arguments)
+        assert done.returncode == 2, done.stderr
+        return done.stderr
+
+    assert "the notebooks are: 1_quickstart" in said("nothing")
+    assert "its parameters are: RECIPE" in said("observe", "-p", "SECNDS=1")
+    assert "a number" in said("observe", "-p", "SECONDS=long")
