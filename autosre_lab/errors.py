@@ -24,6 +24,8 @@ AutosreError
 ├── EvaluationError                   a model could not be evaluated
 ├── ExperimentError                   an experiment's file or journal cannot be used
 ├── DriftError                        what runs is not what the recipe would run
+├── FetchError                        a page could not be had
+│   └── BlockedError(ValueError)      its address must not be asked; url, reason
 ├── ClaudeCodeError                   Claude Code itself ended without an answer
 └── WindowTooSmallError(ValueError)   the context window cannot hold a working Claude Code session
 """
@@ -33,6 +35,7 @@ from __future__ import annotations
 __all__ = [
     "AutosreError",
     "BenchmarkError",
+    "BlockedError",
     "ClaudeCodeError",
     "ClusterError",
     "ConfigError",
@@ -41,6 +44,7 @@ __all__ = [
     "EngineError",
     "EvaluationError",
     "ExperimentError",
+    "FetchError",
     "GpuGateError",
     "KubeError",
     "LeaseHeldError",
@@ -281,6 +285,24 @@ class ExperimentError(AutosreError):
 
 class DriftError(AutosreError):
     """What runs is not what the recipe would run."""
+
+
+class FetchError(AutosreError):
+    """A page could not be had from the web."""
+
+
+class BlockedError(FetchError, ValueError):
+    """A URL must not be fetched: of its form, or of where its host's addresses lead.
+
+    Attributes:
+        url: The URL, fit to be shown.
+        reason: Why.
+    """
+
+    def __init__(self, message: str, *, remedy: str, url: str, reason: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.url = url
+        self.reason = reason
 
 
 class ClaudeCodeError(AutosreError):

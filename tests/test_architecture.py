@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": BASE
     | {"recipe", "engine", "chart", "cluster", "parity", "lifecycle", "claude"}
     | {"metrics", "bench", "evaluation", "tuning", "report"},
+    "web": BASE,
     "__main__": {"cli"},
 }
 """What each part may import besides itself and the version; `__init__` hands out all of them."""

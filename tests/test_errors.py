@@ -8,6 +8,7 @@ import pytest
 from autosre_lab import errors
 from autosre_lab.errors import (
     AutosreError,
+    BlockedError,
     ClaudeCodeError,
     ConflictError,
     GpuGateError,
@@ -23,6 +24,7 @@ CLASSES = [getattr(errors, name) for name in errors.__all__]
 DATA: dict[type[AutosreError], dict[str, object]] = {
     ServiceCrashedError: {"service": "engine", "exit_code": -9, "log_tail": ["one", "two"]},
     RemoteError: {"status": 503, "body": "busy"},
+    BlockedError: {"url": "http://127.0.0.1/", "reason": "a loopback address"},
     ClaudeCodeError: {"exit_code": None, "output": "…"},
     KubeError: {"status": 403, "reason": "Forbidden"},
     ConflictError: {"status": 409, "reason": "AlreadyExists"},
