@@ -17,6 +17,7 @@ BASE = {"errors", "logs", "progress", "settings", "surroundings"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "surroundings": set(),
+    "docstrings": set(),
     "logs": {"errors"},
     "settings": {"errors", "logs"},
     "progress": {"surroundings"},
@@ -40,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"recipe", "engine", "chart", "cluster", "parity", "lifecycle", "claude"}
     | {"metrics", "bench", "evaluation", "tuning", "report"},
     "web": BASE,
+    "mcp_servers": BASE | {"docstrings", "web", "cli", "proxy.config"},
     "__main__": {"cli"},
 }
 """What each part may import besides itself and the version; `__init__` hands out all of them."""
