@@ -26,6 +26,8 @@ AutosreError
 ├── DriftError                        what runs is not what the recipe would run
 ├── FetchError                        a page could not be had
 │   └── BlockedError(ValueError)      its address must not be asked; url, reason
+├── BrowserError                      no browser, or it cannot do what was asked
+│   └── BrowserLostError              a session ended with its browser
 ├── ClaudeCodeError                   Claude Code itself ended without an answer
 └── WindowTooSmallError(ValueError)   the context window cannot hold a working Claude Code session
 """
@@ -36,6 +38,8 @@ __all__ = [
     "AutosreError",
     "BenchmarkError",
     "BlockedError",
+    "BrowserError",
+    "BrowserLostError",
     "ClaudeCodeError",
     "ClusterError",
     "ConfigError",
@@ -303,6 +307,14 @@ class BlockedError(FetchError, ValueError):
         super().__init__(message, remedy=remedy)
         self.url = url
         self.reason = reason
+
+
+class BrowserError(AutosreError):
+    """There is no browser, or it cannot do what was asked of it."""
+
+
+class BrowserLostError(BrowserError):
+    """A session ended with its browser, or was closed for being idle."""
 
 
 class ClaudeCodeError(AutosreError):
