@@ -25,7 +25,14 @@ AutosreError
 ├── ExperimentError                   an experiment's file or journal cannot be used
 ├── DriftError                        what runs is not what the recipe would run
 ├── FetchError                        a page could not be had
-│   └── BlockedError(ValueError)      its address must not be asked; url, reason
+│   ├── BlockedError(ValueError)      its address must not be asked; url, reason
+│   ├── FetchTimeoutError(TimeoutError)   the site took too long
+│   ├── RobotsError                   the site's robots.txt asks programs to stay away
+│   ├── BotWallError                  the site lets browsers in only; wall
+│   └── UnreadableError               what came is nothing that can be read as text
+├── SearchError                       a search could not be made; nothing is known of the web
+│   ├── SearchBlockedError            the search engine asks us to wait; retry_after_s
+│   └── SearchDriftError              its result page is not built as we know it
 ├── BrowserError                      no browser, or it cannot do what was asked
 │   └── BrowserLostError              a session ended with its browser
 ├── ClaudeCodeError                   Claude Code itself ended without an answer
@@ -38,6 +45,7 @@ __all__ = [
     "AutosreError",
     "BenchmarkError",
     "BlockedError",
+    "BotWallError",
     "BrowserError",
     "BrowserLostError",
     "ClaudeCodeError",
@@ -49,6 +57,7 @@ __all__ = [
     "EvaluationError",
     "ExperimentError",
     "FetchError",
+    "FetchTimeoutError",
     "GpuGateError",
     "KubeError",
     "LeaseHeldError",
@@ -61,9 +70,14 @@ __all__ = [
     "RecipeError",
     "RemoteError",
     "RenderError",
+    "RobotsError",
     "RolloutError",
+    "SearchBlockedError",
+    "SearchDriftError",
+    "SearchError",
     "ServiceCrashedError",
     "StackBusyError",
+    "UnreadableError",
     "WindowTooSmallError",
 ]
 
@@ -307,6 +321,50 @@ class BlockedError(FetchError, ValueError):
         super().__init__(message, remedy=remedy)
         self.url = url
         self.reason = reason
+
+
+class FetchTimeoutError(FetchError, TimeoutError):
+    """A site did not send its page in time."""
+
+
+class RobotsError(FetchError):
+    """A site's robots.txt asks programs not to read a page."""
+
+
+class BotWallError(FetchError):
+    """A site, or what stands before it, lets only browsers with a person in.
+
+    Attributes:
+        wall: Who refuses, for example ``Cloudflare``.
+    """
+
+    def __init__(self, message: str, *, remedy: str, wall: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.wall = wall
+
+
+class UnreadableError(FetchError):
+    """What came is an image, an archive or something else without text."""
+
+
+class SearchError(AutosreError):
+    """A search could not be made: that is not the same as a search without results."""
+
+
+class SearchBlockedError(SearchError):
+    """The search engine refuses for now: a captcha, or too many questions.
+
+    Attributes:
+        retry_after_s: Seconds after which it may answer again.
+    """
+
+    def __init__(self, message: str, *, remedy: str, retry_after_s: float) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class SearchDriftError(SearchError):
+    """The search engine's page is not built as we know it; its results cannot be read."""
 
 
 class BrowserError(AutosreError):

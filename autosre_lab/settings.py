@@ -86,6 +86,11 @@ class Settings:
         engine_port: Port of vLLM on loopback; 0 takes 8010, or a free one if 8010 is taken.
         proxy_port: Port of the Anthropic proxy on loopback; 0 takes 8011, or a free one.
         ready_timeout_s: Seconds a start may take until the first token.
+        fetch_allow: What the web tools may ask besides the public web: hosts, networks, ports.
+        fetch_robots: Whether robots.txt is heeded: respect or ignore.
+        fetch_proxy: A proxy for the web tools; it then decides which addresses are reached.
+        search_backend: Who searches the web: auto, ddg_html, ddg_lite or searxng.
+        searxng_url: An own SearXNG instance; auto takes it where it is named.
         log_level: Level of this project's own log messages: debug, info, warning or error.
     """
 
@@ -97,6 +102,11 @@ class Settings:
     engine_port: int = 0
     proxy_port: int = 0
     ready_timeout_s: float = 1800.0
+    fetch_allow: str = ""
+    fetch_robots: str = "respect"
+    fetch_proxy: str = ""
+    search_backend: str = "auto"
+    searxng_url: str = ""
     log_level: str = "warning"
 
 
@@ -114,6 +124,20 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "engine_port": _PORT,
     "proxy_port": _PORT,
     "ready_timeout_s": ("a number of seconds above 0", lambda value: 0 < value < float("inf")),
+    "fetch_allow": ("hosts and networks, separated by commas", lambda _: True),
+    "fetch_robots": ("respect or ignore", lambda policy: policy in ("respect", "ignore")),
+    "fetch_proxy": (
+        "http://host:port or socks5h://host:port, without a password",
+        lambda url: re.fullmatch(r"((https?|socks5h)://[^/@\s]+/?)?", url) is not None,
+    ),
+    "search_backend": (
+        "auto, ddg_html, ddg_lite or searxng",
+        lambda name: name in ("auto", "ddg_html", "ddg_lite", "searxng"),
+    ),
+    "searxng_url": (
+        "http://host or https://host",
+        lambda url: re.fullmatch(r"(https?://[^\s@]+)?", url) is not None,
+    ),
     "log_level": (f"one of {', '.join(LEVELS)}", lambda level: level.lower() in LEVELS),
 }
 """What each setting has to be, in words and as a test."""

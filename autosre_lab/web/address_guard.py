@@ -19,7 +19,7 @@ from autosre_lab.errors import BlockedError, FetchError
 from autosre_lab.web.addresses import IPAddress, judge_address, never_reason, parse_address
 from autosre_lab.web.allow_list import DEFAULT_PORTS, AllowList
 
-__all__ = ["AddressGuard", "CheckedUrl", "Resolver", "resolve_with_system"]
+__all__ = ["AddressGuard", "CheckedUrl", "Resolver", "resolve_with_system", "shown_url"]
 
 Resolver = Callable[[str, int], Sequence[str]]
 """Returns the addresses of a host, as text; raises OSError where there are none."""
@@ -122,22 +122,41 @@ class AddressGuard:
                     why = f"{_named(split.host, address)} is {reason}, not a public one"
                     raise _blocked(url, why, f"{_USE_PUBLIC}; {_ALLOW.format(where)}")
             if split.port not in DEFAULT_PORTS:
-                why = f"port {split.port} is not 80 or 443"
-                raise _blocked(url, why, _ALLOW.format(where))
+                raise _bad_port(url, split)
+        return self._checked(split, known)
+
+    @staticmethod
+    def _checked(split: _Split, addresses: Sequence[IPAddress]) -> CheckedUrl:
         shown_port = "" if SCHEME_PORTS[split.scheme] == split.port else f":{split.port}"
         return CheckedUrl(
             url=f"{split.scheme}://{_bracketed(split.host)}{shown_port}{split.rest}",
             scheme=split.scheme,
             host=split.host,
             port=split.port,
-            addresses=tuple(str(address) for address in known),
+            addresses=tuple(str(address) for address in addresses),
         )
+
+    def check_form(self, url: str) -> CheckedUrl:
+        """Judge a URL without asking for its host's addresses: a proxy will, and decides then.
+
+        Raises:
+            BlockedError: The URL must not be fetched, by its form or by the address it names.
+        """
+        split = self._split(url)
+        literal = _literal(split.host)
+        if literal is None and not _is_local_name(split.host):
+            if split.port not in DEFAULT_PORTS and not self._allow.opens(
+                split.host, split.port, ()
+            ):
+                raise _bad_port(url, split)
+            return self._checked(split, ())
+        return self.check_addresses(url, self._addresses(split, url))
 
     def _addresses(self, split: _Split, url: str) -> list[str]:
         literal = _literal(split.host)
         if literal is not None:
             return [str(literal)]
-        if split.host == "localhost" or split.host.endswith(".localhost"):
+        if _is_local_name(split.host):
             # Browsers and systemd-resolved take these names for loopback without asking anybody.
             return list(_LOOPBACK)
         try:
@@ -195,6 +214,11 @@ def shown_url(url: str) -> str:
 def _blocked(url: str, reason: str, remedy: str) -> BlockedError:
     shown = shown_url(url)
     return BlockedError(f"{shown} is refused: {reason}", remedy=remedy, url=shown, reason=reason)
+
+
+def _bad_port(url: str, split: _Split) -> BlockedError:
+    where = f"{_bracketed(split.host)}:{split.port}"
+    return _blocked(url, f"port {split.port} is not 80 or 443", _ALLOW.format(where))
 
 
 def _host_and_port(netloc: str, url: str) -> tuple[str, int | None]:
@@ -262,6 +286,10 @@ def _number(label: str) -> int:
     if len(label) > 1 and label.startswith("0"):
         return int(label, 8)
     return int(label, 10)
+
+
+def _is_local_name(host: str) -> bool:
+    return host == "localhost" or host.endswith(".localhost")
 
 
 def _literal(host: str) -> IPAddress | None:
