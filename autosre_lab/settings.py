@@ -83,6 +83,10 @@ class Settings:
         namespace: The Kubernetes namespace of the stack.
         kube_context: The context of the kubeconfig; empty for its current one.
         proxy_image: The image of the proxies' Pods; empty for the one `autosre image` builds.
+        browser_pod: The browser beside the stack: off, chromium, or browserless, whose licence
+            (SSPL or commercial) is accepted by naming it.
+        browser_image: The image of the browser's Pod; empty for the one of its kind.
+        browser_recordings: A folder of the node for the browser's recordings; empty for none.
         engine_port: Port of vLLM on loopback; 0 takes 8010, or a free one if 8010 is taken.
         proxy_port: Port of the Anthropic proxy on loopback; 0 takes 8011, or a free one.
         ready_timeout_s: Seconds a start may take until the first token.
@@ -99,6 +103,9 @@ class Settings:
     namespace: str = "autosre"
     kube_context: str = ""
     proxy_image: str = ""
+    browser_pod: str = "off"
+    browser_image: str = ""
+    browser_recordings: str = ""
     engine_port: int = 0
     proxy_port: int = 0
     ready_timeout_s: float = 1800.0
@@ -121,6 +128,15 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "kube_context": ("the name of a context in the kubeconfig", lambda _: True),
     "proxy_image": ("the name of a container image", lambda _: True),
+    "browser_pod": (
+        "off, chromium or browserless",
+        lambda kind: kind in ("off", "chromium", "browserless"),
+    ),
+    "browser_image": ("the name of a container image", lambda _: True),
+    "browser_recordings": (
+        "an absolute path",
+        lambda path: not path or path.startswith("/"),
+    ),
     "engine_port": _PORT,
     "proxy_port": _PORT,
     "ready_timeout_s": ("a number of seconds above 0", lambda value: 0 < value < float("inf")),

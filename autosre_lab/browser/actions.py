@@ -103,7 +103,10 @@ async def go_to(session: BrowserSession, tab: Tab, url: str) -> None:
         reason = requests.last_reason()
         if reason and "ERR_BLOCKED_BY_CLIENT" in error.message:
             raise BlockedError(
-                one_line(url), reason, remedy="open a page that does not lead there"
+                f"{one_line(url)} leads where it must not: {reason}",
+                remedy="open a page that does not lead there",
+                url=one_line(url),
+                reason=reason,
             ) from error
         raise BrowserError(
             f"{one_line(url)} cannot be opened: {one_line(error.message)}",

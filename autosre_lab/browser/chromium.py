@@ -97,6 +97,7 @@ def chromium_arguments(
         "--disable-features=MediaRouter,OptimizationHints,Translate,AutofillServerCommunication,"
         "NetworkTimeServiceQuerying,SigninInterception,AccountConsistency",
         "--allow-browser-signin=false",
+        "--gaia-url=https://localhost.invalid/",
         "--metrics-recording-only",
         "--mute-audio",
         "--no-default-browser-check",

@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from autosre_lab.errors import ConfigError
-from autosre_lab.settings import paths
+from autosre_lab.settings import load_settings, paths
+from autosre_lab.web.allow_list import AllowList
 
 __all__ = ["BrowserConfig", "browser_config"]
 
@@ -29,6 +30,7 @@ class BrowserConfig:
         folder: Where snapshots, screenshots, PDFs and downloads are written.
         recordings: Where recordings are written.
         recordings_ttl_h: Hours that a recording is kept.
+        allow: What pages may reach besides the public web.
     """
 
     url: str = ""
@@ -41,6 +43,7 @@ class BrowserConfig:
     folder: Path
     recordings: Path
     recordings_ttl_h: float = 24.0
+    allow: AllowList = AllowList()
 
 
 def browser_config(environ: Mapping[str, str] | None = None) -> BrowserConfig:
@@ -49,7 +52,7 @@ def browser_config(environ: Mapping[str, str] | None = None) -> BrowserConfig:
     ``AUTOSRE_BROWSER_URL``, ``AUTOSRE_BROWSER_TOKEN`` or ``AUTOSRE_BROWSER_TOKEN_FILE``,
     ``AUTOSRE_BROWSER_KIND``, ``AUTOSRE_CHROMIUM``, ``AUTOSRE_CHROMIUM_SANDBOX``,
     ``AUTOSRE_BROWSER_SESSIONS``, ``AUTOSRE_BROWSER_IDLE_S``, ``AUTOSRE_RECORDINGS_DIR``,
-    ``AUTOSRE_RECORDINGS_TTL_H``.
+    ``AUTOSRE_RECORDINGS_TTL_H``, and the setting ``fetch_allow`` of the web tools.
 
     Args:
         environ: The environment to read; this process's own when not given.
@@ -76,6 +79,7 @@ def browser_config(environ: Mapping[str, str] | None = None) -> BrowserConfig:
         folder=state,
         recordings=recordings,
         recordings_ttl_h=_number(env, "AUTOSRE_RECORDINGS_TTL_H", 24, least=0),
+        allow=AllowList.parse(load_settings(env).fetch_allow),
     )
 
 

@@ -12,6 +12,7 @@ import contextlib
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from autosre_lab.errors import AutosreError
 from autosre_lab.logs import get_logger
@@ -23,6 +24,9 @@ CONNECT_S = 15.0
 HEAD_S = 30.0
 HEAD_BYTES = 64 * 1024
 CHUNK = 64 * 1024
+
+_BROWSERS_OWN = frozenset({"clients2.google.com", "localhost.invalid", "update.googleapis.com"})
+"""Whom Chromium calls of its own accord, whatever it is told at its start."""
 
 _HOP_BY_HOP = (b"connection", b"proxy-connection", b"proxy-authorization", b"keep-alive")
 _logger = get_logger(__name__)
@@ -97,6 +101,9 @@ class EgressProxy:
             return
         # The scheme behind a tunnel is unknown and without consequence: the port is given.
         url = f"https://{head.target}/" if connects else head.target
+        if urlsplit(url).hostname in _BROWSERS_OWN:
+            await _answer(writer, "403 Forbidden", "the browser has no business there")
+            return
         try:
             checked = await self._guard.check_async(url)
         except AutosreError as error:

@@ -78,7 +78,6 @@ async def render_page(session: BrowserSession, url: str, *, wait: str = "load") 
 
 _DOM = """() => {
   // Shadow roots and the hidden are as a reader meets them: the first in place, the second left out.
-  const written = new XMLSerializer();
   function copy(node) {
     if (node.nodeType === Node.TEXT_NODE) return node.cloneNode();
     if (node.nodeType !== Node.ELEMENT_NODE) return null;

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from autosre_lab.browser.snapshot import mask_values
 from autosre_lab.errors import BrowserError
+from autosre_lab.web import hygiene
 
 if TYPE_CHECKING:
     from playwright.async_api import ConsoleMessage, Page, Response
@@ -21,8 +22,7 @@ _PASSWORDS = "input[type=password]"
 
 def one_line(text: str, most: int = 120) -> str:
     """Return a page's text fit to stand in a line of ours."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
+    return hygiene.one_line(text, most)
 
 
 class Tab:
@@ -93,7 +93,7 @@ class Tab:
                 text = await source.aria_snapshot(
                     mode="ai", depth=depth, boxes=boxes, timeout=SNAPSHOT_S * 1000
                 )
-                text = mask_values(text, await self._passwords())
+                text = hygiene.strip_unseen(mask_values(text, await self._passwords()))
         except (TimeoutError, PlaywrightTimeout) as error:
             raise BrowserError(
                 f"a snapshot of {one_line(self.page.url)} takes longer than {SNAPSHOT_S:g} s",
