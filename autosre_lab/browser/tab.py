@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from autosre_lab.browser.snapshot import mask_values
@@ -10,12 +11,19 @@ from autosre_lab.errors import BrowserError
 from autosre_lab.web import hygiene
 
 if TYPE_CHECKING:
-    from playwright.async_api import ConsoleMessage, Page, Response
+    from playwright.async_api import ConsoleMessage, Frame, Page, Response
 
 __all__ = ["Tab", "one_line"]
 
 SNAPSHOT_S = 20.0
 """Seconds that a snapshot may take: 5 MB of page need about three."""
+
+STUCK_S = 6.0
+"""Seconds that a snapshot may wait for a frame that has no document yet."""
+
+_EMPTY_FRAME = """(frame, onlyLocal) => {
+  if (!onlyLocal || !/^https?:/i.test(frame.src)) frame.removeAttribute('src');
+}"""
 
 _PASSWORDS = "input[type=password]"
 
@@ -86,13 +94,17 @@ class Tab:
         from playwright.async_api import TimeoutError as PlaywrightTimeout
 
         source = self.page if ref is None else self.page.get_by_ref(ref)
+        await self._free_stuck_frames(only_local=True)
         try:
             async with asyncio.timeout(SNAPSHOT_S + 2.0):
                 if ref is not None:
                     await self.page.get_by_ref(ref).normalize()
-                text = await source.aria_snapshot(
-                    mode="ai", depth=depth, boxes=boxes, timeout=SNAPSHOT_S * 1000
-                )
+                try:
+                    async with asyncio.timeout(STUCK_S if self._stuck_frames() else None):
+                        text = await source.aria_snapshot(mode="ai", depth=depth, boxes=boxes)
+                except TimeoutError:
+                    await self._free_stuck_frames(only_local=False)
+                    text = await source.aria_snapshot(mode="ai", depth=depth, boxes=boxes)
                 text = hygiene.strip_unseen(mask_values(text, await self._passwords()))
         except (TimeoutError, PlaywrightTimeout) as error:
             raise BrowserError(
@@ -107,6 +119,23 @@ class Tab:
         if ref is None and depth is None and not boxes:
             self.seen = text
         return text
+
+    def _stuck_frames(self) -> list[Frame]:
+        return [frame for frame in self.page.frames[1:] if not frame.url]
+
+    async def _free_stuck_frames(self, *, only_local: bool) -> None:
+        """Empty the frames that never got a document: a snapshot would wait for them for ever.
+
+        Args:
+            only_local: Only those that never will, as a file: in a page from the web.
+        """
+        from playwright.async_api import Error
+
+        for frame in self._stuck_frames():
+            with suppress(Error, TimeoutError):
+                async with asyncio.timeout(1.0):
+                    element = await frame.frame_element()
+                    await element.evaluate(_EMPTY_FRAME, only_local)
 
     async def _passwords(self) -> list[str]:
         from playwright.async_api import Error

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from autosre_lab.chart.image import deliver_proxy_image
+from autosre_lab.chart.image import BROWSER, PROXY, deliver_image
 from autosre_lab.engine import provision, provision_claude_code
 from autosre_lab.recipe import load_recipe
 
@@ -21,6 +21,11 @@ BASE = "localhost/autosre-test-base:1"
 """Debian with Python, and the library that vLLM's workers on the CPU need."""
 
 PACKAGES = "python3,python3-venv,ca-certificates,libnuma1"
+
+BROWSER_BASE = "localhost/autosre-test-browser-base:1"
+"""What the browser's Containerfile would install itself where a registry has its base."""
+
+BROWSER_PACKAGES = "python3,python3-idna,ca-certificates,chromium,fonts-liberation"
 
 
 def import_command() -> list[str]:
@@ -30,11 +35,20 @@ def import_command() -> list[str]:
 
 def deliver_base(folder: Path) -> None:
     """Build the base once a machine and give it to the node."""
-    if not _built(BASE):
+    build_base(BASE, PACKAGES, folder)
+    exported = folder / "base.tar"
+    _run("buildah", "push", "--quiet", BASE, f"docker-archive:{exported}:{BASE}")
+    _run(*import_command(), str(exported))
+    exported.unlink()
+
+
+def build_base(name: str, packages: str, folder: Path) -> None:
+    """Build a Debian with some packages once a machine."""
+    if not _built(name):
         root = folder / "root"
         _run(
             "debootstrap",
-            *("--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root), _mirror()),
+            *("--variant=minbase", f"--include={packages}", "bookworm", str(root), _mirror()),
         )
         archive = folder / "root.tar"
         skipped = [f"--exclude=./{name}/*" for name in ("dev", "proc", "sys", "var/cache/apt")]
@@ -43,20 +57,22 @@ def deliver_base(folder: Path) -> None:
         try:
             _run("buildah", "add", "--quiet", container, str(archive), "/")
             _run("buildah", "config", "--cmd", '["sleep", "infinity"]', container)
-            _run("buildah", "commit", "--quiet", container, BASE)
+            _run("buildah", "commit", "--quiet", container, name)
         finally:
             _run("buildah", "rm", container)
         shutil.rmtree(root)
         archive.unlink()
-    exported = folder / "base.tar"
-    _run("buildah", "push", "--quiet", BASE, f"docker-archive:{exported}:{BASE}")
-    _run(*import_command(), str(exported))
-    exported.unlink()
 
 
 def deliver_proxy() -> None:
     """Build the proxies' image from this checkout and give it to the node."""
-    deliver_proxy_image(base=BASE, import_command=import_command())
+    deliver_image(PROXY, base=BASE, import_command=import_command())
+
+
+def deliver_browser(folder: Path) -> None:
+    """Build the browser's image from this checkout and give it to the node."""
+    build_base(BROWSER_BASE, BROWSER_PACKAGES, folder)
+    deliver_image(BROWSER, base=BROWSER_BASE, import_command=import_command())
 
 
 def _built(name: str) -> bool:
@@ -89,4 +105,5 @@ if __name__ == "__main__":
     provision_claude_code()
     with tempfile.TemporaryDirectory(prefix="autosre-images-", dir="/var/tmp") as scratch:
         deliver_base(Path(scratch))
+        deliver_browser(Path(scratch))
     deliver_proxy()
