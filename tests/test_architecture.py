@@ -41,7 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"recipe", "engine", "chart", "cluster", "parity", "lifecycle", "claude"}
     | {"metrics", "bench", "evaluation", "tuning", "report"},
     "web": BASE,
-    "mcp_servers": BASE | {"docstrings", "web", "cli", "proxy.config"},
+    "discovery": BASE | {"docstrings", "recipe", "cli", "claude.web_servers"},
+    "mcp_servers": BASE | {"docstrings", "web", "discovery", "proxy.config"},
     "__main__": {"cli"},
 }
 """What each part may import besides itself and the version; `__init__` hands out all of them."""
