@@ -42,7 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"metrics", "bench", "evaluation", "tuning", "report"},
     "web": BASE,
     "browser": BASE | {"engine", "web"},
-    "mcp_servers": BASE | {"docstrings", "web", "browser", "cli", "proxy.config"},
+    "discovery": BASE | {"docstrings", "recipe", "cli", "claude.web_servers"},
+    "mcp_servers": BASE | {"docstrings", "web", "browser", "discovery", "proxy.config"},
     "__main__": {"cli"},
 }
 """What each part may import besides itself and the version; `__init__` hands out all of them."""

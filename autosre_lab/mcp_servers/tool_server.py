@@ -23,7 +23,7 @@ from autosre_lab import __version__
 from autosre_lab.docstrings import parse_docstring
 from autosre_lab.errors import AutosreError
 
-__all__ = ["OfferedTool", "ToolServer", "error_text", "tool_deadline_s"]
+__all__ = ["OfferedTool", "ToolServer", "error_text", "result_chars", "tool_deadline_s"]
 
 DEADLINE_S = 60.0
 """Seconds a call may take where nothing else is said."""
@@ -31,6 +31,12 @@ HEADROOM_S = 2.0
 """Seconds by which ours lies below the client's own limit, so that our message arrives first."""
 LONGEST_TEXT = 2048
 """Characters of instructions or of a description; Claude Code 2.1.197 cuts there."""
+
+MOST_CHARS = 60_000
+"""Characters of a result at most: below Claude Code's 25,000 tokens for one."""
+CHARS_PER_TOKEN = 3
+HEADER_CHARS = 800
+"""Characters left for what stands around a piece of text."""
 
 _WITHOUT_WORTH = ("title", "default")
 """A model needs neither: the name says the first, the description the second where it matters."""
@@ -122,6 +128,18 @@ def tool_deadline_s(environ: Mapping[str, str]) -> float:
         return DEADLINE_S
     limit_s = int(text) / 1000
     return min(DEADLINE_S, max(limit_s - HEADROOM_S, limit_s / 2))
+
+
+def result_chars(environ: Mapping[str, str]) -> int:
+    """Return the characters a piece of text may have, from MAX_MCP_OUTPUT_TOKENS where it is set.
+
+    The launcher sets it on small windows. A longer result would be put into a file, and the model
+    would get 2 kB of it.
+    """
+    text = environ.get("MAX_MCP_OUTPUT_TOKENS", "")
+    if not text.isdecimal():
+        return MOST_CHARS
+    return min(MOST_CHARS, max(int(text) * CHARS_PER_TOKEN - HEADER_CHARS, HEADER_CHARS))
 
 
 def _tool(offered: OfferedTool) -> Tool:

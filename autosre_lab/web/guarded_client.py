@@ -106,6 +106,8 @@ class GuardedClient:
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
         wanted: Callable[[str], bool] | None = None,
+        permit: Callable[[str], None] | None = None,
+        follow: bool = True,
         max_bytes: int | None = None,
     ) -> Reply:
         """Fetch a URL, following at most five redirects. Blocks; call it in a thread.
@@ -115,6 +117,9 @@ class GuardedClient:
             headers: Further header fields; credentials among them stay with the first origin.
             form: Fields to POST; a GET is sent when not given.
             wanted: Says by content type whether a body is read at all.
+            permit: Asked with every URL, redirects included, before it is fetched; raises where
+                it must not be.
+            follow: Whether redirects are followed, or returned as they are.
             max_bytes: Bytes of the body, where it shall be fewer than the client's.
 
         Raises:
@@ -128,9 +133,11 @@ class GuardedClient:
         passed: list[str] = []
         target = self._check(url)
         for _ in range(MAX_REDIRECTS + 1):
+            if permit is not None:
+                permit(target.url)
             hop = self._hop(target, fields, cookies, form, wanted, max_bytes, ends_at)
             location = hop.reply.headers.get("location")
-            if hop.reply.status not in _REDIRECTS or not location:
+            if not follow or hop.reply.status not in _REDIRECTS or not location:
                 return Reply(
                     url=target.url,
                     status=hop.reply.status,
@@ -212,6 +219,8 @@ class GuardedClient:
                     data=None if form is None else dict(form),
                     timeout=remaining_s,
                     content_callback=sink,
+                    # Over plain HTTP curl would offer an upgrade to HTTP/2, which no browser does.
+                    http_version="v1" if target.scheme == "http" else None,
                     # As it is: the guard has written the URL, and curl must not write it anew.
                     quote=False,
                 )
