@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from autosre_lab.errors import AutosreError, BlockedError, BrowserError
 if TYPE_CHECKING:
     from playwright.async_api import Locator, Page
 
-__all__ = ["act", "go_to"]
+__all__ = ["Outcome", "act", "go_to", "locate"]
 
 ACTION_S = 5.0
 NAVIGATION_S = 20.0
@@ -30,12 +31,26 @@ _SECRET_FIELD = """element => element instanceof HTMLInputElement && (
   element.type === 'password' || /password|one-time-code|cc-/.test(element.autocomplete))"""
 
 
-async def act(session: BrowserSession, steps: Sequence[Step], *, tab: str | None = None) -> str:
-    """Do the steps in order, up to the first that fails, and tell what changed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of some steps.
 
-    Returns:
-        A line a step, then what happened beside (dialogs, downloads, new tabs, refusals), where
-        the tab is now, and the changed lines of its snapshot, or the new page's beginning.
+    Attributes:
+        done: A line a step, with the element's lasting name, and why one failed.
+        page: What the page made of it: dialogs, downloads, new tabs, refusals, where the tab is
+            now, and the changed lines of its snapshot or the new page's beginning.
+        url: Where the tab is now; empty without a tab.
+    """
+
+    done: str
+    page: str
+    url: str
+
+
+async def act(
+    session: BrowserSession, steps: Sequence[Step], *, tab: str | None = None
+) -> Outcome:
+    """Do the steps in order, up to the first that fails, and tell what changed.
 
     Raises:
         BrowserError: The first step failed, so nothing was done.
@@ -66,10 +81,11 @@ async def act(session: BrowserSession, steps: Sequence[Step], *, tab: str | None
             break
         current = session.tab()
     await session.downloads()
-    lines = [*done, *session.take_news()]
+    page, url = session.take_news(), ""
     if session.tabs:
-        lines += await _what_changed(session.tab(), *before)
-    return "\n".join(lines)
+        page += await _what_changed(session.tab(), *before)
+        url = session.tab().page.url
+    return Outcome(done="\n".join(done), page="\n".join(page), url=url)
 
 
 async def go_to(session: BrowserSession, tab: Tab, url: str) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from autosre_lab.browser.actions import go_to
 from autosre_lab.browser.session import BrowserSession
 from autosre_lab.errors import BrowserError
+from autosre_lab.web.guarded_client import Reply
+from autosre_lab.web.page_reader import Page, make_page
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
+    from playwright.async_api import Page as BrowserPage
 
-__all__ = ["RenderedPage", "render_page"]
+__all__ = ["RenderedPage", "as_reply", "readable", "render_page"]
 
 SILENT_S = 10.0
 """Seconds that `networkidle` is waited for; pages with a stream of events never reach it."""
@@ -99,7 +101,7 @@ _DOM = """() => {
 }"""
 
 
-async def _html(page: Page) -> str:
+async def _html(page: BrowserPage) -> str:
     from playwright.async_api import Error
 
     parts = [str(await page.evaluate(_DOM))]
@@ -116,3 +118,23 @@ async def _html(page: Page) -> str:
         head, end, rest = whole.rpartition("</body>")
         whole = head + "".join(parts[1:]) + end + rest
     return whole
+
+
+def readable(asked: str, rendered: RenderedPage) -> Page:
+    """Return a rendered page as the fetch tool's own kind of page: same extraction, same pieces.
+
+    Raises:
+        UnreadableError: There is no text in it.
+    """
+    page = make_page(asked, as_reply(rendered.url, rendered.status, rendered.html))
+    return replace(page, notes=("rendered by a browser", *page.notes, *rendered.news))
+
+
+def as_reply(url: str, status: int | None, html: str) -> Reply:
+    """Return a page of a browser as what a client would have received."""
+    return Reply(
+        url=url,
+        status=status or 200,
+        headers={"content-type": "text/html; charset=utf-8"},
+        body=html.encode("utf-8", "replace"),
+    )

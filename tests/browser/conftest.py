@@ -106,7 +106,8 @@ class Visitor:
     def do(self, *steps: dict[str, str], tab: str | None = None) -> str:
         async def doing() -> str:
             async with self.sessions.using(self.session.name) as one:
-                return await act(one, parse_steps(steps), tab=tab)
+                outcome = await act(one, parse_steps(steps), tab=tab)
+                return f"{outcome.done}\n{outcome.page}"
 
         return str(self.run(doing()))
 

@@ -159,7 +159,7 @@ def test_a_popup_becomes_a_tab_that_can_be_used_and_closed(visitor: Visitor, goo
     visitor.goto(f"{good.url}/popup")
     told = visitor.click('"Open"')
     assert "new tab t2" in told
-    assert "tab t2" in told.splitlines()[-5]
+    assert f"tab t2 | {good.url}/inner" in told
     assert 'textbox "Code"' in told
     told = visitor.do({"action": "close_tab"})
     assert "tab t2 was closed" in told
