@@ -87,6 +87,8 @@ def chromium_arguments(
         "--disable-quic",
         "--disable-sync",
         "--disable-breakpad",
+        # A page that comes back out of this cache never says that it has loaded.
+        "--disable-back-forward-cache",
         "--disable-background-timer-throttling",
         "--disable-backgrounding-occluded-windows",
         "--disable-renderer-backgrounding",

@@ -39,7 +39,7 @@ CHUNK = 256 * 1024
 PRUNE_EVERY_S = 3600.0
 TOKEN_VARIABLE = "AUTOSRE_BROWSER_TOKEN"  # noqa: S105 - the variable's name
 
-_logger = get_logger(__name__)
+_logger = get_logger("autosre_lab.browser.gate")  # run as __main__, it has another name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

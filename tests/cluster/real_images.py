@@ -22,11 +22,6 @@ BASE = "localhost/autosre-test-base:1"
 
 PACKAGES = "python3,python3-venv,ca-certificates,libnuma1"
 
-BROWSER_BASE = "localhost/autosre-test-browser-base:1"
-"""What the browser's Containerfile would install itself where a registry has its base."""
-
-BROWSER_PACKAGES = "python3,python3-idna,ca-certificates,chromium,fonts-liberation"
-
 
 def import_command() -> list[str]:
     """What gives an archive to the node's containerd."""
@@ -35,20 +30,20 @@ def import_command() -> list[str]:
 
 def deliver_base(folder: Path) -> None:
     """Build the base once a machine and give it to the node."""
-    build_base(BASE, PACKAGES, folder)
+    build_base(folder)
     exported = folder / "base.tar"
     _run("buildah", "push", "--quiet", BASE, f"docker-archive:{exported}:{BASE}")
     _run(*import_command(), str(exported))
     exported.unlink()
 
 
-def build_base(name: str, packages: str, folder: Path) -> None:
-    """Build a Debian with some packages once a machine."""
-    if not _built(name):
+def build_base(folder: Path) -> None:
+    """Build a Debian with what the Pods here need, once a machine."""
+    if not _built(BASE):
         root = folder / "root"
         _run(
             "debootstrap",
-            *("--variant=minbase", f"--include={packages}", "bookworm", str(root), _mirror()),
+            *("--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root), _mirror()),
         )
         archive = folder / "root.tar"
         skipped = [f"--exclude=./{name}/*" for name in ("dev", "proc", "sys", "var/cache/apt")]
@@ -57,7 +52,7 @@ def build_base(name: str, packages: str, folder: Path) -> None:
         try:
             _run("buildah", "add", "--quiet", container, str(archive), "/")
             _run("buildah", "config", "--cmd", '["sleep", "infinity"]', container)
-            _run("buildah", "commit", "--quiet", container, name)
+            _run("buildah", "commit", "--quiet", container, BASE)
         finally:
             _run("buildah", "rm", container)
         shutil.rmtree(root)
@@ -69,10 +64,9 @@ def deliver_proxy() -> None:
     deliver_image(PROXY, base=BASE, import_command=import_command())
 
 
-def deliver_browser(folder: Path) -> None:
+def deliver_browser() -> None:
     """Build the browser's image from this checkout and give it to the node."""
-    build_base(BROWSER_BASE, BROWSER_PACKAGES, folder)
-    deliver_image(BROWSER, base=BROWSER_BASE, import_command=import_command())
+    deliver_image(BROWSER, base=BASE, import_command=import_command())
 
 
 def _built(name: str) -> bool:
@@ -105,5 +99,5 @@ if __name__ == "__main__":
     provision_claude_code()
     with tempfile.TemporaryDirectory(prefix="autosre-images-", dir="/var/tmp") as scratch:
         deliver_base(Path(scratch))
-        deliver_browser(Path(scratch))
     deliver_proxy()
+    deliver_browser()
