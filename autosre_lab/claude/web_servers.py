@@ -5,10 +5,17 @@ A test holds them against what the servers really list.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["WEB_SERVERS", "WebServer"]
+__all__ = ["WEB_SERVERS", "WebServer", "mcp_config", "schema_tokens", "web_is_installed"]
+
+CHARS_PER_TOKEN = 3
+"""Fewer than any tokenizer we met needs for JSON: an estimate is too high."""
+_NEEDED = ("curl_cffi", "mcp", "trafilatura")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +72,30 @@ WEB_SERVERS = {
     )
 }
 """Every server by name, in the order in which they are taken where not all of them fit."""
+
+
+def web_is_installed() -> bool:
+    """Whether the packages of the ``web`` extra are there; none of them is loaded to find out."""
+    return all(importlib.util.find_spec(name) is not None for name in _NEEDED)
+
+
+def schema_tokens(names: Sequence[str]) -> int:
+    """Return an upper estimate of the tokens that servers add to every request."""
+    return sum(-(-WEB_SERVERS[name].schema_chars // CHARS_PER_TOKEN) for name in names)
+
+
+def mcp_config(names: Sequence[str]) -> str:
+    """Return Claude Code's MCP configuration of these servers, as JSON on one line.
+
+    They run in this very Python. ``-P`` keeps the folder that Claude Code works in off the module
+    path: a file named ``json.py`` there must not be run.
+    """
+    servers = {
+        name: {
+            "type": "stdio",
+            "command": sys.executable,
+            "args": ["-P", "-m", WEB_SERVERS[name].module],
+        }
+        for name in names
+    }
+    return json.dumps({"mcpServers": servers}, separators=(",", ":"))

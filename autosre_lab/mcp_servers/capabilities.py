@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from autosre_lab.mcp_servers.serving import run_server
 
@@ -27,9 +28,6 @@ def build_server(catalogue: Catalogue | None = None) -> ToolServer:
     Args:
         catalogue: What there is; this installation's when not given.
     """
-    import functools
-    from typing import Literal
-
     import anyio
 
     from autosre_lab.mcp_servers.tool_server import OfferedTool, ToolServer

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from autosre_lab.mcp_servers.serving import run_server
 from autosre_lab.settings import load_settings
@@ -27,10 +29,6 @@ def build_server(reader: PageReader | None = None) -> ToolServer:
     Args:
         reader: Reads the pages; made from the settings when not given.
     """
-    import functools
-    import os
-    from typing import Literal
-
     import anyio
 
     from autosre_lab.mcp_servers.tool_server import OfferedTool, ToolServer, result_chars

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from autosre_lab.mcp_servers.serving import run_server
 from autosre_lab.settings import load_settings
@@ -27,9 +28,6 @@ def build_server(web: WebSearch | None = None) -> ToolServer:
     Args:
         web: Searches; made from the settings when not given.
     """
-    import functools
-    from typing import Literal
-
     import anyio
 
     from autosre_lab.mcp_servers.tool_server import OfferedTool, ToolServer

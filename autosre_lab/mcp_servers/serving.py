@@ -24,6 +24,7 @@ __all__ = ["TOKEN_VARIABLE", "require_token", "run_server"]
 TOKEN_VARIABLE = "AUTOSRE_MCP_TOKEN"  # noqa: S105 - the variable's name
 
 _MISUSE = 2
+_NOT_FOR_US = ("ANTHROPIC_", "AUTOSRE_PROXY_TOKEN")
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -42,6 +43,9 @@ def run_server(name: str, build: Callable[[], ToolServer], argv: list[str] | Non
         The exit status: 2 for what the caller has to mend.
     """
     options = _parser(name).parse_args(argv)
+    for secret in [one for one in os.environ if one.startswith(_NOT_FOR_US)]:
+        # Claude Code hands its environment down. What reads the web shall hold no key to anything.
+        del os.environ[secret]
     try:
         configure_logging(load_settings().log_level)
         if importlib.util.find_spec("mcp") is None:

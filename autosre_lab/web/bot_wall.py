@@ -45,7 +45,7 @@ def find_bot_wall(status: int, headers: Mapping[str, str], body: bytes) -> str |
         return None
     text = body[:_SEARCHED_BYTES].decode("utf-8", "replace")
     for wall in _WALLS:
-        if wall.header and wall.header_value in headers.get(wall.header, "\0").lower():
+        if wall.header in headers and wall.header_value in headers[wall.header].lower():
             return wall.name
         if wall.body and re.search(wall.body, text, re.IGNORECASE):
             return wall.name

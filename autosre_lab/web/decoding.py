@@ -20,6 +20,8 @@ _NEVER = frozenset(
 """Python's codecs that are no encodings of pages, or have served attacks."""
 _BROWSERS_READ_AS = {"ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254"}
 _DETECTED_BYTES = 200_000
+_DETECTABLE = 100
+"""Bytes beyond ASCII from which an encoding can be told."""
 
 
 def decode(body: bytes, *, charset: str = "", may_declare: bool = False) -> str:
@@ -33,20 +35,19 @@ def decode(body: bytes, *, charset: str = "", may_declare: bool = False) -> str:
     for mark, name in _BOMS:
         if body.startswith(mark):
             return body[len(mark) :].decode(name, "replace")
+    if not body.isascii() and _is_utf8(body):
+        return body.decode("utf-8", "replace")  # nothing else looks like it by chance
     candidates = [charset]
     declared = _DECLARED.search(body[:_SEARCHED_BYTES]) if may_declare else None
     if declared:
         candidates.append(declared[1].decode("ascii"))
-    usable = [name for name in map(_codec, candidates) if name]
-    # Pages lie: what does not fit is not believed, except by the last resort.
-    for name in (*usable, "utf-8"):
+    # Pages lie: what does not fit is not believed.
+    for name in filter(None, map(_codec, candidates)):
         try:
             return body.decode(name)
         except UnicodeDecodeError:
             continue
-    if _is_nearly_utf8(body):
-        return body.decode("utf-8", "replace")
-    return body.decode(_detected(body) or next(iter(usable), "cp1252"), "replace")
+    return body.decode(_detected(body) or "cp1252", "replace")
 
 
 def _codec(label: str) -> str:
@@ -59,14 +60,18 @@ def _codec(label: str) -> str:
     return _BROWSERS_READ_AS.get(info.name, info.name)
 
 
-def _is_nearly_utf8(body: bytes) -> bool:
-    """Whether one cut or broken character is all that speaks against UTF-8."""
-    text = body.decode("utf-8", "replace")
-    others = sum(byte > 0x7F for byte in body[:_DETECTED_BYTES])
-    return text.count("\ufffd") * 20 < others
+def _is_utf8(body: bytes) -> bool:
+    """Whether at most a cut or broken character in twenty speaks against UTF-8."""
+    return body.decode("utf-8", "replace").count("\ufffd") * 20 <= _high_bytes(body)
+
+
+def _high_bytes(body: bytes) -> int:
+    return len(body) - len(body.translate(None, bytes(range(0x80, 0x100))))
 
 
 def _detected(body: bytes) -> str:
+    if _high_bytes(body) < _DETECTABLE:
+        return ""  # a guess from a few bytes is worse than what most such pages are
     try:
         from charset_normalizer import from_bytes
     except ImportError:
