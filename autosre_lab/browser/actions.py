@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autosre_lab.browser.session import BrowserSession
 from autosre_lab.browser.settle import settled, wait_until_loaded
@@ -27,7 +27,7 @@ CHANGES_AT_MOST = 60
 NEW_PAGE_CHARS = 6000
 SCROLL_PX = 700
 
-_SECRET_FIELD = """element => element instanceof HTMLInputElement && (
+_KEEPS_QUIET = """element => element instanceof HTMLInputElement && (
   element.type === 'password' || /password|one-time-code|cc-/.test(element.autocomplete))"""
 
 
@@ -47,9 +47,7 @@ class Outcome:
     url: str
 
 
-async def act(
-    session: BrowserSession, steps: Sequence[Step], *, tab: str | None = None
-) -> Outcome:
+async def act(session: BrowserSession, steps: Sequence[Step], *, tab: str | None = None) -> Outcome:
     """Do the steps in order, up to the first that fails, and tell what changed.
 
     Raises:
@@ -203,39 +201,47 @@ async def locate(page: Page, target: str) -> tuple[Locator, str]:
 
 
 async def _perform(page: Page, locator: Locator | None, step: Step) -> None:
-    limit: Any = ACTION_S * 1000
-    match step.action, locator:
-        case "press", None:
+    if locator is None:
+        await _perform_anywhere(page, step)
+    else:
+        await _perform_on(page, locator, step)
+
+
+async def _perform_anywhere(page: Page, step: Step) -> None:
+    match step.action:
+        case "press":
             await page.keyboard.press(step.value)
-        case "type", None:
+        case "type":
             await page.keyboard.type(step.value)
-        case "scroll", None:
+        case "scroll":
             await page.mouse.wheel(0, _distance(step.value))
-        case _, None:
-            raise BrowserError(f"{step.action} needs a target", remedy="give a ref")
-        case "scroll", there:
-            await there.scroll_into_view_if_needed(timeout=limit)
-        case "click", there:
-            await there.click(timeout=limit)
-        case "dblclick", there:
-            await there.dblclick(timeout=limit)
-        case "hover", there:
-            await there.hover(timeout=limit)
-        case "fill", there:
-            await there.fill(step.value, timeout=limit)
-        case "type", there:
-            await there.press_sequentially(step.value, timeout=limit)
-        case "press", there:
-            await there.press(step.value, timeout=limit)
-        case "select", there:
-            await there.select_option(step.value, timeout=limit)
-        case "check" | "uncheck", there:
-            await there.set_checked(step.action == "check", timeout=limit)
-        case "upload", there:
-            await there.set_input_files(_uploadable(step.value), timeout=limit)
-        case "drag", there:
-            onto, _ = await locate(page, step.value)
-            await there.drag_to(onto, timeout=limit)
+        case action:
+            raise BrowserError(f"{action} needs a target", remedy="give a ref of the snapshot")
+
+
+async def _perform_on(page: Page, there: Locator, step: Step) -> None:
+    limit = ACTION_S * 1000
+    value = step.value
+    doing: dict[str, Callable[[], Awaitable[object]]] = {
+        "scroll": lambda: there.scroll_into_view_if_needed(timeout=limit),
+        "click": lambda: there.click(timeout=limit),
+        "dblclick": lambda: there.dblclick(timeout=limit),
+        "hover": lambda: there.hover(timeout=limit),
+        "fill": lambda: there.fill(value, timeout=limit),
+        "type": lambda: there.press_sequentially(value, timeout=limit),
+        "press": lambda: there.press(value, timeout=limit),
+        "select": lambda: there.select_option(value, timeout=limit),
+        "check": lambda: there.set_checked(checked=True, timeout=limit),
+        "uncheck": lambda: there.set_checked(checked=False, timeout=limit),
+        "upload": lambda: there.set_input_files(_uploadable(value), timeout=limit),
+        "drag": lambda: _drag(page, there, value),
+    }
+    await doing[step.action]()
+
+
+async def _drag(page: Page, what: Locator, onto: str) -> None:
+    there, _ = await locate(page, onto)
+    await what.drag_to(there, timeout=ACTION_S * 1000)
 
 
 async def _move(page: Page, action: str) -> str:
@@ -272,7 +278,7 @@ async def _wait_for(page: Page, value: str) -> str:
 
 async def _refuse_secret(page: Page, locator: Locator | None) -> None:
     field = locator if locator is not None else page.locator("*:focus")
-    if await field.count() == 1 and await field.evaluate(_SECRET_FIELD):
+    if await field.count() == 1 and await field.evaluate(_KEEPS_QUIET):
         raise BrowserError(
             "this session is recorded, and films hold no passwords",
             remedy="open a session without record for pages that ask for one",
@@ -311,7 +317,9 @@ def _as_told(step: Step, error: Exception) -> BrowserError:
     said = str(getattr(error, "message", error))
     head, _, log = said.partition("\nCall log:")
     # The log's last lines say what stood in the way: an overlay, a disabled button.
-    causes = [line.strip(" -") for line in log.splitlines() if "intercepts" in line or "not" in line]
+    causes = [
+        line.strip(" -") for line in log.splitlines() if "intercepts" in line or "not" in line
+    ]
     shown = one_line(head, 300) + (f" ({one_line(causes[-1], 200)})" if causes else "")
     return BrowserError(
         f"{step.action} {step.target}: {shown}",

@@ -277,4 +277,3 @@ def _remedy(said: str) -> str:
     if "shared libraries" in said:
         return "install what it names, or Debian's own: sudo apt-get install chromium"
     return "read the lines above; sudo apt-get install --reinstall chromium often mends it"
-

@@ -43,7 +43,7 @@ class BrowserConfig:
     folder: Path
     recordings: Path
     recordings_ttl_h: float = 24.0
-    allow: AllowList = AllowList()
+    allow: AllowList = field(default_factory=AllowList)
 
 
 def browser_config(environ: Mapping[str, str] | None = None) -> BrowserConfig:

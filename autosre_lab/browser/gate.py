@@ -16,7 +16,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -192,7 +192,10 @@ class Gate:
             lines = [f"GET {target.path} HTTP/1.1", f"Host: {target.netloc}"]
             lines += [f"{name}: {value}" for name, value in kept.items()]
             to.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-            ways = [asyncio.create_task(_pipe(reader, to)), asyncio.create_task(_pipe(there, writer))]
+            ways = [
+                asyncio.create_task(_pipe(reader, to)),
+                asyncio.create_task(_pipe(there, writer)),
+            ]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -237,7 +240,7 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
 
 
-async def _say(writer: asyncio.StreamWriter, status: int, said: dict[str, object]) -> None:
+async def _say(writer: asyncio.StreamWriter, status: int, said: Mapping[str, object]) -> None:
     body = json.dumps(said).encode()
     lines = [
         f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}",

@@ -118,7 +118,8 @@ def mark_finished(folder: Path) -> None:
 
 def _is_marked_running(folder_fd: int) -> bool:
     try:
-        with open(os.open(_MARK, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder_fd), "rb") as file:
+        fd = os.open(_MARK, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder_fd)
+        with os.fdopen(fd, "rb") as file:
             pid, _, born = file.read(200).decode("ascii").partition(" ")
         return is_alive(ProcessIdentity(int(pid), born))
     except (OSError, ValueError):
@@ -136,7 +137,7 @@ def _walk(folder: Path, *, dir_fd: int | None) -> Iterator[Recording]:
     except OSError:
         return
     try:
-        names = sorted(os.listdir(fd))
+        names = sorted(os.listdir(fd))  # noqa: PTH208 - of a descriptor
         running = _MARK in names and _is_marked_running(fd)
         for name in names:
             try:
@@ -169,7 +170,7 @@ def _delete(root: Path, recording: Recording) -> bool:
         if not stat.S_ISREG(status.st_mode) or status.st_mtime != recording.modified:
             return False
         os.unlink(parts[-1], dir_fd=fds[-1])
-        if len(parts) > 1 and set(os.listdir(fds[-1])) <= {_MARK}:
+        if len(parts) > 1 and set(os.listdir(fds[-1])) <= {_MARK}:  # noqa: PTH208
             with suppress(FileNotFoundError):
                 os.unlink(_MARK, dir_fd=fds[-1])
             os.rmdir(parts[-2], dir_fd=fds[-2])

@@ -79,7 +79,7 @@ async def render_page(session: BrowserSession, url: str, *, wait: str = "load") 
 
 
 _DOM = """() => {
-  // Shadow roots and the hidden are as a reader meets them: the first in place, the second left out.
+  // As a reader meets it: shadow roots stand in their place, what is hidden is left out.
   function copy(node) {
     if (node.nodeType === Node.TEXT_NODE) return node.cloneNode();
     if (node.nodeType !== Node.ELEMENT_NODE) return null;

@@ -39,9 +39,7 @@ class RequestGuard:
         clock: Seconds.
     """
 
-    def __init__(
-        self, guard: AddressGuard, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, guard: AddressGuard, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._guard = guard
         self._clock = clock
         self._verdicts: OrderedDict[str, tuple[float, AutosreError | None]] = OrderedDict()

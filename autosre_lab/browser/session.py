@@ -192,7 +192,9 @@ class BrowserSession:
     async def _save(self, download: Download) -> None:
         from playwright.async_api import Error
 
-        name = re.sub(r"[^\w.-]+", "_", download.suggested_filename).lstrip(".")[-100:] or "download"
+        name = (
+            re.sub(r"[^\w.-]+", "_", download.suggested_filename).lstrip(".")[-100:] or "download"
+        )
         if self.connection.remote:
             await download.cancel()
             self._tell(

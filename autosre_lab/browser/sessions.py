@@ -308,9 +308,7 @@ class BrowserSessions:
     def _login_file(self, login: str | None) -> Path:
         return self.config.folder / "logins" / f"{login}.json"
 
-    def _context_options(
-        self, options: SessionOptions, recording: Path | None
-    ) -> dict[str, Any]:
+    def _context_options(self, options: SessionOptions, recording: Path | None) -> dict[str, Any]:
         width, height = options.viewport
         chosen: dict[str, Any] = {
             "viewport": {"width": width, "height": height},
@@ -328,7 +326,7 @@ class BrowserSessions:
                 kept = sorted(path.stem for path in file.parent.glob("*.json"))
                 raise ConfigError(
                     f"no login {options.login} was kept",
-                    remedy=f"kept are: {', '.join(kept) or 'none'}; browser_session_close keeps one",
+                    remedy=f"kept are: {', '.join(kept) or 'none'}; keep_login keeps one",
                 )
             chosen["storage_state"] = file
         return chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -56,9 +57,7 @@ def _find_ffmpeg(env: Mapping[str, str], link: Path) -> Path:
     if on_path := shutil.which("ffmpeg", path=env.get("PATH", os.defpath)):
         return Path(on_path)
     try:
-        from imageio_ffmpeg import get_ffmpeg_exe
-
-        return Path(get_ffmpeg_exe())
+        return Path(importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe())
     except (ImportError, RuntimeError) as error:
         raise BrowserError("there is no ffmpeg to record with", remedy=_REMEDY) from error
 

@@ -354,7 +354,7 @@ def _browser(options: ChartOptions) -> BrowserValues:
         *("python3", "-m", "autosre_lab.browser.gate"),
         *("--host", "0.0.0.0", "--port", str(BROWSER_PORT)),  # noqa: S104 - it asks for the token
         # Chromium's own sandbox needs user namespaces, which this Pod may not make: the Pod is it.
-        *("--no-sandbox", "--profiles", "/tmp", "--recordings", "/recordings"),
+        *("--no-sandbox", "--profiles", "/tmp", "--recordings", "/recordings"),  # noqa: S108
     ]
     return BrowserValues(
         enabled=options.browser,

@@ -69,6 +69,23 @@ WEB_SERVERS = {
             },
             schema_chars=1_500,
         ),
+        WebServer(
+            name="browser",
+            tools={
+                "browser_session_open": "Open a browser session",
+                "browser_snapshot": "See a page as a tree of elements with refs",
+                "browser_act": "Click, fill, press, scroll, go to and the like, in a page",
+                "browser_render_markdown": "Read a page whose text is made by JavaScript",
+                "browser_screenshot": "Save a picture of a page or of one element",
+                "browser_pdf": "Save a page as PDF",
+                "browser_search": "Search the web through the browser",
+                "browser_session_list_tabs": "List the tabs of a session",
+                "browser_session_close": "Close a session",
+                "browser_prune_recordings": "Delete old recordings",
+            },
+            asks_first=frozenset({"browser_prune_recordings"}),
+            schema_chars=4_300,
+        ),
     )
 }
 """Every server by name, in the order in which they are taken where not all of them fit."""

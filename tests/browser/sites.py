@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -137,7 +138,7 @@ def _login(request: Request) -> Response:
         <label>User <input name=user autocomplete=username></label>
         <label>Password <input name=password type=password></label>
         <label><input type=checkbox name=keep> Keep me</label>
-        <label>Role <select name=role><option>reader</option><option>writer</option></select></label>
+        <label>Role <select name=role><option>reader<option>writer</select></label>
         <button>Sign in</button></form>""",
         title="Log in",
     )
@@ -204,7 +205,8 @@ def pages() -> dict[str, Response | Respond]:
             headers={"Content-Disposition": 'attachment; filename="../../evil.csv"'},
         ),
         "/shadow": html(
-            """<my-card></my-card><script>customElements.define('my-card', class extends HTMLElement {
+            """<my-card></my-card><script>
+            customElements.define('my-card', class extends HTMLElement {
             connectedCallback() { const root = this.attachShadow({mode: 'open'});
               root.innerHTML = '<h2>In the shadow</h2><button>Press</button><p></p>';
               root.querySelector('button').onclick = () => {
@@ -241,7 +243,7 @@ def pages() -> dict[str, Response | Respond]:
             title="Covered",
         ),
         "/upload": html(
-            "<label>File <input type=file onchange=\"n.textContent = this.files[0].name\"></label>"
+            '<label>File <input type=file onchange="n.textContent = this.files[0].name"></label>'
             "<output id=n></output>",
             title="Upload",
         ),
@@ -309,3 +311,10 @@ def wait_for(condition: Callable[[], bool], what: str, *, within_s: float = 10.0
     while not condition():
         assert time.monotonic() < deadline, f"{what} has not come within {within_s:g} s"
         time.sleep(0.02)
+
+
+async def until(condition: Callable[[], bool], *, within_s: float = 15.0) -> None:
+    """Wait in a loop that has to go on meanwhile."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.02)

@@ -73,7 +73,7 @@ def test_a_redirect_to_a_refused_address_is_not_followed(
 
 
 def test_a_redirect_to_a_file_shows_nothing_of_it(visitor: Visitor, evil: Site) -> None:
-    with pytest.raises(Exception, match="cannot be opened|must not"):
+    with pytest.raises(Exception, match=r"cannot be opened|must not"):
         visitor.goto(f"{evil.url}/to-file")
     assert "root" not in visitor.see()
 

@@ -237,9 +237,7 @@ def test_a_rendered_page_has_what_scripts_made_and_frames_and_shadows_hold(
 ) -> None:
     late = run(render_page(visitor.session, f"{good.url}/late", wait="li"))
     assert "<li>beta</li>" in late.html
-    frames = run(
-        render_page(visitor.session, f"{good.url}/frames?other={other.url}/inner")
-    )
+    frames = run(render_page(visitor.session, f"{good.url}/frames?other={other.url}/inner"))
     assert frames.html.count("Send</button>") == 2
     shadow = run(render_page(visitor.session, f"{good.url}/shadow"))
     assert "In the shadow" in shadow.html

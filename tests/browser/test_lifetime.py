@@ -27,7 +27,7 @@ from autosre_lab.browser.chromium import chromium_arguments, delete_left_profile
 from autosre_lab.errors import BrowserError, BrowserLostError, ConfigError
 from autosre_lab.web import AddressGuard
 from tests.browser.conftest import Run
-from tests.browser.sites import Site, wait_for
+from tests.browser.sites import Site, until, wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -135,18 +135,14 @@ def test_a_page_that_crashes_is_told_and_its_session_goes_on(
     run(scenario())
 
 
-def test_an_idle_session_is_closed_and_then_the_browser(
-    run: Run, config: BrowserConfig
-) -> None:
+def test_an_idle_session_is_closed_and_then_the_browser(run: Run, config: BrowserConfig) -> None:
     async def scenario() -> None:
         hasty = replace(config, idle_s=1.0)
         async with BrowserSessions(hasty, AddressGuard()) as sessions:
             session = await sessions.open()
             connection = sessions.connection
             assert connection is not None
-            async with asyncio.timeout(15):
-                while not connection.ended:
-                    await asyncio.sleep(0.05)
+            await until(lambda: connection.ended)
             with pytest.raises(BrowserLostError, match="nobody used it for 1 s"):
                 async with sessions.using(session.name):
                     pass
