@@ -129,6 +129,10 @@ async def go_to(session: BrowserSession, tab: Tab, url: str) -> None:
 
 
 async def _what_changed(tab: Tab, was: Tab, was_url: str, seen: str) -> list[str]:
+    if await tab.is_large():
+        tab.seen = ""
+        said = "(a very large page: browser_snapshot with find or ref, or browser_render_markdown)"
+        return [await tab.header(), said]
     try:
         now = await tab.snapshot()
     except BrowserError as error:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Tab", "one_line"]
 
-SNAPSHOT_S = 20.0
-"""Seconds that a snapshot may take: 5 MB of page need about three."""
+SNAPSHOT_S = 40.0
+"""Seconds that a snapshot may take: a page of 120,000 elements needs about 20 on two cores."""
+
+MANY_ELEMENTS = 15_000
+"""Elements from which on a snapshot takes seconds, and is only taken when it is asked for."""
 
 STUCK_S = 6.0
 """Seconds that a snapshot may wait for a frame that has no document yet."""
@@ -66,6 +69,17 @@ class Tab:
         except (Error, TimeoutError):
             return ""
 
+    async def is_large(self) -> bool:
+        """Whether a snapshot of it would take seconds."""
+        from playwright.async_api import Error
+
+        try:
+            async with asyncio.timeout(2.0):
+                count = await self.page.evaluate("document.getElementsByTagName('*').length")
+        except (Error, TimeoutError):
+            return False
+        return int(count) > MANY_ELEMENTS
+
     async def header(self) -> str:
         """Return one line on where it is and how that went."""
         parts = [f"tab {self.name}", one_line(self.page.url, 300)]
@@ -101,7 +115,9 @@ class Tab:
                     await self.page.get_by_ref(ref).normalize()
                 try:
                     async with asyncio.timeout(STUCK_S if self._stuck_frames() else None):
-                        text = await source.aria_snapshot(mode="ai", depth=depth, boxes=boxes)
+                        text = await source.aria_snapshot(
+                            mode="ai", depth=depth, boxes=boxes, timeout=SNAPSHOT_S * 1000
+                        )
                 except TimeoutError:
                     await self._free_stuck_frames(only_local=False)
                     text = await source.aria_snapshot(mode="ai", depth=depth, boxes=boxes)

@@ -131,8 +131,8 @@ def build_image(
         if base is not None:
             options += ["--build-arg", f"BASE={base}"]
         if program == "buildah":
-            # Needs no daemon and no user namespace.
-            options += ["--isolation", "chroot", "--format", "oci"]
+            # Needs no daemon and no user namespace; what apt installed is not installed again.
+            options += ["--isolation", "chroot", "--format", "oci", "--layers"]
         verb = "bud" if program == "buildah" else "build"
         _run([program, verb, *options, "."], cwd=context)
     return program

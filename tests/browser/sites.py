@@ -150,7 +150,7 @@ def _account(request: Request) -> Response:
     return html("<h1>Welcome, ada</h1><p>Your balance is 42.</p>", title="Account")
 
 
-ROWS = "".join(f"<tr><td>row {n}</td><td>{'x' * 60} {n}</td></tr>" for n in range(1, 40_001))
+ROWS = "".join(f"<tr><td>row {n}</td><td>{'x' * 480} {n}</td></tr>" for n in range(1, 10_001))
 
 
 def _feed(request: Request) -> Response:

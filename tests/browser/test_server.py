@@ -171,7 +171,8 @@ RESULTS = """<html><body>
 <div class="result results_links web-result">
 <h2><a class="result__a"
  href="https://example.org/{page}">Result {page}</a></h2><a
- class="result__snippet">About {page}.</a></div><form action="/html/" method="post"><input type="submit" value="Next">
+ class="result__snippet">About {page}.</a></div><form action="/html/" method="post">
+ <input type="submit" value="Next">
  <input type="hidden" name="q" value="x"><input type="hidden" name="s" value="10">
  <input type="hidden" name="vqd" value="4-1"></form></body></html>"""
 
