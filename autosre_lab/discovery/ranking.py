@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from autosre_lab.discovery.entries import Entry
 
@@ -37,6 +38,8 @@ _SYNONYMS = {
     "run": ("start", "status"),
     "slow": ("bench", "watch"),
     "serve": ("start",),
+    "end": ("stop",),
+    "shut": ("stop",),
     "shutdown": ("stop",),
     "speed": ("bench",),
     "throughput": ("bench",),
@@ -75,8 +78,8 @@ def rank(entries: Sequence[Entry], query: str) -> list[Entry]:
     """Return the entries that have any of a query's words, the best first; an exact name leads."""
     wanted = Counter(words_of(query))
     # A synonym counts half of what was said.
-    for word in re.findall(r"[a-z]+", query.lower()):
-        for other in _SYNONYMS.get(word, _SYNONYMS.get(_stem(word), ())):
+    for word in list(wanted):
+        for other in _synonyms().get(word, ()):
             for part in words_of(other):
                 wanted.setdefault(part, 0)
     bags = [_bag(entry) for entry in entries]
@@ -144,5 +147,12 @@ def _is_named(entry: Entry, query: str) -> bool:
 def _stem(word: str) -> str:
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word.removesuffix(ending)
-    return word
+            word = word.removesuffix(ending)
+            break
+    doubled = len(word) > 3 and word[-1] == word[-2] and word[-1] not in "ls"
+    return word[:-1] if doubled else word
+
+
+@cache
+def _synonyms() -> dict[str, tuple[str, ...]]:
+    return {_stem(word): others for word, others in _SYNONYMS.items()}

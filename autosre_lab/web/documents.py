@@ -27,9 +27,7 @@ _TEXT_TYPES = re.compile(
 )
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _UNTOLD = frozenset({"", "application/octet-stream", "binary/octet-stream", "unknown/unknown"})
-_LOOKS_LIKE_HTML = re.compile(
-    rb"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.I | re.S
-)
+_LOOKS_LIKE_HTML = re.compile(rb"<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +82,7 @@ def _kind(reply: Reply) -> str | None:
         return "pdf"
     if told in _HTML_TYPES:
         return "html"
-    if told in _UNTOLD and _LOOKS_LIKE_HTML.match(body[:4096]):
+    if told in _UNTOLD and _LOOKS_LIKE_HTML.search(body[:4096]):
         return "html"
     if b"\0" in body[:4096] and not body.startswith((b"\xff\xfe", b"\xfe\xff")):
         return None

@@ -128,7 +128,7 @@ def read_result_page(reply: Reply, page: DuckDuckGoPage) -> ResultPage:
     answer = root.xpath("//*[@id='zero_click_abstract']")
     return ResultPage(
         results=results,
-        answer=one_line(" ".join(answer[0].itertext()), 500) if answer else "",
+        answer=one_line("".join(answer[0].itertext()), 500) if answer else "",
         next_form=_next_form(root) if results else {},
     )
 
@@ -162,14 +162,16 @@ def _result(link: HtmlElement, page: DuckDuckGoPage) -> SearchResult | None:
     around = link.xpath(page.around)
     snippet = around[0].xpath(page.snippet) if around else []
     return make_result(
-        " ".join(link.itertext()),
+        "".join(link.itertext()),
         _unwrapped(link.get("href") or "", page.url),
-        " ".join(snippet[0].itertext()) if snippet else "",
+        "".join(snippet[0].itertext()) if snippet else "",
     )
 
 
 def _unwrapped(target: str, base: str) -> str:
     """Return where a link leads: DuckDuckGo may wrap it into a redirect of its own."""
+    if not target:
+        return ""
     try:
         absolute = urljoin(base, target)
         parts = urlsplit(absolute)

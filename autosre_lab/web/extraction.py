@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.errors import MissingExtraError
-from autosre_lab.web.html_cleaning import parse_html, remove_unseen, visible_text
+from autosre_lab.web.html_cleaning import parse_html, remove_unseen, squeeze_spaces, visible_text
 from autosre_lab.web.hygiene import one_line, strip_unseen
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def extract_html(page: str, *, url: str) -> Extracted:
     root = parse_html(page)
     title = one_line(root.findtext(".//title") or "", _LONGEST_TITLE)
     hidden = remove_unseen(root)
+    squeeze_spaces(root)
     _absolute_links(root, url)
     seen = visible_text(root)
     markdown = _article(root, url) or _whole(root) or seen
@@ -143,7 +144,7 @@ def _running_text(root: HtmlElement) -> int:
 
 
 def _without_marks(markdown: str) -> str:
-    plain = re.sub(r"\[[^\]\n]*\]\([^)\n]*\)", "", markdown)
+    plain = re.sub(r"\[[^\]\n]{0,500}\]\([^)\n]{0,2000}\)", "", markdown)
     return re.sub(r"[\s#*_`|>-]+", " ", plain)
 
 

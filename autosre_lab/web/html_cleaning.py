@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement  # type: ignore[import-untyped]
 
-__all__ = ["parse_html", "remove_unseen", "visible_text"]
+__all__ = ["parse_html", "remove_unseen", "squeeze_spaces", "visible_text"]
 
 _NEVER_SHOWN = frozenset(
     (
@@ -37,15 +37,18 @@ _HIDING = re.compile(
     | (?:left|right|top|bottom|text-indent|margin-(?:left|top)):-\d{{3,}}
     | clip:rect\(0|clip:rect\(1px,1px
     | clip-path:inset\((?:50|100)%
-    | transform:(?:[^;]*)scale[xy]?\(0[,)]
+    | transform:[^;]{{0,80}}scale[xy]?\(0[,)]
     | color:transparent
     )""",
     re.VERBOSE,
 )
 _TINY = re.compile(rf"(?:^|;)(?:max-)?(?:width|height):(?:{_ZERO}|1px)")
-_RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
+_SPACES = re.compile(r"[ \t\r\n\f\v]+")
+_LONG_SPACES = re.compile(r"\s{500,}")
+_BRACE = re.compile(r"[{}]")
 _SIMPLE = re.compile(r"[a-z0-9]*([.#])([\w-]+)", re.IGNORECASE)
-_LONGEST_STYLE = 500_000
+_LONGEST_SHEET = 500_000
+_LONGEST_DECLARATIONS = 2_000
 
 
 def parse_html(text: str) -> HtmlElement:
@@ -86,6 +89,23 @@ def remove_unseen(root: HtmlElement) -> int:
         if element.getparent() is not None:
             element.drop_tree()
     return found
+
+
+def squeeze_spaces(root: HtmlElement) -> None:
+    """Make one space of many, as browsers do, in place; a ``pre`` keeps its own up to a point.
+
+    What comes after this searches for spaces in ways that take forever on long runs of them.
+    """
+    from lxml import etree
+
+    kept = 0
+    for event, element in etree.iterwalk(root, events=("start", "end")):
+        kept += (event == "start") - (event == "end") if element.tag == "pre" else 0
+        runs, one = (_LONG_SPACES, "\n") if kept else (_SPACES, " ")
+        if event == "start" and element.text:
+            element.text = runs.sub(one, element.text)
+        elif event == "end" and element.tail:
+            element.tail = runs.sub(one, element.tail)
 
 
 def visible_text(root: HtmlElement) -> str:
@@ -129,7 +149,8 @@ def _is_hidden(element: HtmlElement, hidden_by: tuple[frozenset[str], frozenset[
 
 
 def _hides(declarations: str) -> bool:
-    squeezed = re.sub(r"/\*.*?\*/|\s+", "", declarations.lower())
+    plain = _without_comments(declarations[:_LONGEST_DECLARATIONS])
+    squeezed = "".join(plain.lower().split())
     if _HIDING.search(squeezed):
         return True
     return "overflow:hidden" in squeezed and _TINY.search(squeezed) is not None
@@ -139,21 +160,49 @@ def _hiding_selectors(root: HtmlElement) -> tuple[frozenset[str], frozenset[str]
     """Return the classes and the ids that the page's own style sheets hide at all times."""
     classes: set[str] = set()
     identifiers: set[str] = set()
-    for mark, name in _hiding_names(style.text_content() for style in root.iter("style")):
-        (classes if mark == "." else identifiers).add(name)
+    for style in root.iter("style"):
+        for selectors, declarations in _rules(style.text_content()[:_LONGEST_SHEET]):
+            if not _hides(declarations):
+                continue
+            for selector in selectors.split(","):
+                simple = _SIMPLE.fullmatch(selector.strip())
+                if simple:
+                    (classes if simple[1] == "." else identifiers).add(simple[2])
     return frozenset(classes), frozenset(identifiers)
 
 
-def _hiding_names(sheets: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for sheet in sheets:
-        plain = re.sub(r"/\*.*?\*/", "", sheet[:_LONGEST_STYLE], flags=re.DOTALL)
-        # Inside @media and its like a rule holds only sometimes: what is left is too much, not
-        # too little.
-        plain = re.sub(r"@[^{};]+\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", plain)
-        for rule in _RULE.finditer(plain):
-            if not _hides(rule[2]):
-                continue
-            for selector in rule[1].split(","):
-                simple = _SIMPLE.fullmatch(selector.strip())
-                if simple:
-                    yield simple[1], simple[2]
+def _rules(sheet: str) -> Iterator[tuple[str, str]]:
+    """Yield selectors and declarations of the rules that hold at all times.
+
+    Those inside ``@media`` and its like hold only sometimes; left out, they show too much and
+    never too little. One pass and no backtracking: sheets come from strangers.
+    """
+    plain = _without_comments(sheet)
+    depth = begin = opened = 0
+    is_nested = False
+    for brace in _BRACE.finditer(plain):
+        if brace[0] == "{":
+            depth += 1
+            if depth == 1:
+                opened, is_nested = brace.start(), False
+            else:
+                is_nested = True
+        elif depth:
+            depth -= 1
+            if depth == 0:
+                if not is_nested:
+                    yield plain[begin:opened], plain[opened + 1 : brace.start()]
+                begin = brace.end()
+
+
+def _without_comments(text: str) -> str:
+    kept: list[str] = []
+    place = 0
+    while (comment := text.find("/*", place)) >= 0:
+        kept.append(text[place:comment])
+        ended = text.find("*/", comment + 2)
+        if ended < 0:
+            return "".join(kept)
+        place = ended + 2
+    kept.append(text[place:])
+    return "".join(kept)

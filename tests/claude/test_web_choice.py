@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from autosre_lab.claude.profiles import Profile
 from autosre_lab.claude.web_choice import MISSING, fit_session
 from autosre_lab.claude.web_servers import WEB_SERVERS, mcp_config, schema_tokens
 from autosre_lab.errors import ConfigError, WindowTooSmallError
+from autosre_lab.proxy.search_refusal import refusal_message
 from tests.claude.facts import plan
 
 ALL = tuple(WEB_SERVERS)
@@ -162,3 +164,8 @@ def test_the_launcher_needs_no_mcp_to_plan() -> None:
         [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
     )
     assert not {"mcp", "curl_cffi", "trafilatura"} & set(done.stdout.split())
+
+
+def test_the_proxys_refusal_names_the_tool_that_does_search() -> None:
+    text = json.dumps(refusal_message("msg_1", "some-model"))
+    assert set(WEB_SERVERS["search"].allowed) <= set(re.findall(r"mcp__\w+", text))

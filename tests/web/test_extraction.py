@@ -134,3 +134,23 @@ def test_unseen_characters_are_taken_out() -> None:
     needed = "\U0001f468\u200d\U0001f469 می\u200cخواهم"
     page = f"<body><p>He\u200bllo{hidden} wor\u202eld {needed}</p></body>"
     assert extract_html(page, url=URL).markdown == f"Hello world {needed}"
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<style>" + "@" * 400_000 + "</style>x",
+        "<style>" + "a" * 400_000 + "</style>x",
+        "<style>" + "/*" * 200_000 + "</style>x",
+        "<style>" + "a{" * 200_000 + "</style>x",
+        "<p style='" + "/*" * 200_000 + "'>x</p>",
+        "".join(f"<p style='{'transform:' * 200}'>x</p>" for _ in range(200)),
+        "<p>" + "[" * 200_000 + "</p>",
+        "<p>" + "*_" * 100_000 + "</p>",
+        "<p>" + " " * 400_000 + "x</p>",
+        "<!-- -->" * 50_000 + "x",
+    ],
+)
+def test_no_page_is_made_to_take_forever(page: str) -> None:
+    extract_html(page, url=URL)

@@ -341,6 +341,12 @@ def test_a_robots_txt_that_leads_to_a_private_address_means_no(site: Site) -> No
         reader(site, robots=True).read(f"{site.url}/a")
 
 
+@pytest.mark.timeout(30)
+def test_telling_html_from_text_takes_no_time(site: Site) -> None:
+    site.answers["/a"] = Answer("<!---->" * 600 + "<x", headers={})
+    assert reader(site).read(f"{site.url}/a").document.kind == "text"
+
+
 def test_ignoring_robots_txt_is_said(site: Site) -> None:
     site.answers["/a"] = Answer("page", headers=PLAIN)
     assert "robots.txt was ignored" in show_page(reader(site).read(f"{site.url}/a"))
