@@ -25,6 +25,17 @@ AutosreError
 ├── EvaluationError                   a model could not be evaluated
 ├── ExperimentError                   an experiment's file or journal cannot be used
 ├── DriftError                        what runs is not what the recipe would run
+├── FetchError                        a page could not be had
+│   ├── BlockedError(ValueError)      its address must not be asked; url, reason
+│   ├── FetchTimeoutError(TimeoutError)   the site took too long
+│   ├── RobotsError                   the site's robots.txt asks programs to stay away
+│   ├── BotWallError                  the site lets browsers in only; wall
+│   └── UnreadableError               what came is nothing that can be read as text
+├── SearchError                       a search could not be made; nothing is known of the web
+│   ├── SearchBlockedError            the search engine asks us to wait; retry_after_s
+│   └── SearchDriftError              its result page is not built as we know it
+├── BrowserError                      no browser, or it cannot do what was asked
+│   └── BrowserLostError              a session ended with its browser
 ├── ClaudeCodeError                   Claude Code itself ended without an answer
 └── WindowTooSmallError(ValueError)   the context window cannot hold a working Claude Code session
 """
@@ -34,6 +45,10 @@ from __future__ import annotations
 __all__ = [
     "AutosreError",
     "BenchmarkError",
+    "BlockedError",
+    "BotWallError",
+    "BrowserError",
+    "BrowserLostError",
     "ClaudeCodeError",
     "ClusterError",
     "ConfigError",
@@ -42,6 +57,8 @@ __all__ = [
     "EngineError",
     "EvaluationError",
     "ExperimentError",
+    "FetchError",
+    "FetchTimeoutError",
     "GpuGateError",
     "KubeError",
     "LeaseHeldError",
@@ -54,9 +71,14 @@ __all__ = [
     "RecipeError",
     "RemoteError",
     "RenderError",
+    "RobotsError",
     "RolloutError",
+    "SearchBlockedError",
+    "SearchDriftError",
+    "SearchError",
     "ServiceCrashedError",
     "StackBusyError",
+    "UnreadableError",
     "WindowTooSmallError",
     "WorkBusyError",
 ]
@@ -290,6 +312,76 @@ class ExperimentError(AutosreError):
 
 class DriftError(AutosreError):
     """What runs is not what the recipe would run."""
+
+
+class FetchError(AutosreError):
+    """A page could not be had from the web."""
+
+
+class BlockedError(FetchError, ValueError):
+    """A URL must not be fetched: of its form, or of where its host's addresses lead.
+
+    Attributes:
+        url: The URL, fit to be shown.
+        reason: Why.
+    """
+
+    def __init__(self, message: str, *, remedy: str, url: str, reason: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.url = url
+        self.reason = reason
+
+
+class FetchTimeoutError(FetchError, TimeoutError):
+    """A site did not send its page in time."""
+
+
+class RobotsError(FetchError):
+    """A site's robots.txt asks programs not to read a page."""
+
+
+class BotWallError(FetchError):
+    """A site, or what stands before it, lets only browsers with a person in.
+
+    Attributes:
+        wall: Who refuses, for example ``Cloudflare``.
+    """
+
+    def __init__(self, message: str, *, remedy: str, wall: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.wall = wall
+
+
+class UnreadableError(FetchError):
+    """What came is an image, an archive or something else without text."""
+
+
+class SearchError(AutosreError):
+    """A search could not be made: that is not the same as a search without results."""
+
+
+class SearchBlockedError(SearchError):
+    """The search engine refuses for now: a captcha, or too many questions.
+
+    Attributes:
+        retry_after_s: Seconds after which it may answer again.
+    """
+
+    def __init__(self, message: str, *, remedy: str, retry_after_s: float) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class SearchDriftError(SearchError):
+    """The search engine's page is not built as we know it; its results cannot be read."""
+
+
+class BrowserError(AutosreError):
+    """There is no browser, or it cannot do what was asked of it."""
+
+
+class BrowserLostError(BrowserError):
+    """A session ended with its browser, or was closed for being idle."""
 
 
 class ClaudeCodeError(AutosreError):

@@ -83,9 +83,18 @@ class Settings:
         namespace: The Kubernetes namespace of the stack.
         kube_context: The context of the kubeconfig; empty for its current one.
         proxy_image: The image of the proxies' Pods; empty for the one `autosre image` builds.
+        browser_pod: The browser beside the stack: off, chromium, or browserless, whose licence
+            (SSPL or commercial) is accepted by naming it.
+        browser_image: The image of the browser's Pod; empty for the one of its kind.
+        browser_recordings: A folder of the node for the browser's recordings; empty for none.
         engine_port: Port of vLLM on loopback; 0 takes 8010, or a free one if 8010 is taken.
         proxy_port: Port of the Anthropic proxy on loopback; 0 takes 8011, or a free one.
         ready_timeout_s: Seconds a start may take until the first token.
+        fetch_allow: What the web tools may ask besides the public web: hosts, networks, ports.
+        fetch_robots: Whether robots.txt is heeded: respect or ignore.
+        fetch_proxy: A proxy for the web tools; it then decides which addresses are reached.
+        search_backend: Who searches the web: auto, ddg_html, ddg_lite or searxng.
+        searxng_url: An own SearXNG instance; auto takes it where it is named.
         log_level: Level of this project's own log messages: debug, info, warning or error.
     """
 
@@ -94,9 +103,17 @@ class Settings:
     namespace: str = "autosre"
     kube_context: str = ""
     proxy_image: str = ""
+    browser_pod: str = "off"
+    browser_image: str = ""
+    browser_recordings: str = ""
     engine_port: int = 0
     proxy_port: int = 0
     ready_timeout_s: float = 1800.0
+    fetch_allow: str = ""
+    fetch_robots: str = "respect"
+    fetch_proxy: str = ""
+    search_backend: str = "auto"
+    searxng_url: str = ""
     log_level: str = "warning"
 
 
@@ -111,9 +128,32 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "kube_context": ("the name of a context in the kubeconfig", lambda _: True),
     "proxy_image": ("the name of a container image", lambda _: True),
+    "browser_pod": (
+        "off, chromium or browserless",
+        lambda kind: kind in ("off", "chromium", "browserless"),
+    ),
+    "browser_image": ("the name of a container image", lambda _: True),
+    "browser_recordings": (
+        "an absolute path",
+        lambda path: not path or path.startswith("/"),
+    ),
     "engine_port": _PORT,
     "proxy_port": _PORT,
     "ready_timeout_s": ("a number of seconds above 0", lambda value: 0 < value < float("inf")),
+    "fetch_allow": ("hosts and networks, separated by commas", lambda _: True),
+    "fetch_robots": ("respect or ignore", lambda policy: policy in ("respect", "ignore")),
+    "fetch_proxy": (
+        "http://host:port or socks5h://host:port, without a password",
+        lambda url: re.fullmatch(r"((https?|socks5h)://[^/@\s]+/?)?", url) is not None,
+    ),
+    "search_backend": (
+        "auto, ddg_html, ddg_lite or searxng",
+        lambda name: name in ("auto", "ddg_html", "ddg_lite", "searxng"),
+    ),
+    "searxng_url": (
+        "http://host or https://host",
+        lambda url: re.fullmatch(r"(https?://[^\s@]+)?", url) is not None,
+    ),
     "log_level": (f"one of {', '.join(LEVELS)}", lambda level: level.lower() in LEVELS),
 }
 """What each setting has to be, in words and as a test."""

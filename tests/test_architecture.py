@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cards": {"badges"},
     "errors": set(),
     "surroundings": set(),
+    "docstrings": set(),
     "logs": {"errors"},
     "settings": {"errors", "logs"},
     "progress": {"surroundings"},
@@ -44,6 +45,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": BASE
     | {"recipe", "engine", "chart", "cluster", "parity", "lifecycle", "claude"}
     | {"metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
+    "web": BASE,
+    "browser": BASE | {"engine", "web"},
+    "discovery": BASE | {"docstrings", "recipe", "cli", "claude.web_servers"},
+    "mcp_servers": BASE | {"docstrings", "web", "browser", "discovery", "proxy.config"},
     "__main__": {"cli"},
 }
 """What each part may import besides itself and the version; `__init__` hands out all of them."""

@@ -8,6 +8,8 @@ import pytest
 from autosre_lab import errors
 from autosre_lab.errors import (
     AutosreError,
+    BlockedError,
+    BotWallError,
     ClaudeCodeError,
     ConflictError,
     GpuGateError,
@@ -16,6 +18,7 @@ from autosre_lab.errors import (
     MissingExtraError,
     RemoteError,
     RolloutError,
+    SearchBlockedError,
     ServiceCrashedError,
 )
 
@@ -23,6 +26,9 @@ CLASSES = [getattr(errors, name) for name in errors.__all__]
 DATA: dict[type[AutosreError], dict[str, object]] = {
     ServiceCrashedError: {"service": "engine", "exit_code": -9, "log_tail": ["one", "two"]},
     RemoteError: {"status": 503, "body": "busy"},
+    BlockedError: {"url": "http://127.0.0.1/", "reason": "a loopback address"},
+    BotWallError: {"wall": "Cloudflare"},
+    SearchBlockedError: {"retry_after_s": 60.0},
     ClaudeCodeError: {"exit_code": None, "output": "…"},
     KubeError: {"status": 403, "reason": "Forbidden"},
     ConflictError: {"status": 409, "reason": "AlreadyExists"},

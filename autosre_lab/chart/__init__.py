@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from autosre_lab.chart.from_recipe import ChartOptions, chart_values, helm_values
-    from autosre_lab.chart.image import build_proxy_image
+    from autosre_lab.chart.image import build_image
     from autosre_lab.chart.rendering import Renderer, chart_folder, render
     from autosre_lab.chart.validate import invalid_objects
 
 _HOME = {
     "ChartOptions": "from_recipe",
     "Renderer": "rendering",
-    "build_proxy_image": "image",
+    "build_image": "image",
     "chart_folder": "rendering",
     "chart_values": "from_recipe",
     "helm_values": "from_recipe",
@@ -25,7 +25,7 @@ _HOME = {
 __all__ = [
     "ChartOptions",
     "Renderer",
-    "build_proxy_image",
+    "build_image",
     "chart_folder",
     "chart_values",
     "helm_values",

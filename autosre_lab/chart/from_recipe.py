@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from autosre_lab import __version__
 from autosre_lab.chart.values import (
@@ -40,7 +40,10 @@ from autosre_lab.recipe.schema import Image, PypiGgufSource
 
 __all__ = [
     "ANTHROPIC_PROXY_IP",
+    "BROWSERLESS_IMAGE",
+    "BROWSER_IMAGE",
     "BROWSER_IP",
+    "BROWSER_SECRET",
     "CODEX_PROXY_IP",
     "PROXY_IMAGE",
     "TOKEN_KEY",
@@ -61,9 +64,12 @@ BROWSER_IP = "10.96.0.33"
 
 PROXY_IMAGE = f"localhost/autosre-proxy:{__version__}"
 BROWSER_IMAGE = f"localhost/autosre-browser:{__version__}"
+BROWSERLESS_IMAGE = "ghcr.io/browserless/chromium:v2.42.0"
+BROWSER_SECRET = "autosre-browser"  # noqa: S105 - the Secret's name
 TOKEN_SECRET = "autosre-proxy"  # noqa: S105 - the Secret's name
 TOKEN_KEY = "token"  # noqa: S105 - the entry's name
 
+BROWSER_PORT = 3010
 DEFAULT_SHM = "2Gi"
 PROBE_PERIOD_S = 5
 
@@ -79,7 +85,11 @@ class ChartOptions:
         browser_ip: The browser's.
         codex_proxy: Whether the Codex proxy runs.
         browser: Whether the browser runs.
-        browser_image: Its image.
+        browser_kind: ``chromium``, or ``browserless``, whose licence (SSPL or commercial) is
+            accepted by choosing it.
+        browser_image: Its image; the one of its kind when empty.
+        browser_recordings: A folder of the node for its recordings; empty: gone with the Pod.
+        fetch_allow: What pages may reach besides the public web.
         allow_from: Networks that may reach the proxies; empty: all, with the token.
         node_selector: Labels of the node, besides the image's architecture.
         tolerations: Taints that are put up with.
@@ -92,7 +102,10 @@ class ChartOptions:
     browser_ip: str = BROWSER_IP
     codex_proxy: bool = False
     browser: bool = False
-    browser_image: str = BROWSER_IMAGE
+    browser_kind: Literal["chromium", "browserless"] = "chromium"
+    browser_image: str = ""
+    browser_recordings: str = ""
+    fetch_allow: str = ""
     allow_from: tuple[str, ...] = ()
     node_selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[dict[str, Any], ...] = ()
@@ -134,16 +147,7 @@ def chart_values(recipe: Recipe, options: ChartOptions | None = None) -> ChartVa
             ip=chosen.codex_ip,
             enabled=chosen.codex_proxy,
         ),
-        browser=BrowserValues(
-            enabled=chosen.browser,
-            image=chosen.browser_image,
-            port=3010,
-            cluster_ip=chosen.browser_ip,
-            resources={
-                "requests": {"cpu": "100m", "memory": "512Mi"},
-                "limits": {"memory": "3Gi"},
-            },
-        ),
+        browser=_browser(chosen),
         host_aliases=list(chosen.host_aliases),
         node_selector={"kubernetes.io/arch": image.arch, **dict(chosen.node_selector)},
         tolerations=list(chosen.tolerations),
@@ -341,4 +345,27 @@ def _proxy(
         token_secret=SecretKey(name=TOKEN_SECRET, key=TOKEN_KEY),
         resources={"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "1Gi"}},
         allow_from=list(options.allow_from),
+    )
+
+
+def _browser(options: ChartOptions) -> BrowserValues:
+    browserless = options.browser_kind == "browserless"
+    command = [
+        *("python3", "-m", "autosre_lab.browser.gate"),
+        *("--host", "0.0.0.0", "--port", str(BROWSER_PORT)),  # noqa: S104 - it asks for the token
+        # Chromium's own sandbox needs user namespaces, which this Pod may not make: the Pod is it.
+        *("--no-sandbox", "--profiles", "/tmp", "--recordings", "/recordings"),  # noqa: S108
+    ]
+    return BrowserValues(
+        enabled=options.browser,
+        kind=options.browser_kind,
+        accept_licence=browserless,
+        image=options.browser_image or (BROWSERLESS_IMAGE if browserless else BROWSER_IMAGE),
+        command=[] if browserless else command,
+        port=BROWSER_PORT,
+        cluster_ip=options.browser_ip,
+        token_secret=SecretKey(name=BROWSER_SECRET, key=TOKEN_KEY),
+        fetch_allow=options.fetch_allow,
+        recordings_host_path=options.browser_recordings,
+        resources={"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "3Gi"}},
     )

@@ -1,4 +1,4 @@
-"""Builds the proxies' container image with whatever builds images on this machine."""
+"""Builds this project's container images with whatever builds images on this machine."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from autosre_lab.chart.from_recipe import PROXY_IMAGE
+from autosre_lab.chart.from_recipe import BROWSER_IMAGE, PROXY_IMAGE
 from autosre_lab.chart.rendering import chart_folder
 from autosre_lab.errors import ClusterError
 from autosre_lab.progress import step
 
 __all__ = [
     "ARCHITECTURES",
+    "BROWSER",
+    "PROXY",
+    "ImageKind",
     "build_context",
-    "build_proxy_image",
-    "deliver_proxy_image",
+    "build_image",
+    "deliver_image",
     "export_image",
 ]
 
@@ -31,10 +35,30 @@ PYTHON = "3.11"
 """Debian bookworm's, which the image runs."""
 
 _PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
-_PARTS = ("__init__.py", "errors.py", "logs.py", "py.typed", "engine", "proxy")
+_BASICS = ("__init__.py", "errors.py", "logs.py", "py.typed", "engine")
 
 
-def deliver_proxy_image(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageKind:
+    """One of this project's images.
+
+    Attributes:
+        folder: Its folder in the chart's ``images``.
+        tag: Its name, as the chart has it.
+        parts: What of the package it carries.
+    """
+
+    folder: str
+    tag: str
+    parts: tuple[str, ...]
+
+
+PROXY = ImageKind(folder="proxy", tag=PROXY_IMAGE, parts=(*_BASICS, "proxy"))
+BROWSER = ImageKind(folder="browser", tag=BROWSER_IMAGE, parts=(*_BASICS, "browser", "web"))
+
+
+def deliver_image(
+    kind: ImageKind = PROXY,
     *,
     tag: str | None = None,
     base: str | None = None,
@@ -42,9 +66,10 @@ def deliver_proxy_image(
     output: Path | None = None,
     import_command: Sequence[str] | None = K3S_IMPORT,
 ) -> str:
-    """Build the proxies' image and give it to the containerd of this machine.
+    """Build an image and give it to the containerd of this machine.
 
     Args:
+        kind: Which; the proxies' by default.
         tag: Its name; the one that the chart uses by default.
         base: The image it is built on.
         arch: ``amd64`` or ``arm64``; this machine's by default.
@@ -57,8 +82,8 @@ def deliver_proxy_image(
     Raises:
         ClusterError: A step failed.
     """
-    name = tag or PROXY_IMAGE
-    program = build_proxy_image(tag=name, base=base, arch=arch or this_architecture())
+    name = tag or kind.tag
+    program = build_image(kind, tag=name, base=base, arch=arch or this_architecture())
     if output is None and import_command is None:
         return f"{name} is in {program}'s store"
     with tempfile.TemporaryDirectory(prefix="autosre-image-", dir=_roomy()) as folder:
@@ -76,13 +101,19 @@ def this_architecture() -> str:
     return next((arch for arch, name in ARCHITECTURES.items() if name == machine), machine)
 
 
-def build_proxy_image(
-    *, tag: str = PROXY_IMAGE, base: str | None = None, arch: str = "amd64", builder: str = ""
+def build_image(
+    kind: ImageKind = PROXY,
+    *,
+    tag: str | None = None,
+    base: str | None = None,
+    arch: str = "amd64",
+    builder: str = "",
 ) -> str:
-    """Build the image of the proxies.
+    """Build an image.
 
     Args:
-        tag: Its name.
+        kind: Which; the proxies' by default.
+        tag: Its name; the one that the chart uses by default.
         base: The image it is built on; Debian bookworm from Docker's registry by default.
         arch: ``amd64`` or ``arm64``; another one than this machine's needs qemu-user-static.
         builder: buildah, podman or docker; the first one found by default.
@@ -94,13 +125,14 @@ def build_proxy_image(
         ClusterError: There is no builder, or it failed.
     """
     program = _builder(builder)
-    with build_context(arch=arch) as context, step(f"Build {tag} with {program}"):
-        options = ["--platform", f"linux/{arch}", "--tag", tag, "--file", "Containerfile"]
+    name = tag or kind.tag
+    with build_context(kind, arch=arch) as context, step(f"Build {name} with {program}"):
+        options = ["--platform", f"linux/{arch}", "--tag", name, "--file", "Containerfile"]
         if base is not None:
             options += ["--build-arg", f"BASE={base}"]
         if program == "buildah":
-            # Needs no daemon and no user namespace.
-            options += ["--isolation", "chroot", "--format", "oci"]
+            # Needs no daemon and no user namespace; what apt installed is not installed again.
+            options += ["--isolation", "chroot", "--format", "oci", "--layers"]
         verb = "bud" if program == "buildah" else "build"
         _run([program, verb, *options, "."], cwd=context)
     return program
@@ -122,8 +154,12 @@ def export_image(file: Path, *, tag: str = PROXY_IMAGE, builder: str = "") -> Pa
 
 
 @contextlib.contextmanager
-def build_context(*, arch: str = "amd64") -> Iterator[Path]:
+def build_context(kind: ImageKind = PROXY, *, arch: str = "amd64") -> Iterator[Path]:
     """Yield a folder with everything the Containerfile copies; deleted afterwards.
+
+    Args:
+        kind: Which image; the proxies' by default.
+        arch: ``amd64`` or ``arm64``.
 
     Raises:
         ClusterError: The wheels could not be fetched.
@@ -134,11 +170,12 @@ def build_context(*, arch: str = "amd64") -> Iterator[Path]:
             remedy=f"choose one of {', '.join(ARCHITECTURES)}",
         )
     package = Path(__file__).resolve().parents[1]
-    source = chart_folder() / "images" / "proxy"
+    source = chart_folder() / "images" / kind.folder
     with tempfile.TemporaryDirectory(prefix="autosre-image-") as folder:
         context = Path(folder)
-        shutil.copy(source / "Containerfile", context)
-        for part in _PARTS:
+        for file in source.iterdir():
+            shutil.copy(file, context)
+        for part in kind.parts:
             target = context / "autosre_lab" / part
             target.parent.mkdir(exist_ok=True)
             if (package / part).is_dir():
@@ -147,10 +184,11 @@ def build_context(*, arch: str = "amd64") -> Iterator[Path]:
                 )
             else:
                 shutil.copy(package / part, target)
-        wheels = context / "wheels"
-        wheels.mkdir()
-        shutil.copy(source / "requirements.txt", wheels)
-        _fetch_wheels(wheels, arch, package.parent / "constraints.txt")
+        if (source / "requirements.txt").is_file():
+            wheels = context / "wheels"
+            wheels.mkdir()
+            shutil.move(context / "requirements.txt", wheels)
+            _fetch_wheels(wheels, arch, package.parent / "constraints.txt")
         yield context
 
 

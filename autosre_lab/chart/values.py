@@ -137,11 +137,32 @@ class BrowserValues(Values):
     """The browser's Pod."""
 
     enabled: bool = False
+    kind: Literal["chromium", "browserless"] = "chromium"
+    """Debian's Chromium behind this project's gate, or browserless."""
+    accept_licence: bool = False
+    """browserless is under the SSPL or a commercial licence; without this it is not deployed."""
     image: Name
     command: list[str] = []
-    replicas: Annotated[int, Field(ge=0)] = 1
+    replicas: Annotated[int, Field(ge=0, le=1)] = 1
     port: Port
     cluster_ip: Annotated[Ip, Field(alias="clusterIP")]
+    token_secret: SecretKey
+    """What clients have to show. `autosre start` makes it; Helm's users make it by hand."""
+    browsers: Annotated[int, Field(ge=1)] = 4
+    """Clients that may have a browser at once."""
+    fetch_allow: str = ""
+    """What pages may reach besides the public web, as AUTOSRE_FETCH_ALLOW has it. The
+    NetworkPolicy has to be opened as well: allowTo."""
+    allow_to: list[Cidr] = []
+    """Networks that pages may reach besides the public ones."""
+    allow_from: list[Cidr] = []
+    """Networks that may reach the browser; empty: all, for the token guards it."""
+    recordings_host_path: str = ""
+    """A folder of the node seen as /recordings, writable for user 65532; empty: gone with the
+    Pod."""
+    recordings_ttl_hours: Annotated[float, Field(ge=0)] = 24.0
+    shm: Name = "1Gi"
+    """Size of /dev/shm, which Chromium's processes share; it counts as the Pod's memory."""
     resources: Json = {}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from autosre_lab.claude.profiles import PROFILES
+from autosre_lab.claude.web_servers import WEB_SERVERS
 from autosre_lab.errors import ConfigError
 
 __all__ = [
@@ -29,11 +30,15 @@ usage: python -m autosre_lab.claude [our options] [--] [claude's own arguments]
 Our options, all of them before claude's:
   --recipe NAME      the recipe to serve (default: the one running, else AUTOSRE_RECIPE)
   --profile NAME     how much of Claude Code to load: {", ".join(PROFILES)}
+  --web LIST         web tools to load: {", ".join(WEB_SERVERS)}, none, or auto,
+                     which takes all of them with the full profile and none with a smaller one
   --use-my-config    use your own Claude Code configuration folder instead of ours
   --dry-run          print the environment and the command, start nothing
 
 Claude Code's own arguments follow:
 """
+
+_WITH_VALUE = ("--recipe", "--profile", "--web")
 
 # Subcommands that talk to no model: they need no engine, and none is started for them.
 _WITHOUT_MODEL = frozenset(
@@ -64,6 +69,7 @@ class OwnOptions:
     Attributes:
         recipe: Name or path of a recipe; None where the running one or the setting decides.
         profile: Name of a profile; None where the recipe and the window decide.
+        web: Names of the MCP servers to load; None where the profile and the window decide.
         dry_run: Print instead of run.
         use_my_config: Leave CLAUDE_CONFIG_DIR to the user.
         help: Show our usage in front of claude's.
@@ -71,6 +77,7 @@ class OwnOptions:
 
     recipe: str | None = None
     profile: str | None = None
+    web: tuple[str, ...] | None = None
     dry_run: bool = False
     use_my_config: bool = False
     help: bool = False
@@ -83,23 +90,19 @@ def split_arguments(arguments: Sequence[str]) -> tuple[OwnOptions, list[str]]:
         Our options, and the rest for Claude Code.
 
     Raises:
-        ConfigError: One of ours lacks its value, or names an unknown profile.
+        ConfigError: One of ours lacks its value, or names something unknown.
     """
     own = OwnOptions()
     rest = list(arguments)
     while rest:
         name, equals, value = rest[0].partition("=")
-        if name in ("--recipe", "--profile"):
+        if name in _WITH_VALUE:
             taken = 1
             if not equals:
                 if len(rest) < 2 or rest[1].startswith("-"):
                     raise ConfigError(f"{name} has no value", remedy=f"{name} NAME")
                 value, taken = rest[1], 2
-            own = (
-                replace(own, recipe=value)
-                if name == "--recipe"
-                else replace(own, profile=_known_profile(value))
-            )
+            own = _with_value(own, name, value)
             rest = rest[taken:]
         elif rest[0] == "--dry-run":
             own, rest = replace(own, dry_run=True), rest[1:]
@@ -112,6 +115,27 @@ def split_arguments(arguments: Sequence[str]) -> tuple[OwnOptions, list[str]]:
     elif rest[:1] in (["-h"], ["--help"]):
         own = replace(own, help=True)
     return own, rest
+
+
+def _with_value(own: OwnOptions, name: str, value: str) -> OwnOptions:
+    if name == "--recipe":
+        return replace(own, recipe=value)
+    if name == "--profile":
+        return replace(own, profile=_known_profile(value))
+    return replace(own, web=_known_servers(value))
+
+
+def _known_servers(value: str) -> tuple[str, ...] | None:
+    """Return the servers in the order of their table; None for `auto`."""
+    if value in ("auto", "none"):
+        return None if value == "auto" else ()
+    names = [name.strip() for name in value.split(",")]
+    if unknown := [name for name in names if name not in WEB_SERVERS]:
+        raise ConfigError(
+            f"unknown web tools {unknown[0]!r}",
+            remedy=f"--web is auto, none, or some of: {', '.join(WEB_SERVERS)}",
+        )
+    return tuple(name for name in WEB_SERVERS if name in names)
 
 
 def _known_profile(name: str) -> str:

@@ -10,6 +10,7 @@ from autosre_lab.claude.window import WindowFit
 __all__ = [
     "DEFAULTS",
     "SECRETS",
+    "WAIT_FOR_SERVERS",
     "is_foreign",
     "provider_settings",
     "window_settings",
@@ -35,6 +36,10 @@ DEFAULTS = {
     "DISABLE_FEEDBACK_COMMAND": "1",
 }
 """Clocks, and what must not phone home. A user's own value in the environment wins."""
+
+WAIT_FOR_SERVERS = {"MCP_CONNECTION_NONBLOCKING": "0", "MCP_CONNECT_TIMEOUT_MS": "60000"}
+"""Otherwise the first request goes without the tools of MCP servers that are still starting, and
+the second with them: the model says that it has none, and the shared prefix ends."""
 
 # Settings that decide where Claude Code goes and as whom. Whatever a shell has set for the
 # user's own Claude Code must not leak in: one CLAUDE_CODE_USE_BEDROCK and the session is elsewhere.

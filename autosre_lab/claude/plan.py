@@ -13,12 +13,14 @@ from autosre_lab.claude.arguments import is_subcommand, options_given
 from autosre_lab.claude.environment import (
     DEFAULTS,
     SECRETS,
+    WAIT_FOR_SERVERS,
     is_foreign,
     provider_settings,
     window_settings,
     without_proxies,
 )
 from autosre_lab.claude.profiles import Profile
+from autosre_lab.claude.web_servers import WEB_SERVERS, mcp_config
 from autosre_lab.claude.window import WindowFit
 
 __all__ = ["Endpoint", "Launch", "plan_launch", "show_launch"]
@@ -75,6 +77,8 @@ def plan_launch(
     executable: Path,
     environ: Mapping[str, str],
     config_dir: Path | None,
+    servers: Sequence[str] = (),
+    remarks: Sequence[str] = (),
 ) -> Launch:
     """Say how Claude Code is to be started.
 
@@ -87,10 +91,13 @@ def plan_launch(
         profile: What of Claude Code to load.
         executable: The real CLI.
         environ: The user's environment.
-        config_dir: Claude Code's configuration folder; None leaves it to the user.
+        config_dir: Claude Code's configuration folder; None leaves it to the user, and with it
+            the MCP servers that are named there.
+        servers: Names of our MCP servers that the session gets.
+        remarks: What else a person should know, a sentence each.
     """
     added = {
-        **{name: value for name, value in DEFAULTS.items() if name not in environ},
+        **_unless_set(DEFAULTS, environ),
         **provider_settings(
             proxy_url=stack.proxy_url,
             token=stack.token,
@@ -98,17 +105,21 @@ def plan_launch(
             config_dir=config_dir,
         ),
         **_keep_smaller(window_settings(fit), environ),
+        **({} if not servers else _unless_set(WAIT_FOR_SERVERS, environ)),
         **without_proxies(environ, urlsplit(stack.proxy_url).hostname or "localhost"),
     }
     removed = tuple(sorted(name for name in environ if is_foreign(name) and name not in added))
     kept = {name: value for name, value in environ.items() if name not in removed}
-    ours = [] if is_subcommand(args) else _profile_arguments(profile, args)
+    ours: list[str] = []
+    if not is_subcommand(args):
+        ours = _profile_arguments(profile, args)
+        ours += _server_arguments(servers, args, strict=config_dir is not None)
     return Launch(
         argv=(str(executable), *ours, *args),
         env={**kept, **added},
         added=added,
         removed=removed,
-        notes=tuple(_notes(stack, fit, profile, args)),
+        notes=(*_notes(stack, fit, profile, args), *_web_notes(servers), *remarks),
     )
 
 
@@ -136,6 +147,32 @@ def _profile_arguments(profile: Profile, args: Sequence[str]) -> list[str]:
     if withheld:
         ours.append(f"--disallowedTools={','.join(withheld)}")
     return ours
+
+
+def _server_arguments(servers: Sequence[str], args: Sequence[str], *, strict: bool) -> list[str]:
+    """Return what gives a session our servers, and no others but those the user names."""
+    given = options_given(args)
+    ours = []
+    if strict and "--strict-mcp-config" not in given:
+        # Every schema is in every request; a folder's own servers would be, too.
+        ours.append("--strict-mcp-config")
+    if servers:
+        ours.append(f"--mcp-config={mcp_config(servers)}")
+        allowed = [tool for name in servers for tool in WEB_SERVERS[name].allowed]
+        ours.append(f"--allowedTools={','.join(allowed)}")
+    return ours
+
+
+def _web_notes(servers: Sequence[str]) -> list[str]:
+    if not servers:
+        return []
+    asking = [tool for name in servers for tool in sorted(WEB_SERVERS[name].asks_first)]
+    asked = f"; asked before use: {', '.join(asking)}" if asking else ""
+    return [f"web tools: {', '.join(servers)}{asked}"]
+
+
+def _unless_set(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in settings.items() if name not in environ}
 
 
 def _keep_smaller(settings: dict[str, str], environ: Mapping[str, str]) -> dict[str, str]:

@@ -25,7 +25,8 @@ from autosre_lab.claude.environment import DEFAULTS, is_foreign
 from autosre_lab.claude.first_request import count_first_prompt, estimate_first_prompt
 from autosre_lab.claude.plan import Endpoint, Launch, plan_launch, show_launch
 from autosre_lab.claude.profiles import Profile
-from autosre_lab.claude.window import choose_profile
+from autosre_lab.claude.web_choice import fit_session
+from autosre_lab.claude.web_servers import web_is_installed
 from autosre_lab.errors import RecipeError
 from autosre_lab.settings import load_settings, paths
 
@@ -41,8 +42,8 @@ def launch(args: Sequence[str] = (), *, cwd: Path | None = None) -> int:
     """Run Claude Code in this terminal and wait for its end.
 
     Args:
-        args: Our own options first (``--recipe``, ``--profile``, ``--dry-run``,
-            ``--use-my-config``), then Claude Code's own arguments.
+        args: Our own options first (``--recipe``, ``--profile``, ``--web``,
+            ``--dry-run``, ``--use-my-config``), then Claude Code's own arguments.
         cwd: Where to run it; the current folder when not given.
 
     Returns:
@@ -121,18 +122,23 @@ def prepare_launch(
         )
         return round(single * profile.interactive_factor) if interactive else single
 
-    profile, fit = choose_profile(
+    chosen = fit_session(
         stack.max_model_len,
         measure,
+        web=own.web,
+        installed=web_is_installed(),
         asked=own.profile,
         widest=widest,
         wish=wish,
     )
+    for note in chosen.notes:
+        sys.stderr.write(f"note: {note}\n")
     return plan_launch(
         stack,
         args,
-        fit=fit,
-        profile=profile,
+        fit=chosen.fit,
+        profile=chosen.profile,
+        servers=chosen.servers,
         executable=executable,
         environ=environ,
         config_dir=config_dir,
@@ -204,14 +210,22 @@ def _plan_dry(own: OwnOptions, args: Sequence[str]) -> Launch:
             max_model_len=recipe.model.context,
         )
         widest, wish = recipe.claude.profile, recipe.claude.max_output_tokens
-    profile, fit = choose_profile(
-        endpoint.max_model_len, estimate_first_prompt, asked=own.profile, widest=widest, wish=wish
+    chosen = fit_session(
+        endpoint.max_model_len,
+        estimate_first_prompt,
+        web=own.web,
+        installed=web_is_installed(),
+        asked=own.profile,
+        widest=widest,
+        wish=wish,
     )
     return plan_launch(
         endpoint,
         args,
-        fit=fit,
-        profile=profile,
+        fit=chosen.fit,
+        profile=chosen.profile,
+        servers=chosen.servers,
+        remarks=chosen.notes,
         executable=claude_code_executable(),
         environ=environ,
         config_dir=None if own.use_my_config else paths(environ).state / "claude",

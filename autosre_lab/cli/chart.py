@@ -60,6 +60,7 @@ def render(*, recipe: str) -> None:
 
 
 @click.command()
+@click.argument("which", type=click.Choice(["proxy", "browser"]), default="proxy")
 @click.option("--tag", help="The image's name; the one that the chart uses by default.")
 @click.option("--base", help="The image it is built on; Debian bookworm by default.")
 @click.option("--arch", type=click.Choice(["amd64", "arm64"]), help="This machine's by default.")
@@ -75,6 +76,7 @@ def render(*, recipe: str) -> None:
 @explained
 def image(
     *,
+    which: str,
     tag: str | None,
     base: str | None,
     arch: str | None,
@@ -82,15 +84,16 @@ def image(
     into_k3s: bool,
     import_command: str,
 ) -> None:
-    """Build the proxies' image and give it to the node.
+    """Build the image of the proxies, or of the browser, and give it to the node.
 
-    Example: autosre image
+    Example: autosre image browser
     """
     import shlex
 
-    from autosre_lab.chart.image import deliver_proxy_image
+    from autosre_lab.chart.image import BROWSER, PROXY, deliver_image
 
-    done = deliver_proxy_image(
+    done = deliver_image(
+        BROWSER if which == "browser" else PROXY,
         tag=tag,
         base=base,
         arch=arch,

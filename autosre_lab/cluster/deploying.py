@@ -86,6 +86,8 @@ def deploy(
     before = read_release(kube)
     _require(recipe, kube)
     token = ensure_token(kube)
+    if values["browser"]["enabled"]:
+        ensure_token(kube, values["browser"]["tokenSecret"]["name"])
     runs = running_recipe(kube) is not None
     if dedicated:
         dedicate(kube, recipe)

@@ -17,6 +17,7 @@ from autosre_lab.errors import ConflictError, KubeError
 from autosre_lab.recipe import Recipe, parse_recipe
 
 __all__ = [
+    "BROWSER",
     "ENGINE",
     "MANAGED",
     "PROXY",
@@ -31,6 +32,7 @@ __all__ = [
 
 ENGINE = "vllm"
 PROXY = "anthropic-proxy"
+BROWSER = "browser"
 MANAGED = {"app.kubernetes.io/managed-by": "autosre", "app.kubernetes.io/name": "autosre"}
 
 _RECIPE_CONFIG = "autosre-recipe"
@@ -67,9 +69,14 @@ def ensure_namespace(client: KubeClient) -> None:
             return  # somebody was faster
 
 
-def ensure_token(client: KubeClient) -> str:
-    """Return what the proxies' clients have to show; made once, and kept in a Secret."""
-    token = read_token(client)
+def ensure_token(client: KubeClient, secret: str = TOKEN_SECRET) -> str:
+    """Return what the clients of a Service have to show; made once, and kept in a Secret.
+
+    Args:
+        client: The API server.
+        secret: The Secret's name; the proxies' by default.
+    """
+    token = read_token(client, secret)
     if token is not None:
         return token
     fresh = secrets.token_urlsafe(24)
@@ -78,20 +85,20 @@ def ensure_token(client: KubeClient) -> str:
             {
                 "apiVersion": "v1",
                 "kind": "Secret",
-                "metadata": {"name": TOKEN_SECRET, "labels": dict(MANAGED)},
+                "metadata": {"name": secret, "labels": dict(MANAGED)},
                 "type": "Opaque",
                 "data": {TOKEN_KEY: base64.b64encode(fresh.encode()).decode()},
             }
         )
     except ConflictError:
-        return read_token(client) or fresh
+        return read_token(client, secret) or fresh
     return fresh
 
 
-def read_token(client: KubeClient) -> str | None:
-    """Return the proxies' token, or None where there is none."""
-    secret = client.get("Secret", TOKEN_SECRET)
-    encoded = ((secret or {}).get("data") or {}).get(TOKEN_KEY)
+def read_token(client: KubeClient, secret: str = TOKEN_SECRET) -> str | None:
+    """Return the token in a Secret, the proxies' by default, or None where there is none."""
+    found = client.get("Secret", secret)
+    encoded = ((found or {}).get("data") or {}).get(TOKEN_KEY)
     return base64.b64decode(encoded).decode() if encoded else None
 
 

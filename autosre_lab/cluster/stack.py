@@ -17,6 +17,7 @@ from autosre_lab.cluster.gone import scale
 from autosre_lab.cluster.lease import hold_lease
 from autosre_lab.cluster.options import configured_client
 from autosre_lab.cluster.release import (
+    BROWSER,
     ENGINE,
     PROXY,
     ensure_namespace,
@@ -147,7 +148,7 @@ def stop(*, client: KubeClient | None = None, timeout_s: float = 60.0) -> StackS
     if kube.get("Namespace", kube.namespace) is None:
         return look(kube)
     with hold_lease(kube, "stop"), step("Stop the stack") as bar:
-        deployments = [name for name in (ENGINE, PROXY) if kube.get("Deployment", name)]
+        deployments = [name for name in (ENGINE, PROXY, BROWSER) if kube.get("Deployment", name)]
         for name in deployments:
             scale(kube, name, 0)
         for name in deployments:

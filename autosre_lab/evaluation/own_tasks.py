@@ -145,7 +145,9 @@ def _one(task: Task, stack: Stack, ask: Ask, *, allow_unsafe: bool) -> CheckResu
         if before:
             return _result(task, "its check passes before anything was done", passed=None)
         try:
-            answer = ask(task.prompt, stack=stack, cwd=copy, args=[_TOOLS], timeout_s=task.seconds)
+            # Without the web, which says something else tomorrow.
+            own = ["--web=none", _TOOLS]
+            answer = ask(task.prompt, stack=stack, cwd=copy, args=own, timeout_s=task.seconds)
         except ClaudeCodeError as error:
             how = "time is over" if error.exit_code is None else "Claude Code failed"
             return _result(task, f"{how}: {error.message}"[:300], passed=False)

@@ -18,7 +18,8 @@ __all__ = ["refusal_events", "refusal_message", "wants_only_search"]
 
 _TEXT = (
     "The web was not searched: this model runs on a local engine, which has no web search. "
-    "Nothing was found and nothing may be quoted."
+    "Nothing was found and nothing may be quoted. Where the tool mcp__search__search is offered, "
+    "it searches the web from this machine."
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def plan(
     environ: dict[str, str] | None = None,
     config_dir: Path | None = Path("/state/claude"),
     window: int = 131_072,
+    servers: Sequence[str] = (),
 ) -> Launch:
     chosen = PROFILES[profile]
     fit = fit_window(window, chosen, first_prompt)
@@ -37,4 +39,5 @@ def plan(
         executable=Path("/opt/claude"),
         environ=environ or {},
         config_dir=config_dir,
+        servers=servers,
     )

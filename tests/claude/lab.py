@@ -8,7 +8,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +113,13 @@ class Lab:
     def log_records(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.request_log.read_text().splitlines()]
 
-    def plan(self, *args: str, profile: str = "trimmed", **environ: str) -> Launch:
+    def plan(
+        self,
+        *args: str,
+        profile: str = "trimmed",
+        servers: Sequence[str] = (),
+        **environ: str,
+    ) -> Launch:
         window = self.upstream.max_model_len
         output = output_tokens(window)
         config_dir = self.folder / "config"
@@ -134,6 +140,7 @@ class Lab:
             executable=self.executable,
             environ={**ours, **environ},
             config_dir=config_dir,
+            servers=servers,
         )
 
     def start(self, launch: Launch) -> subprocess.Popen[str]:
@@ -152,6 +159,7 @@ class Lab:
         question: str,
         *args: str,
         profile: str = "trimmed",
+        servers: Sequence[str] = (),
         timeout_s: float = RUN_TIMEOUT_S,
         **environ: str,
     ) -> Ran:
@@ -164,6 +172,7 @@ class Lab:
             "--allowedTools=Bash,Read,Edit,Write,Agent",
             *args,
             profile=profile,
+            servers=servers,
             **environ,
         )
         with self.start(launch) as process:

@@ -6,7 +6,7 @@ import pytest
 
 from autosre_lab.bench.upstream import Turn
 from tests.claude.conftest import MakeLab
-from tests.claude.lab import by_round
+from tests.claude.lab import by_round, call
 from tests.claude.terminal import Terminal, terminal
 
 pytestmark = pytest.mark.claude
@@ -75,3 +75,27 @@ def leave(tty: Terminal) -> None:
     tty.wait_for("again to exit")
     tty.type("\x03")
     assert tty.wait_for_end() == 0
+
+
+def test_an_interactive_session_has_its_web_tools(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.upstream.script = by_round(
+        Turn(tool_calls=[call("mcp__capabilities__get_command", name="autosre stop")]),
+        Turn(text="That ends it."),
+    )
+    launch = lab.plan(profile="full", servers=["capabilities"])
+
+    with terminal(launch.argv, launch.env, lab.work) as tty:
+        assert tty.wait_for(PROMPT, *QUESTIONS) == PROMPT
+        # In a terminal Claude Code does not wait for its servers; a person takes longer to type.
+        say(tty, "/mcp")
+        tty.wait_for("connected")
+        tty.type("\x1b")
+        tty.wait_for(PROMPT)
+        say(tty, "How do I stop it?")
+        tty.wait_for("That ends it.")
+        leave(tty)
+
+    first, second = (request.body for request in lab.chats)
+    assert first["tools"] == second["tools"]
+    assert "End the stack" in str(second["messages"][-1])

@@ -108,6 +108,7 @@ def test_the_web_tools_are_withheld_and_the_prompt_stays_last() -> None:
         "/opt/claude",
         "--exclude-dynamic-system-prompt-sections",
         "--disallowedTools=WebFetch,WebSearch,Workflow",
+        "--strict-mcp-config",
         "-p",
         "hi",
     )
@@ -123,7 +124,7 @@ def test_the_web_tools_are_withheld_and_the_prompt_stays_last() -> None:
 def test_smaller_profiles_load_less(profile: str, expected: list[str]) -> None:
     launch = plan("-p", "hi", profile=profile, first_prompt=1_000)
 
-    assert list(launch.argv[1:-2]) == expected
+    assert list(launch.argv[1:-2]) == [*expected, "--strict-mcp-config"]
 
 
 @pytest.mark.parametrize("profile", ["full", "trimmed", "lean"])
@@ -142,7 +143,7 @@ def test_the_users_tools_stand_alone(profile: str) -> None:
 def test_the_users_system_prompt_stands_alone(option: str) -> None:
     argv = plan("-p", "hi", option, "Talk.", profile="lean", first_prompt=1_000).argv
 
-    assert argv == ("/opt/claude", "--bare", "-p", "hi", option, "Talk.")
+    assert argv == ("/opt/claude", "--bare", "--strict-mcp-config", "-p", "hi", option, "Talk.")
 
 
 def test_a_tool_the_user_allows_is_not_withheld() -> None:

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from autosre_lab.chart.image import deliver_proxy_image
+from autosre_lab.chart.image import BROWSER, PROXY, deliver_image
 from autosre_lab.engine import provision, provision_claude_code
 from autosre_lab.recipe import load_recipe
 
@@ -30,6 +30,15 @@ def import_command() -> list[str]:
 
 def deliver_base(folder: Path) -> None:
     """Build the base once a machine and give it to the node."""
+    build_base(folder)
+    exported = folder / "base.tar"
+    _run("buildah", "push", "--quiet", BASE, f"docker-archive:{exported}:{BASE}")
+    _run(*import_command(), str(exported))
+    exported.unlink()
+
+
+def build_base(folder: Path) -> None:
+    """Build a Debian with what the Pods here need, once a machine."""
     if not _built(BASE):
         root = folder / "root"
         _run(
@@ -48,15 +57,16 @@ def deliver_base(folder: Path) -> None:
             _run("buildah", "rm", container)
         shutil.rmtree(root)
         archive.unlink()
-    exported = folder / "base.tar"
-    _run("buildah", "push", "--quiet", BASE, f"docker-archive:{exported}:{BASE}")
-    _run(*import_command(), str(exported))
-    exported.unlink()
 
 
 def deliver_proxy() -> None:
     """Build the proxies' image from this checkout and give it to the node."""
-    deliver_proxy_image(base=BASE, import_command=import_command())
+    deliver_image(PROXY, base=BASE, import_command=import_command())
+
+
+def deliver_browser() -> None:
+    """Build the browser's image from this checkout and give it to the node."""
+    deliver_image(BROWSER, base=BASE, import_command=import_command())
 
 
 def _built(name: str) -> bool:
@@ -90,3 +100,4 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="autosre-images-", dir="/var/tmp") as scratch:
         deliver_base(Path(scratch))
     deliver_proxy()
+    deliver_browser()
