@@ -137,7 +137,7 @@ Task = Callable[[Driver, Site, Site], Awaitable[bool]]
 
 def ref_of(text: str, pattern: str) -> str:
     """Return the last ref of a line that fits."""
-    return re.findall(rf"{pattern}.*?\[ref=((?:f\d+)?e\d+)\]", text)[-1]
+    return str(re.findall(rf"{pattern}.*?\[ref=((?:f\d+)?e\d+)\]", text)[-1])
 
 
 async def seen(driver: Driver, told: str, wanted: str) -> bool:
