@@ -56,13 +56,16 @@ def test_every_value_is_a_result_a_kill_loses_one_trial_and_the_winner_becomes_a
 
     journal = folder / "journal.jsonl"
     killed = subprocess.Popen([sys.executable, "-m", "autosre_lab", "tune", "run", str(file)])
-    until(
-        lambda: journal.exists() and '"begun","number":2' in journal.read_text(),
-        "the second trial",
-        timeout_s=240,
-    )
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
+    try:
+        until(
+            lambda: journal.exists() and '"begun","number":2' in journal.read_text(),
+            "the second trial",
+            timeout_s=240,
+        )
+        os.kill(killed.pid, signal.SIGKILL)
+    finally:
+        killed.terminate()  # where the wait failed: it puts back what ran before
+        killed.wait()
 
     shown = tune("run", str(file))
     trials = experiment_in(folder)[1].trials
