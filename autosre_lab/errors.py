@@ -7,6 +7,7 @@ AutosreError
 ├── ProvisionError                    the engine, the model or Claude Code could not be installed
 ├── PortTakenError(OSError)           somebody else listens where we were told to
 ├── StackBusyError                    another recipe's stack is running
+├── WorkBusyError                     a widget's long work runs already
 ├── EngineError                       vLLM is not what the caller needs
 │   ├── NotReadyError(TimeoutError)   it has not produced a first token in time
 │   ├── ServiceCrashedError           a supervised process ended; log tail and likely cause
@@ -75,6 +76,7 @@ __all__ = [
     "StackBusyError",
     "UnreadableError",
     "WindowTooSmallError",
+    "WorkBusyError",
 ]
 
 
@@ -143,6 +145,10 @@ class PortTakenError(AutosreError, OSError):
 
 class StackBusyError(AutosreError):
     """Another recipe's stack is running on this machine."""
+
+
+class WorkBusyError(AutosreError):
+    """A widget is asked for a second long work while one runs."""
 
 
 class EngineError(AutosreError):

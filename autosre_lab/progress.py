@@ -5,6 +5,8 @@ A step says what it does, counts what it has done, and ends with what came of it
     with step("Install vLLM", total=3_500_000_000, unit="B") as bar:
         bar.advance(65536)
         bar.note("torch 2.13.0")
+
+Who shows steps in a way of his own, as widgets do, says so with `steps_shown_by`.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from autosre_lab.surroundings import surroundings
 
-__all__ = ["Step", "step"]
+__all__ = ["ShownStep", "Step", "Stopped", "step", "steps_shown_by"]
 
 HEADLESS_INTERVAL_S = 10.0
 """Seconds between two lines of one step where no bar can be drawn: enough to see that it lives."""
@@ -44,6 +47,40 @@ class Step(Protocol):
         """Show what is being done right now, in a few words."""
 
 
+class ShownStep(Step, Protocol):
+    """A step with its end, as who shows it sees it."""
+
+    def tick(self) -> None:
+        """A second has passed."""
+
+    def close(self, *, failed: bool) -> None:
+        """It has ended."""
+
+
+class Stopped(KeyboardInterrupt):
+    """Who watches has pressed Stop: raised where a step says something, and treated as Ctrl-C."""
+
+
+_SHOWN_BY: ContextVar[Callable[[str, float | None, str], ShownStep] | None] = ContextVar(
+    "steps_shown_by", default=None
+)
+
+
+@contextmanager
+def steps_shown_by(view: Callable[[str, float | None, str], ShownStep]) -> Iterator[None]:
+    """Have the steps of this thread shown by something else than a bar or lines.
+
+    Args:
+        view: Called with a step's label, total and unit when it begins. What it returns may raise
+            `Stopped` from `advance`, `reach` and `note`, which ends the step.
+    """
+    token = _SHOWN_BY.set(view)
+    try:
+        yield
+    finally:
+        _SHOWN_BY.reset(token)
+
+
 @contextmanager
 def step(label: str, *, total: float | None = None, unit: str = "it") -> Iterator[Step]:
     """Show a step's progress until the block ends; a failure leaves the bar where it stood.
@@ -53,7 +90,8 @@ def step(label: str, *, total: float | None = None, unit: str = "it") -> Iterato
         total: Units in all; None where nobody knows, which shows the time only.
         unit: What is counted; "B" is shown as kB, MB and GB.
     """
-    shown = (_Lines if surroundings() == "headless" else _Bar)(label, total, unit)
+    usual = _Lines if surroundings() == "headless" else _Bar
+    shown: ShownStep = (_SHOWN_BY.get() or usual)(label, total, unit)
     ended = threading.Event()
     ticker = threading.Thread(target=_tick, args=(shown, ended), name="progress", daemon=True)
     ticker.start()
@@ -67,7 +105,7 @@ def step(label: str, *, total: float | None = None, unit: str = "it") -> Iterato
         shown.close(failed=failed)
 
 
-def _tick(shown: _Bar | _Lines, ended: threading.Event) -> None:
+def _tick(shown: ShownStep, ended: threading.Event) -> None:
     """Let the clock go on while what is done says nothing for minutes."""
     while not ended.wait(TICK_S):
         shown.tick()

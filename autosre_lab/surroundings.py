@@ -13,8 +13,8 @@ Surroundings = Literal["terminal", "notebook", "headless"]
 
 _NOBODY_LOOKS = ("AUTOSRE_HEADLESS", "CI")
 
-_NOTEBOOK_FRONTENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")
-"""What Jupyter's server, VS Code and Colab set for the kernels of notebooks that are open there.
+_NOTEBOOK_FRONTENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG", "VOILA_REQUEST_URL")
+"""What Jupyter's server, VS Code, Colab and Voilà set for the kernels of notebooks open there.
 
 Papermill and nbclient start the same kernel and set none: nobody would see a widget.
 """

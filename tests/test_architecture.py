@@ -13,8 +13,10 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "autosre_lab"
 
-BASE = {"errors", "logs", "progress", "settings", "surroundings"}
+BASE = {"badges", "cards", "errors", "logs", "progress", "settings", "surroundings"}
 MAY_IMPORT: dict[str, set[str]] = {
+    "badges": set(),
+    "cards": {"badges"},
     "errors": set(),
     "surroundings": set(),
     "docstrings": set(),
@@ -29,19 +31,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "chart": BASE | {"recipe", "preemption"},
     "cluster": BASE | {"recipe", "preemption", "engine", "chart"},
     "parity": BASE | {"recipe", "preemption", "engine", "chart", "cluster"},
-    "lifecycle": BASE | {"recipe", "engine", "chart", "cluster", "parity"},
+    "lifecycle": BASE | {"recipe", "engine", "chart", "cluster", "parity", "metrics"},
     "claude": BASE | {"recipe", "engine", "lifecycle"},
     "metrics": BASE | {"recipe", "proxy", "engine"},
     "bench": BASE | {"recipe", "proxy", "engine", "metrics"},
     "evaluation": BASE | {"recipe", "proxy", "engine", "lifecycle", "claude", "metrics", "bench"},
     "tuning": BASE | {"recipe", "engine", "lifecycle", "metrics", "bench", "evaluation"},
     "report": BASE | {"recipe", "engine", "lifecycle", "metrics", "bench", "evaluation", "tuning"},
-    "lab": BASE | {"recipe", "engine", "proxy", "claude"},
+    "widgets": BASE
+    | {"recipe", "engine", "proxy", "chart", "cluster", "parity", "lifecycle", "claude"}
+    | {"metrics", "bench", "evaluation", "tuning"},
+    "notebooks": BASE,
     "cli": BASE
     | {"recipe", "engine", "chart", "cluster", "parity", "lifecycle", "claude"}
-    | {"metrics", "bench", "evaluation", "tuning", "report"},
+    | {"metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
     "web": BASE,
-    "discovery": BASE | {"docstrings", "recipe", "cli", "claude.web_servers"},
+    "discovery": BASE | {"docstrings", "recipe", "cli", "notebooks", "claude.web_servers"},
     "mcp_servers": BASE | {"docstrings", "web", "discovery", "proxy.config"},
     "__main__": {"cli"},
 }

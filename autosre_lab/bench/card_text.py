@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autosre_lab.badges import BADGES
 from autosre_lab.bench.comparison import Comparison
 from autosre_lab.bench.result import Result
 from autosre_lab.bench.summary import METRICS, Distribution, Summary
 
-__all__ = ["comparison_text", "duration_text", "result_text", "text_table"]
-
-BADGES = {
-    "fixture": "recorded fixture",
-    "scripted": "scripted server",
-    "cpu-engine": "CPU engine",
-    "gpu": "GPU",
-}
+__all__ = [
+    "compared_figures",
+    "compared_rows",
+    "comparison_text",
+    "duration_text",
+    "figures",
+    "footnotes",
+    "latency_rows",
+    "made_of",
+    "result_text",
+    "text_table",
+]
 
 
 def duration_text(seconds: float | None) -> str:
@@ -49,16 +54,9 @@ def result_text(result: Result) -> str:
     """Return a result card."""
     parts = [
         _heading(result),
-        "\n".join(f"{name}: {value}" for name, value in _figures(result.summary).items()),
-        text_table(
-            ["latency", "n", "p50", "95 % interval", "p90", "p95", "p99", "max"],
-            [
-                [name, *_cells(result.summary.latency[name])]
-                for name in METRICS
-                if name in result.summary.latency
-            ],
-        ),
-        *_lines(result),
+        "\n".join(f"{name}: {value}" for name, value in figures(result.summary).items()),
+        text_table(*latency_rows(result)),
+        "\n".join(footnotes(result)),
     ]
     if result.warnings:
         parts.append("\n".join(f"! {warning}" for warning in result.warnings))
@@ -68,7 +66,33 @@ def result_text(result: Result) -> str:
 def comparison_text(comparison: Comparison) -> str:
     """Return a comparison: what differs first, then the figures."""
     differences = [[one.name, one.a, one.b] for one in comparison.differences]
-    rows = [
+    parts = [
+        "Configuration: what differs"
+        if differences
+        else "Configuration: nothing differs; the ratio shows the noise",
+        text_table(["condition", comparison.a, comparison.b], differences) if differences else "",
+        text_table(
+            ["p50", comparison.a, comparison.b, "ratio", "95 % interval", "said of the second"],
+            compared_rows(comparison),
+        ),
+        text_table(["figure", comparison.a, comparison.b], compared_figures(comparison)),
+        "\n".join(f"! {warning}" for warning in comparison.warnings),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def latency_rows(result: Result) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of a result's table of latencies."""
+    return ["latency", "n", "p50", "95 % interval", "p90", "p95", "p99", "max"], [
+        [name, *_cells(result.summary.latency[name])]
+        for name in METRICS
+        if name in result.summary.latency
+    ]
+
+
+def compared_rows(comparison: Comparison) -> list[list[str]]:
+    """Return metric, both medians, their ratio with its interval, and the verdict."""
+    return [
         [
             row.metric,
             duration_text(row.a),
@@ -79,23 +103,15 @@ def comparison_text(comparison: Comparison) -> str:
         ]
         for row in comparison.rows
     ]
-    figures = [[name, _number(a), _number(b)] for name, (a, b) in comparison.figures.items()]
-    parts = [
-        "Configuration: what differs"
-        if differences
-        else "Configuration: nothing differs; the ratio shows the noise",
-        text_table(["condition", comparison.a, comparison.b], differences) if differences else "",
-        text_table(
-            ["p50", comparison.a, comparison.b, "ratio", "95 % interval", "said of the second"],
-            rows,
-        ),
-        text_table(["figure", comparison.a, comparison.b], figures),
-        "\n".join(f"! {warning}" for warning in comparison.warnings),
-    ]
-    return "\n\n".join(part for part in parts if part)
 
 
-def _heading(result: Result) -> str:
+def compared_figures(comparison: Comparison) -> list[list[str]]:
+    """Return the other figures of both."""
+    return [[name, _number(a), _number(b)] for name, (a, b) in comparison.figures.items()]
+
+
+def made_of(result: Result) -> str:
+    """Return how a result was made, in a line."""
     conditions = result.conditions
     made = [
         f"{conditions.workload} (seed {conditions.workload_seed}, "
@@ -105,17 +121,22 @@ def _heading(result: Result) -> str:
         f"{conditions.protocol} API",
         conditions.recipe or conditions.model,
     ]
-    engine = conditions.engine.get("version")
+    return "; ".join(made)
+
+
+def _heading(result: Result) -> str:
+    engine = result.conditions.engine.get("version")
     return (
         f"{result.id}, {result.at}, measured on: {BADGES[result.badge]}"
         + (f", vLLM {engine}" if engine else "")
         + "\n"
-        + "; ".join(made)
+        + made_of(result)
     )
 
 
-def _figures(summary: Summary) -> dict[str, str]:
-    figures = {
+def figures(summary: Summary) -> dict[str, str]:
+    """Return a run's figures in words."""
+    found = {
         "requests": f"{summary.requests}, {summary.failed} failed, {summary.unsent} not sent, "
         f"{summary.warmup} of the warm-up left out; {summary.sessions} sessions",
         "duration": duration_text(summary.duration_s),
@@ -129,10 +150,10 @@ def _figures(summary: Summary) -> dict[str, str]:
         f"{_number(summary.turns_per_hour)} turns an hour",
     }
     if summary.good_fraction is not None:
-        figures["good"] = (
+        found["good"] = (
             f"{_share(summary.good_fraction)} of requests, {_number(summary.goodput_rps)} a second"
         )
-    return figures
+    return found
 
 
 def _cells(distribution: Distribution) -> list[str]:
@@ -151,7 +172,8 @@ def _cells(distribution: Distribution) -> list[str]:
     ]
 
 
-def _lines(result: Result) -> list[str]:
+def footnotes(result: Result) -> list[str]:
+    """Return what a result says of the machine and of the client, a line each."""
     lines: list[str] = []
     if (ceiling := result.roofline) is not None:
         lines.append(
@@ -171,7 +193,7 @@ def _lines(result: Result) -> list[str]:
         f"client: {harness.cpu_share:.1%} of a core, late by "
         f"{duration_text(harness.loop_lag_s)} at most"
     )
-    return ["\n".join(lines)]
+    return lines
 
 
 def _share(value: float | None) -> str:

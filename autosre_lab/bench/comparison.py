@@ -67,6 +67,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, tuple[float | None, float | None]]
     warnings: tuple[str, ...]
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from autosre_lab.bench.result_card import comparison_card
+
+        return comparison_card(self).mimebundle()
+
 
 def compare_results(a: Result, b: Result) -> Comparison:
     """Compare two runs of the same work.

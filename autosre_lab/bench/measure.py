@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -26,10 +27,12 @@ from autosre_lab.errors import AutosreError, BenchmarkError
 from autosre_lab.metrics.engine_sample import EngineSample
 from autosre_lab.metrics.rates import WindowRates, window_rates
 from autosre_lab.metrics.vllm_text import read_engine_metrics
+from autosre_lab.progress import Stopped
 from autosre_lab.recipe import Recipe
 
 __all__ = ["CacheState", "run_benchmark", "salted_sessions"]
 
+T = TypeVar("T")
 CacheState = Literal["cold", "warm"]
 CANARY_TOKENS = 256
 
@@ -60,6 +63,7 @@ def run_benchmark(
     canary_tokens: int = CANARY_TOKENS,
     timeout_s: float = 3600.0,
     seen: Callable[[RequestTiming], None] | None = None,
+    stopping: Callable[[], bool] | None = None,
 ) -> Result:
     """Measure a workload against a target.
 
@@ -81,6 +85,7 @@ def run_benchmark(
         canary_tokens: Tokens of the canary before and after; 0 leaves it out.
         timeout_s: Seconds a request may take.
         seen: Called with each request's times as it ends.
+        stopping: Looked at ten times a second; once it is true, everything under way is ended.
 
     Returns:
         The result. Failed requests are part of it.
@@ -88,6 +93,7 @@ def run_benchmark(
     Raises:
         BenchmarkError: Not even the first request was answered.
         ConfigError: The arrivals are not understood.
+        Stopped: `stopping` said so.
     """
     plan = _Plan(
         workload=workload,
@@ -103,7 +109,7 @@ def run_benchmark(
     at = datetime.now(UTC).isoformat(timespec="seconds")
     machine = machine_facts()
     salt = secrets.token_hex(6)
-    run, before, after, server = run_async(_measure(plan, salt))
+    run, before, after, server = run_async(_unless(stopping, _measure(plan, salt)))
     summary = summarise(run.timings, unsent=run.unsent, limits=limits)
     ceiling = ceiling_of(recipe, summary, server, gpu=gpu) if recipe is not None else None
     wall_s = (run.ended_ns - run.started_ns) / 1e9
@@ -163,6 +169,20 @@ async def _measure(
     if earlier is not None and later is not None:
         server = window_rates(earlier, later)
     return run, before, after, server
+
+
+async def _unless(stopping: Callable[[], bool] | None, work: Coroutine[Any, Any, T]) -> T:
+    """Run work to its end, or to where it shall stop: not even a long answer is waited for."""
+    if stopping is None:
+        return await work
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        await asyncio.wait({task}, timeout=0.1)
+        if not task.done() and stopping():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise Stopped
+    return task.result()
 
 
 async def _first_request(plan: _Plan) -> None:

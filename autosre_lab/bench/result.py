@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
+from autosre_lab.badges import Badge
 from autosre_lab.bench.canary import Canary
 from autosre_lab.bench.machine import Machine
 from autosre_lab.bench.roofline import Roofline
 from autosre_lab.bench.summary import Summary
-from autosre_lab.bench.target import Badge
 from autosre_lab.bench.timing import RequestTiming
 from autosre_lab.errors import BenchmarkError
 from autosre_lab.metrics.rates import WindowRates
@@ -149,6 +149,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             }
             for one in self.timings
         ]
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from autosre_lab.bench.result_card import result_card
+
+        return result_card(self).mimebundle()
 
 
 def save_result(result: Result, path: str | Path) -> Path:

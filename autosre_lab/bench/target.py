@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from autosre_lab.badges import Badge
+
 if TYPE_CHECKING:
     from autosre_lab.engine import Stack
     from autosre_lab.recipe import Recipe
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["Badge", "Protocol", "Target", "badge_of", "target_of"]
 
 Protocol = Literal["messages", "chat", "responses"]
-Badge = Literal["fixture", "scripted", "cpu-engine", "gpu"]
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,16 +34,20 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     token: str | None = None
     engine_url: str | None = None
-    badge: Badge = "cpu-engine"
+    badge: Badge = "unknown"
 
     def __repr__(self) -> str:
         return f"Target(url={self.url!r}, protocol={self.protocol!r}, model={self.model!r})"
 
 
 def badge_of(recipe: Recipe | None) -> Badge:
-    """What a recipe's numbers are to be marked with."""
-    cpu = recipe is not None and recipe.runtime is not None and recipe.runtime.device == "cpu"
-    return "cpu-engine" if cpu else "gpu"
+    """Return what a recipe's numbers are to be marked with; without a recipe nobody can tell."""
+    if recipe is None:
+        return "unknown"
+    if recipe.runtime is None:  # a container
+        return "cpu-engine" if recipe.resources.gpu is None else "gpu"
+    kinds: dict[str, Badge] = {"cpu": "cpu-engine", "scripted": "scripted"}
+    return kinds.get(recipe.runtime.device, "gpu")
 
 
 def target_of(stack: Stack, *, protocol: Protocol = "messages", badge: Badge) -> Target:

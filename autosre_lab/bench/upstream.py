@@ -22,7 +22,17 @@ from typing import Any
 
 from aiohttp import web
 
-__all__ = ["HttpError", "RecordedRequest", "ScriptedUpstream", "ToolCall", "Turn", "main"]
+__all__ = [
+    "HttpError",
+    "RecordedRequest",
+    "ScriptedUpstream",
+    "ToolCall",
+    "Turn",
+    "chunks_of",
+    "engine_error",
+    "main",
+    "token_ids",
+]
 
 CHARS_PER_TOKEN = 4
 """How the stand-in counts: characters of everything that would be rendered, over this."""
@@ -236,7 +246,7 @@ class ScriptedUpstream:
             return refused
         count = self._count(body)
         # Token ids: a prefix of the conversation gives a prefix of the ids, as a template would.
-        tokens = _token_ids(body)
+        tokens = token_ids(body)
         return web.json_response(
             {"count": count, "max_model_len": self.max_model_len, "tokens": tokens}
         )
@@ -246,7 +256,7 @@ class ScriptedUpstream:
         late = any(message.get("role") == "system" for message in messages[1:])
         if not (late and self._rejects_mid_system):
             return None
-        return _engine_error(400, "System message must be at the beginning.")
+        return engine_error(400, "System message must be at the beginning.")
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await self._record(request)
@@ -283,14 +293,14 @@ class ScriptedUpstream:
         limit = self.max_model_len
         wanted = body.get("max_completion_tokens") or body.get("max_tokens") or 1
         if wanted > limit:
-            return _engine_error(
+            return engine_error(
                 400,
                 f"max_completion_tokens={wanted} cannot be greater than max_model_len={limit}.",
             )
         count = self._count(body)
         if count < limit:
             return None
-        return _engine_error(
+        return engine_error(
             400,
             f"This model's maximum context length is {limit} tokens. However, your prompt contains"
             f" {count} input tokens, which exceeds this limit even without any output tokens.",
@@ -303,7 +313,7 @@ class ScriptedUpstream:
         await response.prepare(request)
         if turn.first_chunk_delay_s:
             await asyncio.sleep(turn.first_chunk_delay_s)
-        chunks = _chunks(turn, prompt_tokens=self._count(body))
+        chunks = chunks_of(turn, prompt_tokens=self._count(body))
         for number, chunk in enumerate(chunks):
             if turn.die_after_chunks == number:
                 assert request.transport is not None  # noqa: S101 - it carried the request
@@ -328,10 +338,11 @@ def count_tokens(body: Mapping[str, Any]) -> int:
     """Count a chat or tokenize body as the stand-in's template would render it."""
     if isinstance(prompt := body.get("prompt"), str):
         return len(prompt) // CHARS_PER_TOKEN
-    return len(_token_ids(body))
+    return len(token_ids(body))
 
 
-def _token_ids(body: Mapping[str, Any]) -> list[int]:
+def token_ids(body: Mapping[str, Any]) -> list[int]:
+    """Return a chat or tokenize body's tokens: one that begins like another has its first ids."""
     ids: list[int] = []
     if tools := body.get("tools"):
         ids += _ids_of(json.dumps(tools))
@@ -348,12 +359,14 @@ def _ids_of(text: str) -> list[int]:
     ]
 
 
-def _engine_error(status: int, message: str) -> web.Response:
+def engine_error(status: int, message: str) -> web.Response:
+    """Return a refusal in vLLM's form."""
     error = {"message": message, "type": "BadRequestError", "param": None, "code": status}
     return web.json_response({"error": error}, status=status)
 
 
-def _chunks(turn: Turn, *, prompt_tokens: int) -> list[Mapping[str, Any]]:
+def chunks_of(turn: Turn, *, prompt_tokens: int) -> list[Mapping[str, Any]]:
+    """Return a turn as the chunks of a stream, usage included."""
     if turn.raw_chunks is not None:
         return list(turn.raw_chunks)
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]

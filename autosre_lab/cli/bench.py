@@ -89,10 +89,11 @@ def run(*, workload: str, parameters: tuple[str, ...], seed: int, **options: Any
     from autosre_lab.bench.result import save_result
     from autosre_lab.bench.slo import parse_slo
     from autosre_lab.bench.timing import RequestTiming
+    from autosre_lab.bench.workloads import named_parameters
     from autosre_lab.progress import step
 
     limits = parse_slo(options["slo"])
-    work = _workload(workload, seed, _named(parameters))
+    work = _workload(workload, seed, named_parameters(parameters))
     target, recipe = _target(options)
     with step(f"Measure {work.name}", total=work.requests, unit="turn") as bar:
 
@@ -221,19 +222,6 @@ def _workload(name: str, seed: int, parameters: dict[str, Any]) -> Workload:
     return workload_from_weka(read_weka(file), scale=scale)
 
 
-def _named(parameters: tuple[str, ...]) -> dict[str, Any]:
-    """Read NAME=VALUE pairs; numbers and booleans are meant as such."""
-    import yaml
-
-    named: dict[str, Any] = {}
-    for one in parameters:
-        name, separator, value = one.partition("=")
-        if not separator or not name:
-            raise ConfigError(f"{one!r} names no parameter", remedy="write -p NAME=VALUE")
-        named[name.replace("-", "_")] = yaml.safe_load(value)
-    return named
-
-
 def _target(options: dict[str, Any]) -> tuple[Target, Recipe | None]:
     import os
 
@@ -251,7 +239,7 @@ def _target(options: dict[str, Any]) -> tuple[Target, Recipe | None]:
             model=options["model"],
             token=os.environ[variable] if variable else None,
             engine_url=options["engine_url"],
-            badge="gpu" if options["gpu_name"] else "cpu-engine",
+            badge="gpu" if options["gpu_name"] else "unknown",
         )
         return target, None
     from autosre_lab.lifecycle import wait_ready

@@ -29,12 +29,14 @@ def evaluation() -> None:
 
 @evaluation.command()
 @click.option(
-    "--levels", default="L0,L1", show_default=True, help="Of L0, L1, L3, with commas between."
+    "--levels", default="L0,L1", show_default=True, help="Of L0, L1, L2, L3, with commas between."
 )
-@click.option("--limit", type=click.IntRange(min=1), help="So many problems of L3.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="So many scenarios of L2 and problems of L3."
+)
 @click.option("--tasks", type=_FILE, help="L4: a file of your own tasks.")
 @click.option("--out", type=_FILE, help="Write the evaluation here.")
-@click.option("--journal", type=_FILE, help="Keep each problem of L3 here, and go on from it.")
+@click.option("--journal", type=_FILE, help="Keep each case of L2 and L3 here, and go on from it.")
 @click.option("--allow-unsafe", is_flag=True, help="Run a model's code without isolation.")
 @explained
 def run(
@@ -109,7 +111,8 @@ def compare(*, a: Path, b: Path) -> None:
 
 def evaluation_text(result: EvaluationResult) -> str:
     """Return an evaluation: each level's rate, then what did not pass."""
-    from autosre_lab.bench.card_text import BADGES, text_table
+    from autosre_lab.badges import BADGES
+    from autosre_lab.bench.card_text import text_table
 
     rows = []
     for level in result.levels:
@@ -122,7 +125,7 @@ def evaluation_text(result: EvaluationResult) -> str:
     shown = [
         f"{one.level} {_MARKS[one.passed]}: {one.name}" + (f" ({one.detail})" if one.detail else "")
         for one in result.checks
-        if one.level in ("L0", "L1", "L4") or one.passed is None
+        if one.level != "L3" or one.passed is None
     ]
     notes = "; ".join([f"measured on: {BADGES[result.badge]}", *result.notes])
     table = text_table(["level", "passed", "of", "not told", "rate", "95 % interval"], rows)

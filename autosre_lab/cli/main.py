@@ -13,6 +13,7 @@ from autosre_lab.cli.chart import chart, image
 from autosre_lab.cli.cluster import drift, preflight
 from autosre_lab.cli.evaluation import evaluation
 from autosre_lab.cli.explained import MISUSE, explained
+from autosre_lab.cli.report import report
 from autosre_lab.cli.stack import start, status, stop, switch
 from autosre_lab.cli.tuning import tune
 from autosre_lab.cli.watch import metrics, watch
@@ -67,7 +68,8 @@ def claude(*, arguments: tuple[str, ...]) -> None:
 
 
 for _command in (
-    *(bench, chart, drift, evaluation, image, metrics, preflight, start, status, stop, switch),
+    *(bench, chart, drift, evaluation, image, metrics, preflight, report),
+    *(start, status, stop, switch),
     tune,
     watch,
 ):

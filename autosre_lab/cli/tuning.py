@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -26,27 +29,10 @@ def tune() -> None:
 @explained
 def suggest(*, recipe: str) -> None:
     """Print an experiment for RECIPE to start from."""
-    from autosre_lab.recipe import load_recipe
     from autosre_lab.recipe.yaml_text import yaml_text
-    from autosre_lab.tuning import suggested_knobs
+    from autosre_lab.tuning import suggested_experiment
 
-    loaded = load_recipe(recipe)
-    small = loaded.model.context < 32_768
-    parameters = {"sessions": 4, "turns": 6, "waits": 0.0}
-    if small:
-        parameters |= {"scale": 0.05, "context": loaded.model.context}
-    tree = {
-        "schema": "autosre.experiment/v1",
-        "recipe": recipe,
-        "knobs": [
-            {"path": knob.path, "values": list(knob.values)} for knob in suggested_knobs(loaded)
-        ],
-        "workload": {"name": "cc-session", "parameters": parameters, "arrivals": "closed:2"},
-        "objective": {"figure": "e2el_p50", "want": "low"},
-        "budget": {"minutes": 120, "restarts": 40, "trials": 12},
-        "strategy": "random",
-    }
-    click.echo(yaml_text(tree), nl=False)
+    click.echo(yaml_text(suggested_experiment(recipe)), nl=False)
 
 
 @tune.command()
@@ -67,13 +53,14 @@ def run(*, experiment: Path, folder: Path | None) -> None:
 
     loaded = load_experiment(experiment)
     where = folder or experiment.with_suffix("")
-    run_experiment(
-        loaded,
-        where,
-        LiveOperator(loaded),
-        LiveBench(loaded),
-        live_gate if loaded.gate else None,
-    )
+    with _put_back_when_told_to_end():
+        run_experiment(
+            loaded,
+            where,
+            LiveOperator(loaded, where),
+            LiveBench(loaded),
+            live_gate if loaded.gate else None,
+        )
     click.echo(experiment_text(*experiment_in(where)))
 
 
@@ -96,3 +83,24 @@ def promote_winner(*, folder: Path, name: str | None) -> None:
     from autosre_lab.tuning import promote
 
     click.echo(str(promote(folder, name=name)))
+
+
+@contextmanager
+def _put_back_when_told_to_end() -> Iterator[None]:
+    """Let SIGTERM, and a terminal that is closed, end an experiment as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # What is ignored, as under nohup, stays so.
+    numbers = [
+        one
+        for one in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(one) is not signal.SIG_IGN
+    ]
+    before = {one: signal.signal(one, interrupt) for one in numbers}
+    try:
+        yield
+    finally:
+        for one, earlier in before.items():
+            signal.signal(one, earlier)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +12,11 @@ import click
 from autosre_lab.cli.explained import explained
 
 if TYPE_CHECKING:
-    from autosre_lab.cluster import KubeClient
     from autosre_lab.metrics import Sources
 
 __all__ = ["metrics", "watch"]
 
 _TAIL_BYTES = 16 << 10
-_TAIL_LINES = 100
-_POD_LOG_S = 2.0
 _ONCE_PATIENCE_S = 10.0
 
 
@@ -180,7 +175,7 @@ def grafana(*, output: Path | None, bandwidth: float) -> None:
 
 
 def _sources(engine: str | None, request_log: Path | None, other: dict[str, Any]) -> Sources:
-    from autosre_lab.lifecycle.place import last_place
+    from autosre_lab.lifecycle.sources import stack_sources
     from autosre_lab.metrics import Sources
 
     if request_log is not None:
@@ -190,58 +185,7 @@ def _sources(engine: str | None, request_log: Path | None, other: dict[str, Any]
 
         # Another engine's limits are not those of the stack's recipe.
         return Sources.of_local_stack(**other, engine_url=engine, limits=Limits)
-    if last_place() == "cluster":
-        return _cluster_sources(other)
-    return Sources.of_local_stack(**other)
-
-
-def _cluster_sources(other: dict[str, Any]) -> Sources:
-    """Return the sources of the stack in the cluster: its Service, and its Pods' logs."""
-    from autosre_lab.cluster.application_gate import service_url
-    from autosre_lab.cluster.options import configured_client
-    from autosre_lab.cluster.release import ENGINE, PROXY, read_release
-    from autosre_lab.errors import NotReadyError
-    from autosre_lab.metrics import GpuReader, HostReader, LogFeed, Sources
-    from autosre_lab.metrics.sources import recipe_limits
-
-    client = configured_client()
-    release = read_release(client)
-    if release is None:
-        raise NotReadyError(
-            f"no stack was started in namespace {client.namespace}",
-            remedy="start one: autosre start RECIPE --place cluster",
-        )
-    limits = recipe_limits(release.recipe)
-    own: dict[str, Any] = {
-        "engine_url": service_url(release.values["vllm"]),
-        "gpu": GpuReader(),
-        "host": HostReader(),
-        "logs": LogFeed(
-            streams={
-                "engine": _pod_lines(configured_client(), ENGINE),
-                "proxy": _pod_lines(configured_client(), PROXY),
-            }
-        ),
-        "limits": lambda: limits,
-    }
-    return Sources(**(own | other))
-
-
-def _pod_lines(client: KubeClient, name: str) -> Iterator[str]:
-    """Yield the new lines of a Deployment's newest Pod, for ever."""
-    from autosre_lab.cluster.rollout import take_snapshot
-    from autosre_lab.errors import ClusterError
-    from autosre_lab.metrics.logs_feed import appended_lines
-
-    before: list[str] = []
-    while True:
-        with suppress(ClusterError):
-            pods = take_snapshot(client, name).pods
-            if pods:
-                lines = client.logs(pods[-1]["metadata"]["name"], tail=_TAIL_LINES)
-                yield from appended_lines(before, lines)
-                before = lines
-        time.sleep(_POD_LOG_S)
+    return stack_sources(**other)
 
 
 def _print_sample(sample: Any, *, indent: int = 0) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from autosre_lab.cards import Card
+
 __all__ = ["Check", "PreflightReport", "State", "fail", "ok", "unknown", "warn"]
 
 State = Literal["ok", "warn", "fail", "unknown"]
@@ -63,6 +65,17 @@ class PreflightReport:
 
     def __str__(self) -> str:
         return self.as_text()
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        rows = [
+            (f"{_SIGNS[one.state]} {one.state}", one.name, one.message, one.remedy)
+            for one in self.checks
+        ]
+        return Card(
+            title=f"{self.recipe}: {'nothing' if self.passed else 'something'} stands in the way",
+            head=("", "looked at", "seen", "what to do"),
+            rows=rows,
+        ).mimebundle()
 
 
 def ok(name: str, message: str) -> Check:

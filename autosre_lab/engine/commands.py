@@ -32,15 +32,18 @@ _KEPT = (
 
 
 def engine_command(recipe: Recipe, *, python: Path, model: Path, port: int) -> list[str]:
-    """Return the argument list of vLLM as a local process on loopback."""
+    """Return the argument list of vLLM as a local process on loopback, or of its stand-in."""
     from autosre_lab.recipe import build_vllm_serve_cmd
 
+    executable = [str(python.with_name("vllm")), "serve"]
+    if recipe.runtime is not None and recipe.runtime.device == "scripted":
+        executable = [str(python), "-m", "autosre_lab.bench.scripted_engine"]
     return build_vllm_serve_cmd(
         recipe,
         host="127.0.0.1",
         port=port,
         model_path=model,
-        executable=[str(python.with_name("vllm")), "serve"],
+        executable=executable,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+from types import TracebackType
 
 import psutil
 
 from autosre_lab.errors import PortTakenError
 
-__all__ = ["choose_port"]
+__all__ = ["ClaimedPort", "choose_port"]
 
 STEP, STEPS = 10, 50
 """8010, 8020, 8030 …: the engine's and the proxy's do not meet."""
@@ -16,7 +17,45 @@ STEP, STEPS = 10, 50
 _EPHEMERAL = 32768
 
 
-def choose_port(asked: int, *, usual: int, variable: str, avoid: int = 0) -> int:
+class ClaimedPort:
+    """A port that no other stack takes, though nobody listens there yet. A context manager.
+
+    vLLM listens half a minute after its port was chosen. The claim is an abstract Unix socket: it
+    has the scope of the port itself, the network namespace, and ends with the last process that
+    holds it, however that ends.
+
+    Args:
+        port: The number.
+        mark: What claims it; None for the port of a service that runs.
+    """
+
+    def __init__(self, port: int, mark: socket.socket | None = None) -> None:
+        self.port = port
+        self._mark = mark
+
+    def __enter__(self) -> ClaimedPort:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def holds(self) -> tuple[int, ...]:
+        """Descriptors; whoever inherits them holds the claim too."""
+        return () if self._mark is None else (self._mark.fileno(),)
+
+    def close(self) -> None:
+        """Give the claim up here."""
+        if self._mark is not None:
+            self._mark.close()
+
+
+def choose_port(asked: int, *, usual: int, variable: str, avoid: int = 0) -> ClaimedPort:
     """Return the port to listen on.
 
     Args:
@@ -29,25 +68,41 @@ def choose_port(asked: int, *, usual: int, variable: str, avoid: int = 0) -> int
         PortTakenError: The port that was asked for is taken.
     """
     if asked:
-        if not _is_free(asked):
+        claimed = _claimed(asked)
+        if claimed is None:
             raise PortTakenError(
                 f"port {asked} is taken{_holder(asked)}",
                 remedy=f"end what listens there, or choose another with {variable} "
                 "(0 takes a free one)",
             )
-        return asked
-    if usual != avoid and _is_free(usual):
-        return usual
+        return claimed
     # Below the range from which the kernel gives ports to connections: one of those might take the
     # port of a service that is being started again.
-    for port in range(usual, min(usual + STEPS * STEP, _EPHEMERAL), STEP):
-        if port != avoid and _is_free(port):
-            return port
-    with socket.socket() as probe, socket.socket() as another:
-        probe.bind(("127.0.0.1", 0))
-        another.bind(("127.0.0.1", 0))
-        found = int(probe.getsockname()[1])
-        return found if found != avoid else int(another.getsockname()[1])
+    usual_ones = range(usual, min(usual + STEPS * STEP, _EPHEMERAL), STEP)
+    for port in dict.fromkeys((usual, *usual_ones)):
+        if port != avoid and (claimed := _claimed(port)) is not None:
+            return claimed
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port != avoid and (claimed := _claimed(port)) is not None:
+            return claimed
+
+
+def _claimed(port: int) -> ClaimedPort | None:
+    """Claim a port; None if somebody listens there, or another stack is about to."""
+    mark = socket.socket(socket.AF_UNIX)
+    try:
+        mark.bind(f"\0autosre-port-{port}")
+    except OSError:
+        mark.close()
+        return None
+    # In this order: who had the claim before us may have begun to listen.
+    if _is_free(port):
+        return ClaimedPort(port, mark)
+    mark.close()
+    return None
 
 
 def _is_free(port: int) -> bool:
@@ -61,6 +116,8 @@ def _is_free(port: int) -> bool:
 
 
 def _holder(port: int) -> str:
+    if _is_free(port):
+        return " by another stack, which is starting or stopping"
     try:
         for connection in psutil.net_connections("tcp"):
             address = connection.laddr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ class Provisioned:
 
     Attributes:
         engine_python: Python of the engine's environment.
-        model_path: Folder of the weights.
+        model_path: Folder of the weights; the model's name where it has none.
     """
 
     engine_python: Path
@@ -35,5 +36,7 @@ def provision(recipe: Recipe) -> Provisioned:
         RecipeError: The recipe is not for a local process.
         ProvisionError: Something could not be installed.
     """
+    if recipe.runtime is not None and recipe.runtime.device == "scripted":
+        return Provisioned(engine_python=Path(sys.executable), model_path=Path(recipe.model.repo))
     python = provision_engine(recipe)
     return Provisioned(engine_python=python, model_path=provision_model(recipe, python))

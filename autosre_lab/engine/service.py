@@ -84,6 +84,7 @@ class Service:
         environ: Mapping[str, str],
         grace_s: float,
         own: Mapping[str, str | None] | None = None,
+        holds: Sequence[int] = (),
     ) -> None:
         """Start the service under a supervisor that outlives this process.
 
@@ -93,6 +94,7 @@ class Service:
             grace_s: Seconds from SIGTERM to SIGKILL when it is stopped.
             own: Variables that are others for the service than for its supervisor; None where
                 it lacks one. They are seen in the list of processes.
+            holds: Descriptors that the supervisor keeps open as long as it lives.
 
         Raises:
             EngineError: The supervisor did not start.
@@ -115,7 +117,7 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(lock.fileno(),),
+                pass_fds=(lock.fileno(), *holds),
                 start_new_session=True,
             )
         deadline = time.monotonic() + _START_TIMEOUT_S

@@ -72,6 +72,11 @@ class Stack:
     log_dir: Path | None
     request_log: Path | None
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from autosre_lab.engine.stack_card import stack_card
+
+        return stack_card(self).mimebundle()
+
 
 @overload
 def start(

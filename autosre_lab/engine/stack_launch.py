@@ -22,6 +22,7 @@ from autosre_lab.logs import get_logger
 from autosre_lab.settings import paths
 
 if TYPE_CHECKING:
+    from autosre_lab.engine.ports import ClaimedPort
     from autosre_lab.engine.provisioning import Provisioned
     from autosre_lab.recipe import Recipe
 
@@ -68,19 +69,30 @@ def ensure_running(recipe: Recipe, files: StackFiles, asked: tuple[int, int]) ->
 def _launch(
     recipe: Recipe, files: StackFiles, before: StackNote | None, asked: tuple[int, int]
 ) -> None:
-    from autosre_lab.engine.provisioning import provision
-
     _refuse_mistakes(recipe)
     for service in files.services:
         if not _runs(service):
             service.stop(timeout_s=PROXY_GRACE_S)
     # Ports first: a taken one should not be found out after minutes of installing.
     engine_port, proxy_port = _choose_ports(files, before, asked)
+    with engine_port, proxy_port:
+        _launch_at(recipe, files, before, (engine_port, proxy_port))
+
+
+def _launch_at(
+    recipe: Recipe,
+    files: StackFiles,
+    before: StackNote | None,
+    ports: tuple[ClaimedPort, ClaimedPort],
+) -> None:
+    from autosre_lab.engine.provisioning import provision
+
+    engine_port, proxy_port = ports
     note = StackNote(
         recipe_name=recipe.name,
         fingerprint=fingerprint(recipe),
-        engine_port=engine_port,
-        proxy_port=proxy_port,
+        engine_port=engine_port.port,
+        proxy_port=proxy_port.port,
         token=before.token if before is not None else secrets.token_urlsafe(24),
     )
     files.write(note)
@@ -91,19 +103,20 @@ def _launch(
             if not _runs(files.proxy):
                 files.forget()
             raise
-        _start_engine(recipe, files, note, provisioned)
+        _start_engine(recipe, files, note, provisioned, engine_port)
     if not _runs(files.proxy):
         files.proxy.start(
             proxy_command(
-                port=proxy_port, engine_url=note.engine_url, request_log=files.request_log
+                port=note.proxy_port, engine_url=note.engine_url, request_log=files.request_log
             ),
             environ=proxy_environ(note.token, os.environ),
             grace_s=PROXY_GRACE_S,
+            holds=proxy_port.holds,
         )
 
 
 def _start_engine(
-    recipe: Recipe, files: StackFiles, note: StackNote, provisioned: Provisioned
+    recipe: Recipe, files: StackFiles, note: StackNote, provisioned: Provisioned, port: ClaimedPort
 ) -> None:
     python, model = provisioned.engine_python, provisioned.model_path
     files.engine.start(
@@ -111,14 +124,15 @@ def _start_engine(
         environ=engine_environ(recipe, paths(), python=python, environ=os.environ),
         grace_s=float(recipe.lifecycle.grace_s),
         own=engine_python_path(recipe),
+        holds=port.holds,
     )
 
 
 def _choose_ports(
     files: StackFiles, before: StackNote | None, asked: tuple[int, int]
-) -> tuple[int, int]:
+) -> tuple[ClaimedPort, ClaimedPort]:
     """Return both ports: those of what still runs, those asked for, the earlier or usual ones."""
-    from autosre_lab.engine.ports import choose_port
+    from autosre_lab.engine.ports import ClaimedPort, choose_port
 
     asked_engine, asked_proxy = asked
     if asked_engine and asked_engine == asked_proxy:
@@ -126,21 +140,27 @@ def _choose_ports(
             f"engine and proxy cannot both listen on port {asked_engine}",
             remedy="give AUTOSRE_ENGINE_PORT and AUTOSRE_PROXY_PORT different numbers",
         )
-    engine, proxy = asked_engine, asked_proxy
     usual_engine, usual_proxy = ENGINE_PORT, PROXY_PORT
     if before is not None:
         usual_engine, usual_proxy = before.engine_port, before.proxy_port
     if before is not None and _runs(files.engine):
-        engine = before.engine_port
+        engine = ClaimedPort(before.engine_port)
     else:
         engine = choose_port(
-            engine, usual=usual_engine, variable="AUTOSRE_ENGINE_PORT", avoid=asked_proxy
+            asked_engine, usual=usual_engine, variable="AUTOSRE_ENGINE_PORT", avoid=asked_proxy
         )
-    if before is not None and _runs(files.proxy):
-        if engine == before.engine_port:
-            return engine, before.proxy_port
-        files.proxy.stop(timeout_s=PROXY_GRACE_S)  # it asks an engine that is somewhere else now
-    proxy = choose_port(proxy, usual=usual_proxy, variable="AUTOSRE_PROXY_PORT", avoid=engine)
+    try:
+        if before is not None and _runs(files.proxy):
+            if engine.port == before.engine_port:
+                return engine, ClaimedPort(before.proxy_port)
+            # It asks an engine that is somewhere else now.
+            files.proxy.stop(timeout_s=PROXY_GRACE_S)
+        proxy = choose_port(
+            asked_proxy, usual=usual_proxy, variable="AUTOSRE_PROXY_PORT", avoid=engine.port
+        )
+    except BaseException:
+        engine.close()
+        raise
     return engine, proxy
 
 

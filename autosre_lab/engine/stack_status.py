@@ -73,6 +73,11 @@ class StackStatus:
     services: dict[str, ServiceStatus]
     place: Literal["local", "cluster"] = "local"
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from autosre_lab.engine.stack_card import status_card
+
+        return status_card(self).mimebundle()
+
 
 def look(files: StackFiles, *, busy: bool | None = None) -> StackStatus:
     """Return the stack's status.

@@ -1,4 +1,4 @@
-"""The ladder: protocol, cache path, code, the user's own tasks; from cheap to dear."""
+"""The ladder: protocol, cache path, tool use, code, own tasks; from cheap to dear."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from autosre_lab.evaluation.protocol import check_protocol
 from autosre_lab.evaluation.result import EvaluationResult
 from autosre_lab.evaluation.sandbox import isolation
 from autosre_lab.evaluation.short_form import cache_block_tokens
+from autosre_lab.evaluation.tool_use import check_tool_use, scenario_names, tool_use_note
 from autosre_lab.progress import step
 from autosre_lab.recipe import Recipe
 
@@ -27,6 +28,7 @@ __all__ = ["LEVELS", "evaluate", "needle_depths"]
 LEVELS = {
     "L0": "the API keeps its promises",
     "L1": "answers out of the prefix cache are right",
+    "L2": "tool use: the 15 core scenarios of tool-eval-bench, or more with a higher limit",
     "L3": "HumanEval, 164 Python functions tested in a sandbox",
 }
 """What `evaluate` knows; L4, the user's own tasks, is `evaluate_tasks`."""
@@ -49,7 +51,7 @@ def evaluate(
     Args:
         target: Of the protocol ``messages``.
         levels: Of `LEVELS`.
-        limit: Problems of L3; all by default.
+        limit: Scenarios of L2 (15 by default) and problems of L3 (all by default).
         recipe: What is served, for the record.
         window: Context window in tokens; bounds how deep needles lie.
         journal: Keep each case here as it is judged, and go on from there after a kill.
@@ -57,6 +59,7 @@ def evaluate(
 
     Raises:
         ConfigError: There is no such level.
+        MissingExtraError: L2 without the extra ``eval``.
         EvaluationError: The target does not answer at all.
     """
     for level in levels:
@@ -65,6 +68,8 @@ def evaluate(
     at, started = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     checks: list[CheckResult] = []
     notes: list[str] = []
+    if "L2" in levels:
+        scenario_names()  # a missing extra is told before minutes of other levels
     if "L0" in levels:
         with step("Check the protocol"):
             checks += check_protocol(target)
@@ -74,6 +79,9 @@ def evaluate(
             checks += check_cache_path(
                 target, depths=needle_depths(window, tokens), filler=max(300, tokens)
             )
+    if "L2" in levels:
+        checks += _tool_use(target, limit, journal)
+        notes.append(tool_use_note())
     if "L3" in levels:
         checks += _functions(target, limit, journal, allow_unsafe=allow_unsafe)
         notes.append(f"sandbox: {isolation()}")
@@ -98,13 +106,31 @@ def needle_depths(window: int | None, least: int) -> tuple[int, ...]:
     return fitting or (least,)
 
 
+def _tool_use(target: Target, limit: int | None, journal: Path | None) -> list[CheckResult]:
+    names = scenario_names(limit)
+    found = {one.name: one for one in _read(journal) if one.level == "L2" and one.name in names}
+    with step("Use tools", total=len(names), unit="scenario") as bar:
+        bar.advance(len(found))
+
+        def keep(result: CheckResult) -> None:
+            found[result.name] = result
+            # The server's failure is not the model's: asked again next time.
+            if result.passed is not None:
+                _append(journal, result)
+            bar.advance()
+            bar.note(f"{sum(one.passed is True for one in found.values())} passed")
+
+        check_tool_use(target, limit=limit, done=tuple(found), seen=keep)
+    return [found[name] for name in names if name in found]
+
+
 def _functions(
     target: Target, limit: int | None, journal: Path | None, *, allow_unsafe: bool
 ) -> list[CheckResult]:
     from autosre_lab.evaluation.humaneval import problems, solve
 
     chosen = problems()[:limit]
-    done = {one.name: one for one in _read(journal)}
+    done = {one.name: one for one in _read(journal) if one.level == "L3"}
     results = []
     with (
         Conversation(target) as conversation,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from autosre_lab.badges import Badge
 from autosre_lab.bench.statistics import mcnemar_p, wilson_interval
-from autosre_lab.bench.target import Badge
 from autosre_lab.errors import EvaluationError, NotComparableError
 from autosre_lab.evaluation.check import CheckResult
 
@@ -92,6 +92,11 @@ class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
                 )
             )
         return found
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from autosre_lab.evaluation.result_card import evaluation_card
+
+        return evaluation_card(self).mimebundle()
 
 
 class EvaluationComparison(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,8 +45,11 @@ def find_stack_drift(
 
 def warn_at_start(recipe: Recipe, place: Place) -> DriftReport:
     """Warn of what differs in a stack that has just been started; nothing is ever raised."""
-    from autosre_lab.parity import warn_on_recipe_drift
+    from autosre_lab.parity import DriftReport, warn_on_recipe_drift
 
+    if recipe.runtime is not None and recipe.runtime.device == "scripted":
+        # There is no vLLM to compare.
+        return DriftReport(recipe_name=recipe.name, place="local", engine="", layers=(), rows=())
     if place == "local":
         return warn_on_recipe_drift(recipe)
     from autosre_lab.cluster.options import chart_options, configured_client

@@ -249,11 +249,10 @@ def _decoded(lines: Iterable[bytes]) -> Iterator[RequestRecord]:
 
 def recipe_limits(recipe: Recipe) -> Limits:
     """Return the limits that a recipe names; vLLM's own defaults are not guessed."""
-    arguments = recipe.engine.args
-    seqs, tokens = arguments.get("max-num-seqs"), arguments.get("max-num-batched-tokens")
+    seqs = recipe.engine.args.get("max-num-seqs")
     return Limits(
         max_num_seqs=seqs if isinstance(seqs, int) else None,
-        max_num_batched_tokens=tokens if isinstance(tokens, int) else None,
+        max_num_batched_tokens=recipe.latency.max_step_tokens,
     )
 
 

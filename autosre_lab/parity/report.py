@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from autosre_lab.cards import Card
 from autosre_lab.errors import DriftError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -166,6 +167,12 @@ class DriftReport:
 
     def __str__(self) -> str:
         return self.table()
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        names = ("severity", "layer", "subject", "expected", "live", "why")
+        rows = [[str(getattr(row, name) or "-") for name in names] for row in self.rows]
+        head = ("severity", "layer", "subject", "recipe", "live", "why")
+        return Card(title=self.summary, head=head if rows else (), rows=rows).mimebundle()
 
 
 def sorted_rows(rows: Iterable[DriftRow]) -> tuple[DriftRow, ...]:

@@ -116,14 +116,14 @@ class Exchange:
 
     async def _prepare(self, profile: EngineProfile) -> tuple[EncodedPrompt, Fit]:
         """Translate, and fit the answer into the window; ask the engine only where it is close."""
-        prompt = encode_prompt(
-            to_chat_request(
-                self._request,
-                profile,
-                max_tokens=None,
-                priority=self._proxy.config.priorities[self.kind],
-            )
+        chat = to_chat_request(
+            self._request,
+            profile,
+            max_tokens=None,
+            priority=self._proxy.config.priorities[self.kind],
         )
+        prompt = encode_prompt(chat)
+        self._proxy.prefixes.note(self._record, prompt, chat)
         wanted = self._request.max_tokens or 1
         window = profile.max_model_len
         room = fit(
@@ -364,6 +364,7 @@ class Exchange:
         total = usage.input_tokens + usage.cache_read_input_tokens
         if record.session and stream.first_token_seen and total:
             self._proxy.known.learn(self._conversation, prompt, total)
+            self._proxy.prefixes.learn(record, prompt)
 
 
 def header(headers: Mapping[str, str], name: str) -> str:

@@ -49,6 +49,15 @@ class RequestRecord(msgspec.Struct, kw_only=True):
         stop_reason: Anthropic's stop reason; "" where the answer was not finished.
         resend: It repeated a request that was still running.
         disconnected: The client went away before the end.
+        prompt_bytes: Tools and messages as the engine got them; 0 where no session was named, and
+            the same of what follows.
+        same_as: The request whose prompt this one begins like, as far as that goes: the last of
+            this conversation, or one of another; "" for none.
+        same_bytes: How many leading bytes of the prompt are the same.
+        system_digest: Of the system prompt; "" without one. Digests tell whether something
+            changed between two requests, never what it says.
+        tools_digest: Of the tools in their order; "" without tools.
+        toolset_digest: Of the tools in any order.
     """
 
     time: str
@@ -76,6 +85,12 @@ class RequestRecord(msgspec.Struct, kw_only=True):
     stop_reason: str = ""
     resend: bool = False
     disconnected: bool = False
+    prompt_bytes: int = 0
+    same_as: str = ""
+    same_bytes: int = 0
+    system_digest: str = ""
+    tools_digest: str = ""
+    toolset_digest: str = ""
 
 
 class RequestLog:

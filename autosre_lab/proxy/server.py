@@ -21,6 +21,7 @@ from autosre_lab.proxy.counting import KnownPrompts, encode_prompt
 from autosre_lab.proxy.exchange import Exchange, ExchangeFailed, header
 from autosre_lab.proxy.failures import Failure
 from autosre_lab.proxy.metrics import ProxyMetrics
+from autosre_lab.proxy.prefix_memory import PrefixMemory
 from autosre_lab.proxy.priority import AGENT_HEADER, SESSION_HEADER, RequestKind, classify
 from autosre_lab.proxy.probe import ProfileSource
 from autosre_lab.proxy.request_log import RequestLog, RequestRecord
@@ -60,6 +61,7 @@ class Proxy:
         upstream: The engine.
         profiles: What the engine allows.
         known: Exact counts of earlier prompts.
+        prefixes: How earlier prompts began.
         metrics: Its Prometheus metrics.
         closing: It was told to end.
     """
@@ -69,6 +71,7 @@ class Proxy:
         self.upstream = Upstream(config.upstream, connect_timeout_s=config.connect_timeout_s)
         self.profiles = ProfileSource(self.upstream, ttl_s=config.profile_ttl_s)
         self.known = KnownPrompts()
+        self.prefixes = PrefixMemory()
         self.metrics = ProxyMetrics()
         self.closing = False
         self._running = RunningRequests(config.max_running)

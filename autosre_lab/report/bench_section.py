@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from autosre_lab.bench.card_text import BADGES, duration_text
+from autosre_lab.badges import BADGES
+from autosre_lab.bench.card_text import duration_text
 from autosre_lab.bench.result import Result
 from autosre_lab.bench.statistics import percentile
 from autosre_lab.bench.summary import METRICS, samples_by_session
@@ -114,7 +114,8 @@ def _conditions(result: Result) -> Table:
         )
     return Table(
         head=("made how", ""),
-        rows=tuple((name, _wrapped(value)) for name, value in rows.items()),
+        rows=tuple(rows.items()),
+        words=True,
     )
 
 
@@ -176,10 +177,6 @@ def _cumulative(result: Result) -> Figure:
         summary="Share of requests whose first token, first tool call and end had come after so "
         "many seconds.",
     )
-
-
-def _wrapped(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, 110)) or text
 
 
 def _badges(results: Sequence[Result]) -> str:

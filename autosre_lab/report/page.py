@@ -19,11 +19,13 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         head: Names of the columns.
         rows: Cells as text; the first of a row names it.
         caption: What it shows, or "".
+        words: Its cells are words, not figures: set from the left.
     """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
+    words: bool = False
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +72,7 @@ caption { text-align: left; color: GrayText; padding-bottom: .3rem }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
   vertical-align: top }
 th:first-child, td:first-child { text-align: left } thead th { border-bottom-width: 2px }
+.words td, .words th { text-align: left } .words td { max-width: 45rem; overflow-wrap: anywhere }
 .wide { overflow-x: auto }
 .badge { border: 1px solid var(--line); border-radius: 1rem; padding: .1rem .7rem;
   font-size: .85rem; margin-left: .6rem; vertical-align: middle }
@@ -137,8 +140,9 @@ def _table(table: Table) -> str:
         "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
     )
     caption = f"<caption>{_text(table.caption)}</caption>" if table.caption else ""
+    kind = ' class="words"' if table.words else ""
     return (
-        f'<div class="wide"><table>{caption}<thead><tr>{head}</tr></thead>'
+        f'<div class="wide"><table{kind}>{caption}<thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from autosre_lab.tuning.knobs import Knob, apply_knobs, suggested_knobs
     from autosre_lab.tuning.live import LiveBench, LiveOperator, live_gate
     from autosre_lab.tuning.run import best_trial, run_experiment
+    from autosre_lab.tuning.suggestion import suggested_experiment
     from autosre_lab.tuning.trial import Trial
     from autosre_lab.tuning.winner import (
         experiment_in,
@@ -34,6 +35,7 @@ _HOME = {
     "pareto": "winner",
     "promote": "winner",
     "run_experiment": "run",
+    "suggested_experiment": "suggestion",
     "suggested_knobs": "knobs",
     "trial_rows": "winner",
 }
@@ -53,6 +55,7 @@ __all__ = [
     "pareto",
     "promote",
     "run_experiment",
+    "suggested_experiment",
     "suggested_knobs",
     "trial_rows",
 ]

@@ -93,7 +93,7 @@ def suggested_knobs(recipe: Recipe | str) -> tuple[Knob, ...]:
         RecipeError: There is no such recipe.
     """
     loaded = load_recipe(recipe) if isinstance(recipe, str) else recipe
-    if loaded.runtime is not None and loaded.runtime.device == "cpu":
+    if loaded.runtime is not None and loaded.runtime.device != "cuda":
         return (
             Knob(path="latency.max_step_tokens", values=(256, 512, 1024, 2048)),
             Knob(path="engine.args.max-num-seqs", values=(2, 4, 8)),

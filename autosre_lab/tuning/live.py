@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -12,42 +14,77 @@ from autosre_lab.bench.slo import parse_slo
 from autosre_lab.bench.target import Target, badge_of, target_of
 from autosre_lab.bench.workloads import make_workload
 from autosre_lab.engine import Stack
+from autosre_lab.engine.files import read_json, write_private_json
+from autosre_lab.errors import AutosreError, ExperimentError
 from autosre_lab.evaluation.short_form import GateResult, gate
 from autosre_lab.lifecycle import place_for, start, status, stop, switch
 from autosre_lab.metrics import GpuReader
-from autosre_lab.recipe import Recipe
+from autosre_lab.recipe import Recipe, load_recipe
 from autosre_lab.tuning.experiment import Experiment
 
 __all__ = ["LiveBench", "LiveOperator", "live_gate"]
+
+_BEFORE = "before.json"
 
 
 class LiveOperator:
     """Serves recipes on this machine or in the cluster, and puts back what ran before.
 
+    What ran before is noted in the experiment's folder: an experiment that is killed and goes on
+    later would otherwise take its own trial for it.
+
     Args:
         experiment: Says where.
+        folder: The experiment's; None keeps no note.
+
+    Raises:
+        ExperimentError: A stack runs that could not be put back afterwards.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
-        self._place = None if experiment.place == "auto" else experiment.place
-        before = status()
-        running = before.state in ("ready", "starting")
-        self._before = before.recipe_name if running else None
+    def __init__(self, experiment: Experiment, folder: Path | None = None) -> None:
+        self._place = place_for(
+            load_recipe(experiment.recipe), None if experiment.place == "auto" else experiment.place
+        )
+        self._note = folder / _BEFORE if folder is not None else None
+        noted = read_json(self._note) if self._note is not None else None
+        if noted is not None:
+            self._before: str | None = noted.get("recipe")
+            return
+        before = status(place=self._place)
+        self._before = before.recipe_name if before.state in ("ready", "starting") else None
+        if self._before is not None:
+            _refuse_what_cannot_be_put_back(self._before)
+        if self._note is not None:
+            write_private_json(self._note, {"recipe": self._before})
 
     def serve(self, recipe: Recipe) -> Stack:
         """Serve a recipe in the place of what runs."""
-        place = place_for(recipe, self._place)
-        if place == "cluster":
-            return switch(recipe, place=place)
+        if self._place == "cluster":
+            return switch(recipe, place=self._place)
         # The same name with other settings: a switch would take it for what runs already.
-        stop(place=place)
-        return start(recipe, place=place)
+        stop(place=self._place)
+        return start(recipe, place=self._place)
 
     def restore(self) -> None:
         """Serve what ran before the experiment; stop, if nothing did."""
-        stop()
-        if self._before is not None:
-            start(self._before, place=self._place)
+        if self._place == "cluster" and self._before is not None:
+            switch(self._before, place=self._place)
+        else:
+            stop(place=self._place)
+            if self._before is not None:
+                start(self._before, place=self._place)
+        if self._note is not None:
+            self._note.unlink(missing_ok=True)
+
+
+def _refuse_what_cannot_be_put_back(name: str) -> None:
+    try:
+        load_recipe(name)
+    except AutosreError as error:
+        raise ExperimentError(
+            f"the stack of {name} runs, and no recipe of that name is found to put it back",
+            remedy="stop it first (`autosre stop`), or put its recipe into your recipes' folder",
+        ) from error
 
 
 class LiveBench:
@@ -55,10 +92,14 @@ class LiveBench:
 
     Args:
         experiment: Names it.
+        stopping: As for `run_benchmark`.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(
+        self, experiment: Experiment, *, stopping: Callable[[], bool] | None = None
+    ) -> None:
         self._experiment = experiment
+        self._stopping = stopping
         work = experiment.workload
         self._workload = make_workload(work.name, seed=work.seed, **work.parameters)
 
@@ -77,6 +118,7 @@ class LiveBench:
             recipe=recipe,
             gpu=gpus[0].name if gpus else None,
             canary_tokens=self._experiment.canary_tokens,
+            stopping=self._stopping,
         )
 
 

@@ -152,9 +152,9 @@ def _with_evidence(recipe: Recipe, best: Trial, folder: Path) -> Recipe:
     ) + (f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
     tree = recipe.model_dump(by_alias=True, exclude_defaults=True)
     tree = {"schema": recipe.format, **tree}
-    cpu = recipe.runtime is not None and recipe.runtime.device == "cpu"
+    device = recipe.runtime.device if recipe.runtime is not None else "cuda"
     statement = {
-        "hardware": f"{'cpu' if cpu else 'gpu'}_{platform.machine()}",
+        "hardware": f"{'gpu' if device == 'cuda' else device}_{platform.machine()}",
         "state": "verified",
         "vllm": recipe.vllm_version,
         "date": datetime.datetime.now(datetime.UTC).date(),

@@ -7,20 +7,24 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from autosre_lab.bench.measure import run_benchmark
-from autosre_lab.bench.result import Result
+from autosre_lab.bench.result import Result, load_result
 from autosre_lab.bench.running import run_async
 from autosre_lab.bench.target import Protocol, Target, badge_of, target_of
 from autosre_lab.bench.upstream import ScriptedUpstream
 from autosre_lab.bench.upstream import Turn as Answer
 from autosre_lab.bench.workload import Session, Turn
+from autosre_lab.cli.main import main
 from autosre_lab.engine import Stack
 from autosre_lab.errors import BenchmarkError
 from autosre_lab.recipe import load_recipe
 from tests.bench.sessions import WEATHER, target_at, workload
+from tests.cluster.recipes import cpu_recipe
 
 
 @contextmanager
@@ -69,6 +73,24 @@ def test_a_warm_cache_has_seen_the_first_prompts_and_nothing_else() -> None:
     assert primed.body["max_completion_tokens"] == 1
     assert result.summary.requests == 1
     assert result.conditions.cache == "warm"
+
+
+def test_an_address_alone_does_not_tell_what_hardware_answers(tmp_path: Path) -> None:
+    with scripted(*[Answer(text="ok")] * 4) as upstream:
+        address = ["--url", upstream.url, "--model", upstream.model, "--api", "chat"]
+        out = ["--no-canary", "--out", str(tmp_path / "r.json")]
+        shown = CliRunner().invoke(main, ["bench", "run", "smoke", *address, *out])
+    assert shown.exit_code == 0, shown.output
+    assert "measured on: an engine whose hardware was not told" in shown.output
+    assert load_result(tmp_path / "r.json").badge == "unknown"
+
+
+def test_a_recipe_tells_what_hardware_answers() -> None:
+    assert badge_of(load_recipe("smollm2-135m-cpu")) == "cpu-engine"
+    assert badge_of(load_recipe("qwen3.6-35b-a3b-nvfp4")) == "gpu"
+    assert badge_of(load_recipe("qwen3-coder-30b-a3b-fp8")) == "gpu"
+    assert badge_of(cpu_recipe()) == "cpu-engine", "a Pod without a device"
+    assert badge_of(None) == "unknown"
 
 
 def test_an_engines_first_request_is_not_measured() -> None:

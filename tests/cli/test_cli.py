@@ -22,8 +22,8 @@ def run(*argv: str) -> Result:
 
 def test_the_commands_are_these_for_now() -> None:
     assert sorted(main.commands) == [
-        *("bench", "chart", "claude", "drift", "eval", "image", "metrics", "preflight", "start"),
-        *("status", "stop", "switch", "tune", "watch"),
+        *("bench", "chart", "claude", "drift", "eval", "image", "metrics", "preflight", "report"),
+        *("start", "status", "stop", "switch", "tune", "watch"),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -28,18 +29,20 @@ def free() -> int:
 
 
 def test_the_usual_port_is_taken_if_it_is_free(free: int) -> None:
-    assert choose_port(0, usual=free, variable="AUTOSRE_ENGINE_PORT") == free
+    with choose_port(0, usual=free, variable="AUTOSRE_ENGINE_PORT") as found:
+        assert found.port == free
 
 
 def test_another_is_found_if_the_usual_one_is_taken(taken: int) -> None:
-    found = choose_port(0, usual=taken, variable="AUTOSRE_ENGINE_PORT")
-    assert found != taken
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", found))
+    with choose_port(0, usual=taken, variable="AUTOSRE_ENGINE_PORT") as found:
+        assert found.port != taken
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", found.port))
 
 
 def test_the_port_that_was_asked_for_is_the_one(free: int, taken: int) -> None:
-    assert choose_port(free, usual=taken, variable="AUTOSRE_ENGINE_PORT") == free
+    with choose_port(free, usual=taken, variable="AUTOSRE_ENGINE_PORT") as found:
+        assert found.port == free
 
 
 def test_a_taken_port_that_was_asked_for_is_refused_and_its_holder_named(taken: int) -> None:
@@ -49,3 +52,24 @@ def test_a_taken_port_that_was_asked_for_is_refused_and_its_holder_named(taken: 
     assert f"(pid {os.getpid()})" in caught.value.message
     assert "AUTOSRE_PROXY_PORT" in caught.value.remedy
     assert isinstance(caught.value, OSError)
+
+
+def test_a_port_is_not_given_twice_though_nobody_listens_there_yet(free: int) -> None:
+    with choose_port(0, usual=free, variable="AUTOSRE_ENGINE_PORT"):
+        with choose_port(0, usual=free, variable="AUTOSRE_ENGINE_PORT") as other:
+            assert other.port != free
+        with pytest.raises(PortTakenError, match=f"{free} is taken by another stack"):
+            choose_port(free, usual=1, variable="AUTOSRE_ENGINE_PORT")
+    with choose_port(free, usual=1, variable="AUTOSRE_ENGINE_PORT") as again:
+        assert again.port == free
+
+
+def test_a_claim_lives_as_long_as_whoever_inherited_it(free: int) -> None:
+    with choose_port(free, usual=1, variable="AUTOSRE_ENGINE_PORT") as claimed:
+        heir = subprocess.Popen(["sleep", "60"], pass_fds=claimed.holds)
+    with pytest.raises(PortTakenError):
+        choose_port(free, usual=1, variable="AUTOSRE_ENGINE_PORT")
+    heir.kill()
+    heir.wait()
+    with choose_port(free, usual=1, variable="AUTOSRE_ENGINE_PORT") as again:
+        assert again.port == free

@@ -21,6 +21,7 @@ from autosre_lab.engine import Stack, StackStatus, stack_launch, start, status, 
 from autosre_lab.engine.engine_environment import PIP, engine_folder
 from autosre_lab.engine.files import locked, read_json, write_private_json
 from autosre_lab.engine.process_identity import ProcessIdentity, identify, session_members
+from autosre_lab.engine.rotating_file import START_WORD, WRITER
 from autosre_lab.errors import (
     ConfigError,
     NotReadyError,
@@ -371,6 +372,35 @@ def test_an_engine_of_somebody_else_on_the_port_proves_nothing(stopped: None) ->
                 wait_ready(timeout_s=30)
         finally:
             other.kill()
+
+
+def engine_starts(state: Path) -> int:
+    log = state / "logs" / "engine.log"
+    return log.read_text("utf-8").count(f"{WRITER} {START_WORD}") if log.exists() else 0
+
+
+def test_two_stacks_that_start_at_once_get_ports_of_their_own(
+    stopped: None, tmp_path: Path
+) -> None:
+    # vLLM binds its port at once and listens much later: both would find it free.
+    engine_that(f"sleep 2; {ENGINE}")
+    states = (paths().state, tmp_path / "second")
+    before = [engine_starts(state) for state in states]
+    code = f"""
+    os.environ["AUTOSRE_STATE_DIR"] = {str(states[1])!r}
+    stack_launch.proxy_command = stand_in_proxy
+    first = start(recipe())
+    print(first.engine_url, first.proxy_url, flush=True)
+    stop(timeout_s=10)
+    """
+    with in_another_process(code) as other:
+        mine = start(recipe())
+        said, _ = other.communicate()
+    theirs = said.split()
+    assert len(theirs) == 2
+    assert not {mine.engine_url, mine.proxy_url} & set(theirs)
+    # And neither had to be started again for it.
+    assert [engine_starts(state) for state in states] == [before[0] + 1, before[1] + 1]
 
 
 def test_a_port_that_was_asked_for_is_not_replaced_by_another(stopped: None) -> None:

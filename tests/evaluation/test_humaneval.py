@@ -97,7 +97,7 @@ def test_an_evaluation_goes_on_where_it_was_killed(tmp_path: Path) -> None:
 
 
 def test_a_level_that_is_not_there_is_named() -> None:
-    with messages_server() as target, pytest.raises(ConfigError, match="L0, L1, L3"):
+    with messages_server() as target, pytest.raises(ConfigError, match="L0, L1, L2, L3"):
         evaluate(target, levels=["L9"])
 
 

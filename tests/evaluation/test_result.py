@@ -83,4 +83,4 @@ def test_text_never_says_passed_of_what_could_not_be_told() -> None:
     text = evaluation_text(result("pn", level="L1"))
     assert "L1 passed: 0" in text
     assert "L1 not told: 1" in text
-    assert "scripted server" in text
+    assert "scripted engine" in text

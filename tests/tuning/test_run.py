@@ -277,3 +277,44 @@ def test_an_experiment_that_was_killed_goes_on_without_repeating(tmp_path: Path)
     lines = (tmp_path / "journal.jsonl").read_text().splitlines()
     whole = [json.loads(line) for line in lines if line.endswith("}")]
     assert [one["number"] for one in whole if one["kind"] == "ended"] == [1, 2, 3]
+
+
+TOLD = """
+import sys, time
+from autosre_lab import tuning
+from autosre_lab.cli import main
+from tests.tuning.scripted import Engines, passing
+
+class Told(Engines):
+    def restore(self):
+        print("restored", flush=True)
+
+def hang(*args, **more):
+    print("hanging", flush=True)
+    time.sleep(600)
+
+tuning.LiveOperator = lambda *_: Told()
+tuning.LiveBench = lambda *_: hang
+tuning.live_gate = passing
+main(["tune", "run", sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_whoever_ends_it_what_ran_before_is_put_back(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    file = tmp_path / "e.yaml"
+    file.write_text(experiment().model_dump_json(by_alias=True))
+    process = subprocess.Popen(
+        [sys.executable, "-c", TOLD, str(file)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"hanging\n"
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert said == b"restored\n"
+    assert process.returncode != 0

@@ -21,6 +21,8 @@ from autosre_lab.bench.running import run_async
 from autosre_lab.bench.target import Target
 from autosre_lab.bench.workload import Session, Turn, Workload
 from autosre_lab.errors import BenchmarkError, ProvisionError
+from autosre_lab.metrics.engine_sample import Histogram
+from autosre_lab.metrics.vllm_text import read_engine_metrics
 from autosre_lab.progress import step
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Load",
     "Times",
     "aiperf_times",
+    "beside_engine",
     "install_aiperf",
     "install_pandas",
     "own_times",
@@ -60,10 +63,20 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
-    """What one client saw, seconds, one entry a request."""
+    """What one client saw, seconds, one entry a request.
+
+    Attributes:
+        ttft_s: Times to first token.
+        tpot_s: Times per output token after the first.
+        engine_ttft_s: The engine's own mean over the same requests; None where it has no metrics,
+            or counted other requests too.
+        engine_tpot_s: Likewise.
+    """
 
     ttft_s: tuple[float, ...]
     tpot_s: tuple[float, ...]
+    engine_ttft_s: float | None = None
+    engine_tpot_s: float | None = None
 
 
 def own_times(load: Load) -> Times:
@@ -110,6 +123,8 @@ def vllm_bench_times(
         *("--custom-output-len", str(load.tokens), "--ignore-eos"),
         *("--num-prompts", str(len(load.prompts)), "--max-concurrency", str(load.users)),
         *("--num-warmups", "0", "--disable-shuffle", "--disable-tqdm"),
+        # It would send the first prompt, which were in the prefix cache then.
+        *("--ready-check-timeout-sec", "0"),
         *("--save-result", "--save-detailed"),
         *("--result-dir", str(folder), "--result-filename", "vllm.json"),
     ]
@@ -139,6 +154,26 @@ def aiperf_times(load: Load, *, environment: Path, tokenizer: Path, folder: Path
     ]
     _run(command, folder, {})
     return read_aiperf(artifacts / "profile_export.jsonl")
+
+
+def beside_engine(client: Callable[[Load], Times], load: Load) -> Times:
+    """Measure with a client, and keep what the engine says of the same requests."""
+    before = read_engine_metrics(load.url)
+    found = client(load)
+    after = read_engine_metrics(load.url)
+    return msgspec.structs.replace(
+        found,
+        engine_ttft_s=_mean_between(before.ttft_s, after.ttft_s, len(found.ttft_s)),
+        engine_tpot_s=_mean_between(before.tpot_s, after.tpot_s, len(found.tpot_s)),
+    )
+
+
+def _mean_between(before: Histogram | None, after: Histogram | None, requests: int) -> float | None:
+    if after is None:
+        return None
+    count = after.count - (before.count if before is not None else 0)
+    total = after.sum - (before.sum if before is not None else 0)
+    return total / count if count == requests else None
 
 
 def read_vllm_bench(file: Path) -> Times:

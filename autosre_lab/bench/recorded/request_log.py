@@ -11,7 +11,23 @@ from autosre_lab.bench.recorded.request import RecordedRequest, RecordedSession
 from autosre_lab.errors import BenchmarkError
 from autosre_lab.proxy.request_log import RequestRecord
 
-__all__ = ["sessions_in_request_log"]
+__all__ = ["records_in_request_log", "sessions_in_request_log"]
+
+
+def records_in_request_log(path: str | Path) -> list[RequestRecord]:
+    """Return every record of a request log, the part that was turned over included."""
+    file = Path(path)
+    decoder = msgspec.json.Decoder(RequestRecord)
+    found = []
+    for part in (file.with_name(file.name + ".1"), file):
+        if not part.exists():
+            continue
+        for line in part.read_bytes().splitlines():
+            try:
+                found.append(decoder.decode(line))
+            except msgspec.DecodeError:
+                continue  # half a line, of a machine that lost power
+    return found
 
 
 def sessions_in_request_log(path: str | Path) -> list[RecordedSession]:
@@ -22,22 +38,13 @@ def sessions_in_request_log(path: str | Path) -> list[RecordedSession]:
     Raises:
         BenchmarkError: There is no session in it.
     """
-    file = Path(path)
-    decoder = msgspec.json.Decoder(RequestRecord)
     sessions: dict[str, list[RecordedRequest]] = {}
-    for part in (file.with_name(file.name + ".1"), file):
-        if not part.exists():
-            continue
-        for line in part.read_bytes().splitlines():
-            try:
-                record = decoder.decode(line)
-            except msgspec.DecodeError:
-                continue  # half a line, of a machine that lost power
-            if record.session and record.status == 200 and record.kind != "count_tokens":
-                sessions.setdefault(record.session, []).append(_request(record))
+    for record in records_in_request_log(path):
+        if record.session and record.status == 200 and record.kind != "count_tokens":
+            sessions.setdefault(record.session, []).append(_request(record))
     if not sessions:
         raise BenchmarkError(
-            f"{file} holds no session of Claude Code",
+            f"{path} holds no session of Claude Code",
             remedy="use the stack with `autosre claude` first; `autosre status` names the log",
         )
     return [

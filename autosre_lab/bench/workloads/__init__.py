@@ -7,6 +7,8 @@ from autosre_lab.bench.workloads.catalogue import (
     describe_workloads,
     load_workload,
     make_workload,
+    named_parameters,
+    parameters_in,
     save_workload,
     workload_names,
 )
@@ -16,6 +18,8 @@ __all__ = [
     "describe_workloads",
     "load_workload",
     "make_workload",
+    "named_parameters",
+    "parameters_in",
     "save_workload",
     "workload_names",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ __all__ = [
     "describe_workloads",
     "load_workload",
     "make_workload",
+    "named_parameters",
+    "parameters_in",
     "save_workload",
     "workload_names",
 ]
@@ -69,6 +71,42 @@ def make_workload(name: str, *, seed: int = 0, **parameters: Any) -> Workload:
     return maker(seed=seed, **parameters)
 
 
+def named_parameters(pairs: Iterable[str]) -> dict[str, Any]:
+    """Read ``NAME=VALUE`` pairs as `make_workload` takes them; numbers and booleans are such.
+
+    Raises:
+        ConfigError: A pair has no name.
+    """
+    import yaml
+
+    named: dict[str, Any] = {}
+    for one in pairs:
+        name, separator, value = one.partition("=")
+        if not separator or not name:
+            raise ConfigError(f"{one!r} names no parameter", remedy="write NAME=VALUE")
+        named[name.replace("-", "_")] = yaml.safe_load(value)
+    return named
+
+
+def parameters_in(text: str) -> dict[str, Any]:
+    """Read parameters as a form has them: ``requests: 4, content: code``.
+
+    Raises:
+        ConfigError: It is not of that form.
+    """
+    import yaml
+
+    try:
+        found = yaml.safe_load(f"{{{text}}}")
+    except yaml.YAMLError as error:
+        found = error
+    if not isinstance(found, dict) or None in found.values():
+        raise ConfigError(
+            f"{text!r} are no parameters", remedy="write NAME: VALUE, with commas between"
+        )
+    return {str(name).replace("-", "_"): value for name, value in found.items()}
+
+
 def describe_workloads() -> str:
     """Return the workloads with their parameters and defaults, as text."""
     parts = []
@@ -98,7 +136,8 @@ def load_workload(path: str | Path) -> Workload:
     except (OSError, msgspec.DecodeError) as error:
         raise BenchmarkError(
             f"{path} is not a workload: {error}",
-            remedy="give a file that `autosre bench save` or `autosre bench import` wrote",
+            remedy="give a weka trace, a transcript, what `save_workload` wrote, or a name that "
+            "`autosre bench workloads` lists",
         ) from error
     if found.schema != _SCHEMA:
         raise BenchmarkError(

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.bench.agreement.command import AIPERF, OURS, VLLM, agreement_rows
+from autosre_lab.bench.agreement.command import (
+    AIPERF,
+    OURS,
+    VLLM,
+    agreement_rows,
+    beyond_engine_rows,
+)
 from autosre_lab.bench.agreement.tools import Times, read_aiperf, read_vllm_bench
 from autosre_lab.bench.harness_cost import PROTOCOLS, harness_text, measure_harness
 from autosre_lab.bench.target import Protocol
@@ -35,6 +41,29 @@ def test_rounds_are_pooled_before_the_median_is_taken() -> None:
         ("ttft", 9, True),
         ("tpot", 9, True),
     ]
+
+
+def test_on_an_engine_what_a_client_adds_to_its_own_requests_is_compared() -> None:
+    def beside(ttft: float, tpot: float, engine: float) -> Times:
+        return Times(
+            ttft_s=(ttft,) * 3, tpot_s=(tpot,) * 3, engine_ttft_s=engine, engine_tpot_s=tpot
+        )
+
+    rounds = {
+        OURS: [beside(0.201, 0.02, 0.2), beside(0.301, 0.03, 0.3)],
+        # Slower requests, timed as well; then one round in which others were counted too.
+        VLLM: [beside(0.402, 0.04, 0.4), times(9.0, 9.0)],
+        AIPERF: [beside(0.21, 0.02, 0.2)],
+    }
+    found = {(row.metric, row.other): row for row in beyond_engine_rows(rounds)}
+    assert found["ttft", VLLM].ours_s == pytest.approx(0.001)
+    assert found["ttft", VLLM].theirs_s == pytest.approx(0.002)
+    assert {key: row.agree for key, row in found.items()} == {
+        ("ttft", VLLM): True,
+        ("ttft", AIPERF): False,
+        ("tpot", VLLM): True,
+        ("tpot", AIPERF): True,
+    }
 
 
 # Both shortened from what the tools wrote for the paced server.

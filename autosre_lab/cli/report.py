@@ -1,0 +1,88 @@
+"""`autosre report`: everything measured, as one page and one JSON file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from autosre_lab.cli.explained import explained
+
+__all__ = ["report"]
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_OUT = click.option("--out", type=_FOLDER, required=True, help="Where to write the report.")
+_TITLE = click.option("--title", default="autosre report", show_default=True, help="The page's.")
+
+
+@click.group()
+def report() -> None:
+    """Report what was measured, as HTML and JSON.
+
+    Example: autosre report run --out report
+    """
+
+
+@report.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_OUT
+@_TITLE
+@explained
+def make(*, sources: tuple[Path, ...], out: Path, title: str) -> None:
+    """Report what is in SOURCES: result cards, evaluations, recordings, experiments, folders.
+
+    Example: autosre report make results/ tuning/ --out report
+    """
+    from autosre_lab.report import gather, write_report
+
+    click.echo(str(write_report(gather(sources), out, title=title)))
+
+
+@report.command()
+@_OUT
+@_TITLE
+@click.option(
+    "--levels",
+    default="L0,L1",
+    show_default=True,
+    help="Of the evaluation: L0, L1, L2, L3, with commas between; '' for none.",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="So many scenarios of L2 and problems of L3."
+)
+@click.option("--quick", is_flag=True, help="Little of each: it shows that all works.")
+@click.option(
+    "--also",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="More to report, such as an experiment's folder.",
+)
+@explained
+def run(
+    *,
+    out: Path,
+    title: str,
+    levels: str,
+    limit: int | None,
+    quick: bool,
+    also: tuple[Path, ...],
+) -> None:
+    """Evaluate and measure the stack, and report it; it is started if it does not run.
+
+    Example: autosre report run --quick --out report
+    """
+    from autosre_lab.lifecycle import start, status, wait_ready
+    from autosre_lab.recipe import load_recipe
+    from autosre_lab.report import gather, measure_stack, write_report
+
+    running = status().state in ("ready", "starting")
+    stack = wait_ready() if running else start()
+    where = measure_stack(
+        stack,
+        load_recipe(stack.recipe_name),
+        out / "results",
+        levels=[one for one in levels.split(",") if one],
+        limit=limit,
+        quick=quick,
+    )
+    click.echo(str(write_report(gather([where, *also]), out, title=title)))

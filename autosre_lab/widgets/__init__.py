@@ -1,0 +1,164 @@
+"""What notebooks show: widgets and plots over the library, each with a twin that is plain data.
+
+A widget is shown where somebody looks; in a headless run its twin is.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autosre_lab.widgets.answer_time import plot_time_breakdown, time_breakdown
+    from autosre_lab.widgets.background import Work
+    from autosre_lab.widgets.badge import badge_mark, stack_badge
+    from autosre_lab.widgets.bench_panel import BenchPanel
+    from autosre_lab.widgets.bench_results import (
+        comparison_table,
+        difference_table,
+        plot_comparison,
+        plot_latencies,
+        plot_requests,
+        requests_table,
+        results_table,
+    )
+    from autosre_lab.widgets.dashboard import Dashboard, observe
+    from autosre_lab.widgets.deploy_panel import DeployPanel, deploy
+    from autosre_lab.widgets.deployment import change_table, check_table, drift_table
+    from autosre_lab.widgets.evaluation_levels import (
+        checks_table,
+        evaluation_comparison_table,
+        levels_table,
+        plot_levels,
+    )
+    from autosre_lab.widgets.evaluation_panel import EvaluationPanel
+    from autosre_lab.widgets.look import figure_look, look_template
+    from autosre_lab.widgets.measuring import (
+        evaluate_stack,
+        evaluations_in,
+        measure_stack,
+        results_in,
+    )
+    from autosre_lab.widgets.recipe_choice import recipe_picker, recipe_table
+    from autosre_lab.widgets.session_cache import (
+        cache_table,
+        plot_cache,
+        replay_table,
+        session_profile,
+        sessions_table,
+    )
+    from autosre_lab.widgets.session_panel import SessionPanel
+    from autosre_lab.widgets.surface import Shown, interactive
+    from autosre_lab.widgets.tuning_panel import TuningPanel, design_experiment
+    from autosre_lab.widgets.tuning_trials import (
+        plot_parallel,
+        plot_pareto,
+        plot_trials,
+        trials_table,
+    )
+
+_HOME = {
+    "BenchPanel": "bench_panel",
+    "Dashboard": "dashboard",
+    "DeployPanel": "deploy_panel",
+    "EvaluationPanel": "evaluation_panel",
+    "SessionPanel": "session_panel",
+    "Shown": "surface",
+    "TuningPanel": "tuning_panel",
+    "Work": "background",
+    "badge_mark": "badge",
+    "cache_table": "session_cache",
+    "change_table": "deployment",
+    "check_table": "deployment",
+    "checks_table": "evaluation_levels",
+    "comparison_table": "bench_results",
+    "deploy": "deploy_panel",
+    "design_experiment": "tuning_panel",
+    "difference_table": "bench_results",
+    "drift_table": "deployment",
+    "evaluate_stack": "measuring",
+    "evaluation_comparison_table": "evaluation_levels",
+    "evaluations_in": "measuring",
+    "figure_look": "look",
+    "interactive": "surface",
+    "levels_table": "evaluation_levels",
+    "look_template": "look",
+    "measure_stack": "measuring",
+    "observe": "dashboard",
+    "plot_cache": "session_cache",
+    "plot_comparison": "bench_results",
+    "plot_latencies": "bench_results",
+    "plot_levels": "evaluation_levels",
+    "plot_parallel": "tuning_trials",
+    "plot_pareto": "tuning_trials",
+    "plot_requests": "bench_results",
+    "plot_time_breakdown": "answer_time",
+    "plot_trials": "tuning_trials",
+    "recipe_picker": "recipe_choice",
+    "recipe_table": "recipe_choice",
+    "replay_table": "session_cache",
+    "requests_table": "bench_results",
+    "results_in": "measuring",
+    "results_table": "bench_results",
+    "session_profile": "session_cache",
+    "sessions_table": "session_cache",
+    "stack_badge": "badge",
+    "time_breakdown": "answer_time",
+    "trials_table": "tuning_trials",
+}
+
+__all__ = [
+    "BenchPanel",
+    "Dashboard",
+    "DeployPanel",
+    "EvaluationPanel",
+    "SessionPanel",
+    "Shown",
+    "TuningPanel",
+    "Work",
+    "badge_mark",
+    "cache_table",
+    "change_table",
+    "check_table",
+    "checks_table",
+    "comparison_table",
+    "deploy",
+    "design_experiment",
+    "difference_table",
+    "drift_table",
+    "evaluate_stack",
+    "evaluation_comparison_table",
+    "evaluations_in",
+    "figure_look",
+    "interactive",
+    "levels_table",
+    "look_template",
+    "measure_stack",
+    "observe",
+    "plot_cache",
+    "plot_comparison",
+    "plot_latencies",
+    "plot_levels",
+    "plot_parallel",
+    "plot_pareto",
+    "plot_requests",
+    "plot_time_breakdown",
+    "plot_trials",
+    "recipe_picker",
+    "recipe_table",
+    "replay_table",
+    "requests_table",
+    "results_in",
+    "results_table",
+    "session_profile",
+    "sessions_table",
+    "stack_badge",
+    "time_breakdown",
+    "trials_table",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

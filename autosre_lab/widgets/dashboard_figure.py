@@ -1,0 +1,212 @@
+"""The dashboard's one figure: a chart for each panel, and the requests along time.
+
+One figure, because each live figure costs the browser five megabytes of its own; made once, then
+only its data change.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from autosre_lab.errors import MissingExtraError
+from autosre_lab.widgets.look import COLOURS, DASHES, figure_look
+from autosre_lab.widgets.observation import PANELS, Observation
+
+if TYPE_CHECKING:
+    from autosre_lab.proxy.request_log import RequestRecord
+
+__all__ = ["WINDOW_S", "dashboard_figure", "show_observation"]
+
+WINDOW_S = 300.0
+"""Seconds of the axes."""
+
+_COLUMNS = 3
+_ROWS = len(PANELS) // _COLUMNS
+_LANES = 8
+_KINDS = ("main", "subagent", "compaction", "background", "other")
+_TIMELINE = "Requests along time: waiting for the first token (thin), answer (thick)"
+
+
+def dashboard_figure(*, live: bool) -> Any:
+    """Return the figure, empty.
+
+    Args:
+        live: A widget, whose data can be changed where it is shown.
+
+    Raises:
+        MissingExtraError: plotly is not installed.
+    """
+    try:
+        import plotly.graph_objects as graph
+        from plotly.subplots import make_subplots
+    except ImportError as error:
+        raise MissingExtraError("plots", extra="notebooks") from error
+    titles = [panel.title for panel in PANELS]
+    figure: Any = make_subplots(
+        rows=_ROWS + 1,
+        cols=_COLUMNS,
+        specs=[[{}] * _COLUMNS] * _ROWS + [[{"colspan": _COLUMNS}, *[None] * (_COLUMNS - 1)]],
+        subplot_titles=[*titles, _TIMELINE],
+        vertical_spacing=0.085,
+        horizontal_spacing=0.06,
+    )
+    for at, panel in enumerate(PANELS):
+        row, column = divmod(at, _COLUMNS)
+        for number, series in enumerate(panel.series):
+            figure.add_scatter(
+                x=[],
+                y=[],
+                name=series.name,
+                mode="lines",
+                line={"dash": DASHES[number], "width": 2},
+                showlegend=False,
+                row=row + 1,
+                col=column + 1,
+            )
+    for kind in _KINDS:
+        for part, width in (("wait", 2), ("answer", 7)):
+            figure.add_scatter(
+                x=[],
+                y=[],
+                name=kind,
+                legendgroup=kind,
+                mode="lines",
+                line={"dash": "solid" if part == "answer" else "dot", "width": width},
+                showlegend=part == "answer",
+                hoverinfo="name+x",
+                connectgaps=False,
+                row=_ROWS + 1,
+                col=1,
+            )
+    figure.update_layout(
+        height=820,
+        autosize=True,
+        margin={"l": 40, "r": 10, "t": 34, "b": 30},
+        uirevision="kept",  # what a person has zoomed to stays
+        hovermode="closest",
+        legend={"y": -0.06, "font": {"size": 11}},
+    )
+    figure.update_annotations(font_size=12)
+    figure.update_xaxes(range=[-WINDOW_S, 0], ticksuffix=" s", nticks=6)
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(visible=False, range=[-0.7, _LANES - 0.3], row=_ROWS + 1, col=1)
+    for at, panel in enumerate(PANELS):
+        row, column = divmod(at, _COLUMNS)
+        figure.update_yaxes(range=[0, panel.top], row=row + 1, col=column + 1)
+    # One note a panel, empty until there is something to say in place of a line.
+    for at in range(len(PANELS)):
+        axis = "" if at == 0 else str(at + 1)
+        figure.add_annotation(
+            text="",
+            xref=f"x{axis} domain",
+            yref=f"y{axis} domain",
+            x=0.02,
+            y=0.97,
+            xanchor="left",
+            yanchor="top",
+            align="left",
+            showarrow=False,
+            font={"size": 11},
+        )
+    figure_look(figure)
+    colour_series(figure, dark=False)
+    if not live:
+        return figure
+    widget = graph.FigureWidget(figure)
+    widget._config = {**widget._config, "responsive": True, "displaylogo": False}
+    return widget
+
+
+def colour_series(figure: Any, *, dark: bool) -> None:
+    """Give the lines a theme's colours; a template's own cycle runs over all subplots."""
+    colours = COLOURS["dark" if dark else "light"]
+    at = 0
+    for panel in PANELS:
+        for number, _ in enumerate(panel.series):
+            figure.data[at].line.color = colours[number]
+            at += 1
+    for number, _ in enumerate(_KINDS):
+        for _ in range(2):
+            figure.data[at].line.color = colours[number]
+            at += 1
+
+
+def show_observation(figure: Any, seen: Observation) -> None:
+    """Put what is known into the figure, in one message to the browser."""
+    times, values = seen.columns(seconds=WINDOW_S)
+    span = max(30.0, min(WINDOW_S, -times[0] if times else 0.0))
+    series = [one for panel in PANELS for one in panel.series]
+    bars = _timeline(seen.requests(), seen.sample.time_s if seen.sample else 0.0)
+    with figure.batch_update():
+        for trace, one in zip(figure.data, series, strict=False):
+            trace.x, trace.y = _numbers(times), _numbers(values[one.key])
+        for trace, (x, y) in zip(figure.data[len(series) :], bars, strict=True):
+            trace.x, trace.y = _numbers(x), _numbers(y)
+        notes = figure.layout.annotations[len(PANELS) + 1 :]
+        for at, panel in enumerate(PANELS):
+            text = "<br>".join(textwrap.wrap(seen.missing(panel), 44)) or _legend(panel, values)
+            if notes[at].text != text:
+                notes[at].text = text
+            known = [v for one in panel.series for v in values[one.key] if v == v]
+            axis = "" if at == 0 else str(at + 1)
+            top = max([panel.top, *(v * 1.35 for v in known)])
+            figure.layout[f"yaxis{axis}"].range = [0, top]
+        for at in range(len(PANELS) + 1):
+            figure.layout[f"xaxis{'' if at == 0 else at + 1}"].range = [-span, span * 0.01]
+
+
+def _legend(panel: Any, values: dict[str, list[float]]) -> str:
+    """Return the lines' names beside samples of their dashes: a legend inside each chart."""
+    signs = ("━", "╍", "┈")
+    parts = []
+    for sign, one in zip(signs, panel.series, strict=False):
+        last = next((v for v in reversed(values[one.key]) if v == v), None)
+        parts.append(f"{sign} {one.name} {'n/a' if last is None else _short(last)}")
+    return "   ".join(parts)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def _numbers(values: list[float]) -> Any:
+    import numpy
+
+    return numpy.asarray(values, dtype="float32")
+
+
+def _timeline(
+    requests: list[RequestRecord], newest: float
+) -> list[tuple[list[float], list[float]]]:
+    """Return for each class the waits and the answers as pieces of lines in lanes."""
+    gap = float("nan")
+    pieces: dict[tuple[str, str], tuple[list[float], list[float]]] = {
+        (kind, part): ([], []) for kind in _KINDS for part in ("wait", "answer")
+    }
+    free = [float("-inf")] * _LANES
+    spans = sorted(
+        (
+            (datetime.fromisoformat(one.time).timestamp() - newest, one)
+            for one in requests
+            if one.total_ms is not None
+        ),
+        key=lambda pair: pair[0],
+    )
+    for begin, one in spans:
+        end = begin + (one.total_ms or 0.0) / 1e3
+        if end < -WINDOW_S:
+            continue
+        lane = min(
+            range(_LANES), key=lambda at: (free[at] > begin, at if free[at] <= begin else free[at])
+        )
+        free[lane] = end
+        until_first = one.total_ms if one.ttft_ms is None else one.ttft_ms
+        first = min(end, begin + (until_first or 0.0) / 1e3)
+        kind = one.kind if one.kind in _KINDS else "other"
+        for part, left, right in (("wait", begin, first), ("answer", first, end)):
+            x, y = pieces[kind, part]
+            x += [left, right, gap]
+            y += [float(lane), float(lane), gap]
+    return [pieces[kind, part] for kind in _KINDS for part in ("wait", "answer")]

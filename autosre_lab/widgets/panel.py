@@ -1,0 +1,177 @@
+"""A panel: a form, what runs, and what came of it, redrawn while it changes."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from autosre_lab.badges import Badge
+from autosre_lab.cards import badge_html
+from autosre_lab.widgets.background import Work, error_html
+from autosre_lab.widgets.badge import badge_mark
+from autosre_lab.widgets.figures import draw, new_figure
+from autosre_lab.widgets.front import front
+from autosre_lab.widgets.look import STYLE
+from autosre_lab.widgets.paced import Paced
+from autosre_lab.widgets.surface import Shown, interactive, require_widgets
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["Panel", "table_html"]
+
+_MOST_ROWS = 200
+
+
+def table_html(table: pandas.DataFrame, caption: str, *, opened: bool = True) -> str:
+    """Return a table that can be folded away, cut where it is very long."""
+    if table.empty:
+        return ""
+    shown = table.tail(_MOST_ROWS).reset_index()
+    text = shown.to_html(
+        index=False, na_rep="n/a", border=0, float_format=lambda value: f"{value:.4g}"
+    )
+    left = "" if len(table) <= _MOST_ROWS else f", the last {_MOST_ROWS} of {len(table)} rows"
+    state = " open" if opened else ""
+    return (
+        f"<details{state}><summary>{html.escape(caption)}{left}</summary>"
+        f'<div style="overflow-x:auto">{text}</div></details>'
+    )
+
+
+class Panel(Shown):
+    """What the panels share. A subclass says what its form, tables and figures are.
+
+    Args:
+        title: Its heading.
+
+    Attributes:
+        badge: What produced the numbers; None before there are any.
+        dark: Whether the page is dark.
+        work: What runs.
+        problem: What could not be shown, where it is not the work's own.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.badge: Badge | None = None
+        self.dark = False
+        self.problem: BaseException | None = None
+        self._paced = Paced(self._redraw)
+        self._stale = True
+        self.work = Work(title, on_change=self._paced.ask)
+        self._view: Any = None
+        self._front: Any = None
+        self._live: dict[str, Any] = {}
+        self._boxes: dict[str, Any] = {}
+        self._tables: Any = None
+        self._head: Any = None
+
+    # What a subclass says ------------------------------------------------------------------------
+
+    def form(self) -> Sequence[Any]:
+        """Return the form's widgets."""
+        raise NotImplementedError
+
+    def tables(self) -> Mapping[str, pandas.DataFrame]:
+        """Return the tables by caption."""
+        raise NotImplementedError
+
+    def figures(self) -> Mapping[str, Any]:
+        """Return the figures by name, always the same names."""
+        raise NotImplementedError
+
+    def notes(self) -> Sequence[str]:
+        """Return HTML that stands below the heading."""
+        return ()
+
+    # What it does ---------------------------------------------------------------------------------
+
+    def begin(self, call: Callable[[], Any]) -> Any:
+        """Do something long: in the background where somebody looks, else here and now.
+
+        Returns:
+            What the call returned; None where it still runs.
+        """
+        self.problem = None
+        if interactive():
+            self.work.start(call)
+            return None
+        return call()
+
+    def changed(self) -> None:
+        """Have what is shown drawn again, soon."""
+        self._stale = True
+        self._paced.ask()
+
+    def static(self) -> Sequence[Any]:
+        """Return badge, tables and figures."""
+        figures, tables = self.figures(), self.tables()
+        parts: list[Any] = [badge_mark(self.badge)] if self.badge is not None else []
+        parts += [table for table in tables.values() if not table.empty]
+        return [*parts, *(one for one in figures.values() if one.data)]
+
+    def widget(self) -> Any:
+        """Return form, progress, figures and tables."""
+        if self._view is None:
+            widgets = require_widgets()
+            self._front = front(on_theme=self._themed)
+            self._head, self._tables = widgets.HTML(), widgets.HTML()
+            self._live = {
+                name: new_figure("", dark=self.dark, live=True) for name in self.figures()
+            }
+            # A figure takes no room before it has something to show.
+            self._boxes = {
+                name: widgets.Box([live], layout={"display": "none", "width": "100%"})
+                for name, live in self._live.items()
+            }
+            self._view = widgets.VBox(
+                [
+                    self._front,
+                    widgets.HTML(f"<style>{STYLE}</style>"),
+                    self._head,
+                    *self.form(),
+                    self.work.widget(),
+                    *self._boxes.values(),
+                    self._tables,
+                ]
+            )
+            self._view.add_class("autosre")
+            self._redraw()
+        return self._view
+
+    def close(self) -> None:
+        """End what runs and what is drawn."""
+        self.work.close()
+        self._paced.close(last=False)
+        if self._view is not None:
+            self._view.close()
+
+    def _themed(self, dark: bool) -> None:  # noqa: FBT001 - as the front calls it
+        self.dark = dark
+        self.changed()
+
+    def _redraw(self) -> None:
+        if self._view is None or not self._stale or not self._front.seen():
+            return
+        self._stale = False
+        try:
+            figures, tables = self.figures(), self.tables()
+        except Exception as error:  # shown where the figures would be
+            self.problem = error
+            figures, tables = {}, {}
+        for name, figure in figures.items():
+            self._boxes[name].layout.display = "flex" if figure.data else "none"
+            draw(self._live[name], figure)
+        texts = [table_html(table, caption) for caption, table in tables.items()]
+        self._set(self._tables, "".join(texts))
+        badge = "" if self.badge is None else f" {badge_html(self.badge)}"
+        head = f'<div class="autosre-title">{html.escape(self.title)}{badge}</div>'
+        trouble = "" if self.problem is None else error_html(self.problem)
+        self._set(self._head, "".join([head, *self.notes(), trouble]))
+
+    @staticmethod
+    def _set(view: Any, text: str) -> None:
+        if view.value != text:
+            view.value = text

@@ -1,0 +1,144 @@
+"""A real JupyterLab in a real Chromium, moved as a person would."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+__all__ = ["SERVER_WAIT_S", "jupyter_lab", "lab_page", "open_notebook", "run_all", "served"]
+
+SERVER_WAIT_S = 60.0
+_CHROMIUM = "/usr/bin/chromium"
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def somebody_looks(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what makes a run headless."""
+    return {
+        name: value for name, value in environ.items() if name not in ("CI", "AUTOSRE_HEADLESS")
+    }
+
+
+@contextlib.contextmanager
+def served(command: list[str], url: str, *, environ: Mapping[str, str]) -> Iterator[str]:
+    """Run a server until the block ends; yields its URL once it answers."""
+    process = subprocess.Popen(
+        command,
+        env=dict(environ),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        encoding="utf-8",
+    )
+    try:
+        deadline = time.monotonic() + SERVER_WAIT_S
+        while True:
+            try:
+                with urllib.request.urlopen(url, timeout=5):
+                    break
+            except OSError:
+                ended = process.poll() is not None
+                assert not ended, process.stderr.read() if process.stderr else ""
+                assert time.monotonic() < deadline, f"{command[2]} did not answer at {url}"
+                time.sleep(0.1)
+        yield url
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
+
+
+@contextlib.contextmanager
+def jupyter_lab(folder: Path, config: Path) -> Iterator[str]:
+    """Serve a folder in JupyterLab; yields the URL with its token.
+
+    Args:
+        folder: What is served.
+        config: A folder for its own settings, so that a person's are not touched.
+    """
+    port, token = free_port(), secrets.token_hex(16)
+    news = config / "settings" / "@jupyterlab" / "apputils-extension"
+    news.mkdir(parents=True, exist_ok=True)
+    (news / "notification.jupyterlab-settings").write_text(
+        json.dumps({"fetchNews": "false", "checkForUpdates": False}), encoding="utf-8"
+    )
+    environ = somebody_looks(os.environ) | {
+        "JUPYTER_CONFIG_DIR": str(config / "config"),
+        "JUPYTER_DATA_DIR": str(config / "data"),
+        "JUPYTERLAB_SETTINGS_DIR": str(config / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(config / "workspaces"),
+        "JUPYTER_TOKEN": token,
+    }
+    command = [
+        *(sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root"),
+        *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--port-retries=0"),
+        f"--notebook-dir={folder}",
+        "--LabApp.news_url=",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    url = f"http://127.0.0.1:{port}"
+    with served(command, f"{url}/api", environ=environ):
+        yield f"{url}/lab?token={token}"
+
+
+@contextlib.contextmanager
+def lab_page(*, width: int = 1440, height: int = 1100) -> Iterator[Page]:
+    """Yield a page of a fresh Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=_ARGUMENTS)
+        try:
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.set_default_timeout(30_000)
+            yield page
+        finally:
+            browser.close()
+
+
+def open_notebook(page: Page, url: str, name: str) -> None:
+    """Open a notebook of the served folder and wait for its kernel."""
+    base, _, token = url.partition("?token=")
+    page.goto(f"{base}/tree/{name}?token={token}&reset")
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    page.wait_for_selector(".jp-StatusBar-TextItem:has-text('| Idle')")
+
+
+def run_all(page: Page) -> None:
+    """Choose Run > Run All Cells, as a person does."""
+    page.click("text=Run >> visible=true")
+    page.click("li[data-command='runmenu:run-all']")

@@ -1,0 +1,88 @@
+"""The notebooks as files, and the quickstart as a person's first hour: run for real."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+import pytest
+
+from autosre_lab.engine import Stack
+from autosre_lab.notebooks import run_notebook
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+SOURCES = sorted(FOLDER.glob("*.py"))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_notebook_is_what_its_source_says_and_nothing_more(source: Path) -> None:
+    written = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    meant = jupytext.read(source)
+    assert [(cell.cell_type, cell.source, cell.metadata.get("tags")) for cell in written.cells] == [
+        (cell.cell_type, cell.source, cell.metadata.get("tags")) for cell in meant.cells
+    ], "run `make notebooks`"
+    code = [cell for cell in written.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    assert "widgets" not in written.metadata
+    assert written.metadata.kernelspec.name == "python3"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_notebook_has_one_cell_of_explained_parameters(source: Path) -> None:
+    cells = jupytext.read(source).cells
+    (cell,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", ())]
+    found = papermill.inspect_notebook(str(source.with_suffix(".ipynb")))
+    assert set(found) >= {"RUN_DIR"}
+    assert len(found) == len(cell.source.splitlines())
+    for name, parameter in found.items():
+        assert name.isupper()
+        assert parameter["inferred_type_name"] in {"str", "int", "float", "bool"}
+        assert parameter["help"], name
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_notebook_imports_its_logic_and_defines_none(source: Path) -> None:
+    cells = [cell for cell in jupytext.read(source).cells if cell.cell_type == "code"]
+    defined = [
+        node.name
+        for cell in cells
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    ]
+    assert defined == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_notebook_says_first_what_it_is_for_what_it_needs_and_how_long_it_takes(
+    source: Path,
+) -> None:
+    first = jupytext.read(source).cells[0]
+    assert first.cell_type == "markdown"
+    assert first.source.startswith("# ")
+    assert "**Needs**" in first.source
+    assert "**Takes**" in first.source
+
+
+@pytest.mark.notebook
+@pytest.mark.engine
+@pytest.mark.claude
+@pytest.mark.timeout(900)
+def test_the_quickstart_answers_from_the_real_stack(real_stack: Stack, tmp_path: Path) -> None:
+    out = tmp_path / "run" / "quickstart.ipynb"
+    # The stack is shared with other tests; that `stop` stops is theirs.
+    summary = run_notebook("quickstart", out, {"STOP_AT_END": False})
+    assert "Paris" in summary["answer"]
+    assert not summary["is_error"]
+    assert summary["recipe"] == real_stack.recipe_name
+    assert summary["output_tokens"] > 0
+    seconds = summary["seconds"]
+    assert list(seconds) == ["start-up", "proxy", "prefill", "decode", "tools", "end"]
+    assert min(seconds["start-up"], seconds["prefill"], seconds["decode"]) > 0
+    assert sum(seconds.values()) == pytest.approx(summary["wall_s"], abs=0.01)
+    assert out.stat().st_size < 100_000
+    shown = out.read_text(encoding="utf-8")
+    assert "application/vnd.plotly.v1+json" in shown
+    assert real_stack.token not in shown
