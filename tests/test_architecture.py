@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
     "web": BASE,
     "browser": BASE | {"engine", "web"},
-    "discovery": BASE | {"docstrings", "recipe", "cli", "claude.web_servers"},
+    "discovery": BASE | {"docstrings", "recipe", "cli", "notebooks", "claude.web_servers"},
     "mcp_servers": BASE | {"docstrings", "web", "browser", "discovery", "proxy.config"},
     "__main__": {"cli"},
 }

@@ -14,6 +14,7 @@ from autosre_lab.discovery.ranking import rank, similar_names
 from autosre_lab.discovery.shell_commands import read_commands
 from autosre_lab.docstrings import parse_docstring
 from autosre_lab.errors import ConfigError
+from autosre_lab.notebooks.shipped import notebooks_folder
 from autosre_lab.recipe import recipe_names
 
 __all__ = ["Catalogue", "Detail"]
@@ -33,7 +34,7 @@ class Catalogue:
 
     Args:
         root: The folder of the package.
-        notebooks: The folder of the notebooks; it is there in a checkout only.
+        notebooks: The folder of the notebooks; that of the shipped ones when not given.
         commands: Reads the shell commands.
     """
 
@@ -45,7 +46,7 @@ class Catalogue:
         commands: Callable[[], list[Entry]] = read_commands,
     ) -> None:
         self._root = root
-        self._notebooks = notebooks or root.parent / "notebooks"
+        self._notebooks = notebooks or notebooks_folder()
         self._commands = commands
         self._known: tuple[object, list[Entry]] | None = None
 

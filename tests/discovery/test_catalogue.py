@@ -64,8 +64,8 @@ def test_every_entry_says_what_it_is() -> None:
 
 def test_notebooks_bring_their_parameters() -> None:
     quickstart = next(entry for entry in of_kind("notebook") if "quickstart" in entry.name)
-    assert "-p RECIPE" in quickstart.signature
-    assert "papermill" in quickstart.shell
+    assert "-p RECIPE=" in quickstart.signature
+    assert "autosre_lab.notebooks run" in quickstart.shell
 
 
 def test_recipes_and_tools_are_there() -> None:
@@ -88,7 +88,7 @@ def test_recipes_and_tools_are_there() -> None:
         ("grafana dashboard", "autosre metrics grafana"),
         ("fetch a web page", "mcp__fetch__fetch"),
         ("cpu demo recipe", "smollm2-135m-cpu"),
-        ("where does the answer's time go breakdown", "autosre_lab.lab.time_breakdown"),
+        ("where does the answer's time go breakdown", "autosre_lab.widgets.time_breakdown"),
     ],
 )
 def test_words_lead_to_what_is_meant(query: str, name: str) -> None:
@@ -211,8 +211,8 @@ def test_notebooks_that_cannot_be_read_are_left_out(package: Path, tmp_path: Pat
     shown = catalogue.explain("notebooks/good.ipynb")
 
     assert "Title. What it does." in shown
-    assert "-p N 3  how many" in shown
-    assert '-p NAME "x"' in shown
+    assert "-p N=3  how many" in shown
+    assert '-p NAME="x"' in shown
     assert "broken" not in catalogue.search("notebook", limit=30, kind="notebook")
 
 
