@@ -83,8 +83,9 @@ WEB_SERVERS = {
                 "browser_session_close": "Close a session",
                 "browser_prune_recordings": "Delete old recordings",
             },
-            asks_first=frozenset({"browser_prune_recordings"}),
-            schema_chars=4_300,
+            # What it submits cannot be taken back, and a page may have talked the model into it.
+            asks_first=frozenset({"browser_act", "browser_prune_recordings"}),
+            schema_chars=4_600,
         ),
     )
 }

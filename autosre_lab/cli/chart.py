@@ -84,7 +84,7 @@ def image(
     into_k3s: bool,
     import_command: str,
 ) -> None:
-    """Build the image of the proxies, or of the browser, and give it to the node.
+    """Build an image (proxy, browser) and give it to the node.
 
     Example: autosre image browser
     """

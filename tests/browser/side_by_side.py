@@ -42,6 +42,7 @@ class Driver(Protocol):
     async def accept_dialog(self, ref: str) -> str: ...
     async def scroll(self) -> str: ...
     async def wait_for(self, text: str) -> str: ...
+    async def newest_tab(self) -> str: ...
 
 
 @dataclass
@@ -96,6 +97,9 @@ class Ours(Server):
     async def wait_for(self, text: str) -> str:
         return await self.call("browser_act", action="wait_for", value=text)
 
+    async def newest_tab(self) -> str:
+        return ""  # it is the current one
+
 
 @dataclass
 class PlaywrightMcp(Server):
@@ -131,13 +135,17 @@ class PlaywrightMcp(Server):
     async def wait_for(self, text: str) -> str:
         return await self.call("browser_wait_for", text=text)
 
+    async def newest_tab(self) -> str:
+        return await self.call("browser_tabs", action="select", index=1)
+
 
 Task = Callable[[Driver, Site, Site], Awaitable[bool]]
 
 
 def ref_of(text: str, pattern: str) -> str:
     """Return the last ref of a line that fits."""
-    return str(re.findall(rf"{pattern}.*?\[ref=((?:f\d+)?e\d+)\]", text)[-1])
+    found: list[str] = re.findall(rf"{pattern}.*?\[ref=((?:f\d+)?e\d+)\]", text)
+    return found[-1]
 
 
 async def seen(driver: Driver, told: str, wanted: str) -> bool:
@@ -221,6 +229,7 @@ async def feed(driver: Driver, good: Site, other: Site) -> bool:
 async def popup(driver: Driver, good: Site, other: Site) -> bool:
     shown = await read(driver, await driver.goto(f"{good.url}/popup"), 'button "Open"')
     told = await driver.click(ref_of(shown, 'button "Open"'))
+    told += await driver.newest_tab()
     return await seen(driver, told, 'textbox "Code"')
 
 

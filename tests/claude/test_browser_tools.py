@@ -36,7 +36,12 @@ def test_a_login_is_done_from_open_to_close(make_lab: MakeLab, served: Site) -> 
         Turn(tool_calls=[call("mcp__browser__browser_session_close")]),
         Turn(text="All done."),
     )
-    ran = lab.ask("Log in.", servers=["browser"], AUTOSRE_FETCH_ALLOW=f"127.0.0.1:{served.port}")
+    ran = lab.ask(
+        "Log in.",
+        "--allowedTools=mcp__browser__browser_act",
+        servers=["browser"],
+        AUTOSRE_FETCH_ALLOW=f"127.0.0.1:{served.port}",
+    )
     assert (ran.code, ran.text) == (0, "All done."), ran.err
     opened, acted, seen, stale, closed = (str(one["content"]) for one in ran.tool_results)
     assert "session s1 in" in opened

@@ -144,7 +144,7 @@ def test_browsers_end_with_their_clients_and_leave_nothing(
     def leaks() -> str:
         """Name the processes of a browser that have the token."""
         look = (
-            "for p in /proc/[0-9]*; do if tr '\\0' ' ' < $p/cmdline | grep -q user-data-dir && "
+            "for p in /proc/[0-9]*; do if tr '\\0' ' ' < $p/cmdline | grep -q '[u]ser-data-dir' && "
             "grep -q TOKEN $p/environ; then echo $p; fi; done 2>/dev/null; true"
         )
         return str(kube.exec(pod["metadata"]["name"], ["sh", "-c", look]).stdout).strip()
