@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.errors import MissingExtraError
+from autosre_lab.widgets.look import figure_look
 
 if TYPE_CHECKING:
     import pandas
@@ -157,5 +158,6 @@ def plot_time_breakdown(table: pandas.DataFrame, *, title: str = "") -> plotly.g
         height=260,
         margin={"l": 20, "r": 20, "t": 60 if title else 20, "b": 40},
         legend={"orientation": "h", "traceorder": "normal", "y": -0.45},
+        hovermode="closest",
     )
-    return figure
+    return figure_look(figure)

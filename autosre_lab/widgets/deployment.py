@@ -66,7 +66,7 @@ def change_table(recipe: Recipe | str, *, place: str | None = None) -> pandas.Da
     """Return what a start would change of what runs; see `autosre_lab.lifecycle.changes`.
 
     Returns:
-        A row a part: ``part``, ``change`` (``none``, ``new``, or the lines that go and come),
+        A row a part: ``part``, ``change`` (``no change``, ``new``, or the lines that go and come),
         ``diff``.
     """
     chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
@@ -82,7 +82,7 @@ def how_much(change: Change) -> str:
     if change.unread:
         return f"cannot be told: {change.unread}"
     if not change.differs:
-        return "none"
+        return "no change"
     if not change.before:
         return "new"
     lines = change.diff()[2:]  # after the names of the two sides

@@ -96,7 +96,7 @@ def test_deploy_and_observe_run_on_the_real_stack(real_stack: Stack, tmp_path: P
     deployed = run_notebook("deploy", out, {"STOP_AT_END": False})
     assert (deployed["state"], deployed["serves"]) == ("ready", real_stack.recipe_name)
     assert deployed["drift"]["rows"] == []
-    assert deployed["changes"] == {"command line": "none"}
+    assert deployed["changes"] == {"command line": "no change"}
     assert out.stat().st_size < 1_000_000
 
     out = tmp_path / "observe" / "3_observe.ipynb"

@@ -54,7 +54,7 @@ def test_a_change_is_a_diff_and_says_how_much() -> None:
     assert "---" in change.diff()[0]
     assert {"-x", "+--x 2", "+--y"} & set(change.diff())
     same = Change(part="values", before=("a",), after=("a",))
-    assert (how_much(same), same.diff()) == ("none", [])
+    assert (how_much(same), same.diff()) == ("no change", [])
     assert how_much(Change(part="values", before=(), after=("a",))) == "new"
     unread = Change(part="values", before=(), after=("a",), unread="no rights")
     assert how_much(unread) == "cannot be told: no rights"
