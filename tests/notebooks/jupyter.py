@@ -80,6 +80,8 @@ def served(command: list[str], url: str, *, environ: Mapping[str, str]) -> Itera
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 @contextlib.contextmanager
