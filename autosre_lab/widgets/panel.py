@@ -10,7 +10,7 @@ from autosre_lab.badges import Badge
 from autosre_lab.cards import badge_html
 from autosre_lab.widgets.background import Work, error_html
 from autosre_lab.widgets.badge import badge_mark
-from autosre_lab.widgets.figures import draw, new_figure
+from autosre_lab.widgets.figures import draw, new_figure, table_of
 from autosre_lab.widgets.front import front
 from autosre_lab.widgets.look import STYLE
 from autosre_lab.widgets.paced import Paced
@@ -56,6 +56,9 @@ class Panel(Shown):
     """
 
     def __init__(self, title: str) -> None:
+        # Here and now: two threads that both import pandas see half of it.
+        table_of((), ("nothing",), "nothing")
+        new_figure("")
         self.title = title
         self.badge: Badge | None = None
         self.dark = False

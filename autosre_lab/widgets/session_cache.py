@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,7 +67,8 @@ def session_profile(
         session: Only this session; all by default.
         log: A request log; the running stack's by default, whose engine then tells the size of
             its cache's blocks and when it was started.
-        block_tokens: That size; 16 where nobody tells.
+        block_tokens: That size. Where nobody tells, what all counts of cached tokens are multiples
+            of: never less than it is, so nothing is called evicted that was only rounded.
 
     Raises:
         NotReadyError: No log is named and no stack runs.
@@ -92,10 +94,11 @@ def session_profile(
             restarts_s = [engine.started_at]
         if block_tokens is None:
             block_tokens = cache_block_tokens(target_of(stack, badge="cpu-engine"))
+    records = records_in_request_log(log)
     return cache_profile(
-        records_in_request_log(log),
+        records,
         session=session,
-        block_tokens=block_tokens or 16,
+        block_tokens=block_tokens or math.gcd(*(one.cached_tokens for one in records)) or 16,
         restarts_s=restarts_s,
     )
 

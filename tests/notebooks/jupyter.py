@@ -90,6 +90,8 @@ def _until_answered(process: subprocess.Popen[bytes], url: str, said: IO[bytes])
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 @contextlib.contextmanager

@@ -223,7 +223,7 @@ def test_knobs_that_are_none_are_refused(knobs: str, tmp_path: Path) -> None:
 
 def test_a_recorded_log_is_explained_and_marked_as_one(tmp_path: Path) -> None:
     log = tmp_path / "requests.jsonl"
-    records = [record(0, 1000), record(1, 1200, 400), record(2, 9000, 1, session="x")]
+    records = [record(0, 1000), record(1, 1200, 400), record(2, 9000, 16, session="x")]
     log.write_bytes(b"\n".join(msgspec.json.encode(one) for one in records))
     one = SessionPanel(tmp_path, log=str(log))
     view = one.widget()
