@@ -7,6 +7,7 @@
 #   make lint        ruff, mypy, notebooks
 #   make notebooks   write each notebook anew from its percent source
 #   make lab         JupyterLab on notebooks/
+#   make pictures    the README's pictures anew, from notebooks in a real JupyterLab
 #   make bench       what the proxy adds, against its rivals, in one run     (RIVALS=1 installs them)
 #   make bench-preemption   how long a request that matters waits, stock against the hook
 #   make lock        write constraints.txt anew from the newest versions that pyproject.toml allows
@@ -18,11 +19,11 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab bench bench-preemption \
-  lock clean
+.PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab pictures bench \
+  bench-preemption lock clean
 
 help:
-	@sed -n '3,12s/^# *//p' Makefile
+	@sed -n '3,13s/^# *//p' Makefile
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -55,7 +56,7 @@ test-cluster: $(VENV)/.all
 	$(RUN) -m pytest -m cluster tests/cluster
 
 test-fast: $(VENV)/.all
-	$(RUN) -m pytest -m "not engine and not claude and not notebook and not wheel and not cluster"
+	$(RUN) -m pytest -m "not engine and not claude and not notebook and not wheel and not cluster and not browser"
 
 lint: $(VENV)/.all
 	$(RUN) -m ruff check .
@@ -72,6 +73,9 @@ notebooks: $(VENV)/.all
 
 lab: $(VENV)/.all
 	$(RUN) -m jupyter lab --notebook-dir notebooks
+
+pictures: $(VENV)/.all
+	$(RUN) -m tests.notebooks.pictures
 
 bench: $(VENV)/.all
 	$(RUN) -m autosre_lab.bench.proxy_overhead $(if $(RIVALS),--install-rivals --rivals litellm$(comma)ccr) $(ARGS)
