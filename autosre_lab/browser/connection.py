@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ __all__ = ["BrowserConnection"]
 
 CONNECT_S = 20.0
 """Seconds until a connection is given up: browserless queues clients without a word."""
+
+_REFUSED_FULL = re.compile(r" (429|503) ")
 
 
 class BrowserConnection:
@@ -77,6 +80,7 @@ class BrowserConnection:
             raise MissingExtraError("driving a browser", extra="web") from error
         async with AsyncExitStack() as stack:
             pid: int | None = None
+            service: BrowserService | None = None
             if config.url:
                 service = BrowserService.from_config(config)
                 await _refuse_when_full(service)
@@ -102,6 +106,9 @@ class BrowserConnection:
                 requests = RequestGuard(guard)
                 await requests.watch(await browser.new_browser_cdp_session())
             except Error as error:
+                if service is not None and _REFUSED_FULL.search(error.message):
+                    # It filled up between the question and the connection.
+                    raise service.busy("another client was faster") from error
                 raise BrowserError(
                     f"no connection to {described}: {error.message.splitlines()[0]}",
                     remedy="a busy browser service answers nothing for a while: close sessions or "
@@ -140,10 +147,9 @@ class BrowserConnection:
 async def _refuse_when_full(service: BrowserService) -> None:
     pressure = await service.pressure()
     if pressure is not None and pressure.full:
-        raise BrowserError(
-            f"the browser service at {service.url} is busy: {pressure.running} of {pressure.most} "
-            f"browsers are in use and {pressure.queued} clients wait",
-            remedy="close a session, or try again in a minute",
+        raise service.busy(
+            f"{pressure.running} of {pressure.most} browsers are in use and "
+            f"{pressure.queued} clients wait"
         )
 
 

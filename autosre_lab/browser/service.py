@@ -120,6 +120,13 @@ class BrowserService:
             return None
         return self._pressure(said)
 
+    def busy(self, why: str) -> BrowserError:
+        """Return the error for a client that it has no browser for."""
+        return BrowserError(
+            f"the browser service at {self.url} is busy: {why}",
+            remedy="close a session, or try again in a minute",
+        )
+
     def recordings(self) -> list[Recording]:
         """Return the recordings in its folder, oldest first."""
         return list_recordings(self._recordings) if self._recordings else []
@@ -167,10 +174,7 @@ class BrowserService:
                 remedy="set AUTOSRE_BROWSER_TOKEN to the one in the Secret autosre-browser",
             )
         if answer.status_code in (429, 503):
-            raise BrowserError(
-                f"the browser service at {self.url} is busy: {answer.text.strip()[:200]}",
-                remedy="close a session, or try again in a minute",
-            )
+            raise self.busy(answer.text.strip()[:200])
         try:
             said = answer.raise_for_status().json()
         except (httpx.HTTPStatusError, json.JSONDecodeError) as error:
