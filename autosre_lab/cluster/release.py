@@ -26,8 +26,10 @@ __all__ = [
     "engine_would_change",
     "ensure_namespace",
     "ensure_token",
+    "made_anew",
     "read_release",
     "read_token",
+    "superseded",
 ]
 
 ENGINE = "vllm"
@@ -133,22 +135,38 @@ def apply_release(client: KubeClient, objects: Iterable[Object]) -> None:
     Raises:
         KubeError: The server refuses one; those before it are applied.
     """
-    kept = set()
-    for obj in objects:
-        kept.add((obj["kind"], obj["metadata"]["name"]))
+    wanted = list(objects)
+    for obj in wanted:
         _apply(client, obj)
-    for kind in _PRUNED:
-        for old in client.find(kind, labels=MANAGED):
-            name = old["metadata"]["name"]
-            ours = "helm.sh/chart" in (old["metadata"].get("labels") or {})
-            if ours and (kind, name) not in kept:
-                client.delete(kind, name)
+    for old in superseded(client, wanted):
+        client.delete(old["kind"], old["metadata"]["name"])
+
+
+def superseded(client: KubeClient, objects: Iterable[Object]) -> list[Object]:
+    """Return what an earlier release has put there and the objects do not hold any more."""
+    kept = {(obj["kind"], obj["metadata"]["name"]) for obj in objects}
+    return [
+        old
+        for kind in _PRUNED
+        for old in client.find(kind, labels=MANAGED)
+        if "helm.sh/chart" in (old["metadata"].get("labels") or {})
+        and (kind, old["metadata"]["name"]) not in kept
+    ]
+
+
+def made_anew(client: KubeClient, wanted: Object, live: Object) -> bool:
+    """Whether a start deletes a live object before it applies the wanted one."""
+    if wanted["kind"] == "Service":
+        return bool(live["spec"].get("clusterIP") != wanted["spec"].get("clusterIP"))
+    if (wanted["kind"], wanted["metadata"]["name"]) != ("Deployment", ENGINE):
+        return False
+    return not live["spec"].get("replicas", 1) or engine_would_change(client, [wanted])
 
 
 def _apply(client: KubeClient, obj: Object) -> None:
     if obj["kind"] == "Service":
         live = client.get("Service", obj["metadata"]["name"])
-        if live is not None and live["spec"].get("clusterIP") != obj["spec"].get("clusterIP"):
+        if live is not None and made_anew(client, obj, live):
             _move_service(client, live, obj)
             return
     client.apply(obj)

@@ -68,7 +68,7 @@ def _of_cluster() -> dict[str, Any]:
 
 
 def _pod_lines(client: KubeClient, name: str) -> Iterator[str]:
-    """Yield the new lines of a Deployment's newest Pod, for ever."""
+    """Yield the new lines of a Deployment's newest Pod, for ever; an empty one after each look."""
     from autosre_lab.cluster.rollout import take_snapshot
     from autosre_lab.metrics.logs_feed import appended_lines
 
@@ -80,4 +80,5 @@ def _pod_lines(client: KubeClient, name: str) -> Iterator[str]:
                 lines = client.logs(pods[-1]["metadata"]["name"], tail=_TAIL_LINES)
                 yield from appended_lines(before, lines)
                 before = lines
+        yield ""
         time.sleep(_POD_LOG_S)

@@ -122,7 +122,8 @@ class LineStream:
     """Lines of an endless iterator, such as a Pod's log, drained by a thread of its own.
 
     Args:
-        lines: The iterator; its end ends the thread.
+        lines: The iterator; its end ends the thread. An empty line is left out: one that waits
+            yields it from time to time, so as to end once nobody looks any more.
         max_lines: What is kept between two looks; older lines are left out.
     """
 
@@ -149,7 +150,8 @@ class LineStream:
             for line in self._source:
                 if self._stopped:
                     return
-                self._lines.append(line.rstrip("\r\n"))
+                if line.strip():
+                    self._lines.append(line.rstrip("\r\n"))
         except Exception as error:
             self.error = f"{type(error).__name__}: {error}"
 

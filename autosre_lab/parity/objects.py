@@ -16,7 +16,7 @@ from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.errors import KubeError
 from autosre_lab.parity.mismatch import Mismatch, same, shown
 
-__all__ = ["ObjectComparison", "compare_objects", "stale_pods"]
+__all__ = ["ObjectComparison", "compare_objects", "entry_name", "specified", "stale_pods"]
 
 _METADATA = ("labels", "annotations")
 _IGNORED_ANNOTATIONS = (
@@ -107,7 +107,7 @@ def _compare(client: KubeClient, wanted: Object, subject: str) -> list[Mismatch]
     if live is None:
         return [Mismatch(subject=subject, kind="missing", expected="there", live=None)]
     outcome = client.apply(wanted, dry_run=True)
-    live, outcome = _compared(live), _compared(outcome)
+    live, outcome = specified(live), specified(outcome)
     found = [*_differences(outcome, live, ""), *_additions(wanted, live, "")]
     return [
         Mismatch(
@@ -120,7 +120,7 @@ def _compare(client: KubeClient, wanted: Object, subject: str) -> list[Mismatch]
     ]
 
 
-def _compared(obj: Object) -> Object:
+def specified(obj: Object) -> Object:
     """Return what of an object says how things should be."""
     kept = {key: value for key, value in obj.items() if key not in ("status", "metadata")}
     metadata = {key: obj["metadata"].get(key) or {} for key in _METADATA}
@@ -139,7 +139,7 @@ def _differences(wanted: Any, live: Any, path: str) -> Iterator[Mismatch]:
             if not (key.startswith(_IGNORED_ANNOTATIONS) or key == "creationTimestamp"):
                 yield from _differences(wanted.get(key), live.get(key), below)
     elif _named(wanted) and _named(live):
-        ours, theirs = ({_name(one): one for one in entries} for entries in (wanted, live))
+        ours, theirs = ({entry_name(one): one for one in entries} for entries in (wanted, live))
         for name in dict.fromkeys((*ours, *theirs)):
             yield from _differences(ours.get(name), theirs.get(name), f"{path}[{name}]")
     elif not same(wanted, live):
@@ -160,7 +160,7 @@ def _additions(wanted: Any, live: Any, path: str) -> Iterator[Mismatch]:
                     yield _extra(f"{below}.{name}", live[key][name])
             yield from _additions(value, live[key], below)
     elif _named(wanted) and _named(live):
-        ours, theirs = ({_name(one): one for one in entries} for entries in (wanted, live))
+        ours, theirs = ({entry_name(one): one for one in entries} for entries in (wanted, live))
         for name, entry in theirs.items():
             if name in ours:
                 yield from _additions(ours[name], entry, f"{path}[{name}]")
@@ -176,11 +176,12 @@ def _named(value: object) -> bool:
     """Tell whether this is a list whose entries have names of their own."""
     if not isinstance(value, list) or not value:
         return False
-    names = [_name(entry) for entry in value]
+    names = [entry_name(entry) for entry in value]
     return None not in names and len(set(names)) == len(names)
 
 
-def _name(entry: object) -> str | None:
+def entry_name(entry: object) -> str | None:
+    """Return what tells an entry of a list from the others; None where nothing does."""
     if isinstance(entry, dict):
         # Mounts share the volume's name; where they are mounted is their own.
         for key in ("mountPath", "name", "containerPort"):

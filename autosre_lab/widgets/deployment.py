@@ -66,8 +66,8 @@ def change_table(recipe: Recipe | str, *, place: str | None = None) -> pandas.Da
     """Return what a start would change of what runs; see `autosre_lab.lifecycle.changes`.
 
     Returns:
-        A row a part: ``part``, ``change`` (``no change``, ``new``, or the lines that go and come),
-        ``diff``.
+        A row a part: ``part``, ``change`` (``no change``, ``new``, ``taken away``, or how many
+        lines go and come), ``diff``.
     """
     chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
     rows = [
@@ -85,6 +85,8 @@ def how_much(change: Change) -> str:
         return "no change"
     if not change.before:
         return "new"
+    if not change.after:
+        return "taken away"
     lines = change.diff()[2:]  # after the names of the two sides
     gone = sum(line.startswith("-") for line in lines)
     added = sum(line.startswith("+") for line in lines)

@@ -1,0 +1,112 @@
+"""What a dashboard polls of a stack in a cluster: its engine's address, its limits, its logs."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from autosre_lab.chart.from_recipe import helm_values
+from autosre_lab.chart.rendering import render
+from autosre_lab.cluster import application_gate, options
+from autosre_lab.cluster.release import ENGINE, PROXY, apply_release
+from autosre_lab.errors import KubeError, NotReadyError
+from autosre_lab.lifecycle import sources
+from autosre_lab.lifecycle.place import remember_place
+from autosre_lab.lifecycle.sources import stack_sources
+from autosre_lab.metrics import Feed
+from tests.cluster.fake_api import Behaviour, FakeCluster, FakeKube
+from tests.cluster.recipes import cpu_recipe
+from tests.engine.waiting import until
+from tests.metrics.scripted_engine import scripted_engine
+
+
+@pytest.fixture
+def kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
+    remember_place("cluster")
+    client = FakeKube(FakeCluster(epoch=datetime.now(UTC)))
+    monkeypatch.setattr(options, "configured_client", lambda: client)
+    monkeypatch.setattr(sources, "_POD_LOG_S", 0.01)
+    return client
+
+
+def deployed(kube: FakeKube) -> None:
+    recipe = cpu_recipe(engine={"args": {"max-num-seqs": 6}}, latency={"max_step_tokens": 4096})
+    apply_release(kube, render(helm_values(recipe), namespace="autosre"))
+    kube.cluster.advance(30)
+
+
+def log_threads() -> set[threading.Thread]:
+    return {one for one in threading.enumerate() if one.name == "log-lines"}
+
+
+def test_without_a_release_the_namespace_is_named_with_what_to_do(kube: FakeKube) -> None:
+    with pytest.raises(NotReadyError, match="namespace autosre") as caught:
+        stack_sources()
+    assert "--place cluster" in caught.value.remedy
+
+
+def test_limits_are_those_of_the_recipe_that_was_applied(kube: FakeKube) -> None:
+    deployed(kube)
+    found = stack_sources()
+    try:
+        limits = found.limits()
+        assert (limits.max_num_seqs, limits.max_num_batched_tokens) == (6, 4096)
+        assert {"engine", "gpu", "host", "logs"} == set(found.readers())
+    finally:
+        found.close()
+
+
+def test_the_engine_is_scraped_at_its_services_address(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(kube)
+    asked: list[str] = []
+    with scripted_engine() as (url, _):
+
+        def address(section: dict[str, str]) -> str:
+            asked.append(section["clusterIP"])
+            return url
+
+        monkeypatch.setattr(application_gate, "service_url", address)
+        feed = Feed(stack_sources(patience_s=10.0), interval_s=0.1)
+        with feed:
+            sample = next(iter(feed.stream(seconds=20)))
+    assert asked == ["10.96.0.30"]
+    assert sample.engine is not None
+    assert sample.engine.running == 1
+
+
+def test_a_pods_lines_come_once_and_those_of_the_pod_after_it_too(kube: FakeKube) -> None:
+    kube.cluster.behaviours[ENGINE] = Behaviour(log=["first"])
+    deployed(kube)
+    lines = sources._pod_lines(kube, ENGINE)
+    assert [next(lines), next(lines), next(lines)] == ["first", "", ""]
+    kube.cluster.behaviours[ENGINE].log.append("second")
+    assert next(lines) == "second"
+
+    (pod,) = kube.find("Pod", labels={"app.kubernetes.io/component": "vllm"})
+    kube.delete("Pod", pod["metadata"]["name"], grace_s=0)
+    kube.cluster.behaviours[ENGINE] = Behaviour(log=["from the new one"])
+    kube.cluster.advance(30)
+    assert next(one for one in lines if one) == "from the new one"
+
+
+def test_an_api_server_that_refuses_for_a_while_ends_no_log(kube: FakeKube) -> None:
+    deployed(kube)
+    lines = sources._pod_lines(kube, PROXY)
+    kube.cluster.refuse = lambda *_: KubeError("busy", remedy="-", status=503)
+    assert next(lines) == ""
+    kube.cluster.refuse = lambda *_: None
+    assert next(lines) == "started"
+
+
+def test_nothing_asks_for_logs_any_more_once_the_view_is_closed(kube: FakeKube) -> None:
+    before = log_threads()
+    deployed(kube)
+    found = stack_sources()
+    ours = log_threads() - before
+    assert len(ours) == 2
+    found.close()
+    until(lambda: not ours & log_threads(), "the threads of the logs to end", 10)
