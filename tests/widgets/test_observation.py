@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from autosre_lab.metrics import EngineSample, FeedSample, GpuReading, GpuSample, LogLine
+from autosre_lab.metrics import (
+    EngineSample,
+    FeedSample,
+    GpuReading,
+    GpuSample,
+    LogLine,
+    Sources,
+)
 from autosre_lab.proxy.request_log import RequestRecord
+from autosre_lab.widgets.dashboard import Dashboard
 from autosre_lab.widgets.dashboard_figure import dashboard_figure, show_observation
 from autosre_lab.widgets.observation import PANELS, POINTS, Observation, Panel
 
@@ -49,6 +57,14 @@ def test_the_charts_are_a_table_with_missing_values_and_never_zeros() -> None:
     assert table["engine.waiting"].iloc[-1] == 1
     assert table["gpu.power_w"].isna().all()
     assert "UTC" in str(table.index.dtype)
+
+
+def test_a_figure_that_was_never_known_is_none_in_the_summary() -> None:
+    one = Dashboard(Sources(), badge="scripted")
+    one.seen.take_all(sample(second) for second in range(5))
+    most = one.summary()["max"]
+    assert most["gpu.power_w"] is None
+    assert most["rates.gen_tps"] == pytest.approx(40.0)
 
 
 def test_a_machine_without_a_gpu_says_so_on_each_panel_of_it() -> None:
