@@ -1,4 +1,4 @@
-"""The measuring notebooks in a real JupyterLab in a real Chromium: run, press, stop, turn dark."""
+"""The measuring notebooks in a real JupyterLab in a real Chromium: run, press, stop."""
 
 from __future__ import annotations
 
@@ -65,12 +65,6 @@ def drawn(page: Page, title: str) -> None:
     page.wait_for_selector(f".autosre .gtitle:has-text('{title}')", state="attached")
 
 
-def dark(page: Page) -> None:
-    page.click("text=Settings >> visible=true")
-    page.hover("li:has-text('Theme')")
-    page.click("li:has-text('JupyterLab Dark')")
-
-
 def keep(page: Page, name: str) -> None:
     """Keep a picture where somebody wants to see it: ``AUTOSRE_PICTURES=DIR``."""
     if folder := os.environ.get("AUTOSRE_PICTURES"):
@@ -102,12 +96,6 @@ def test_a_benchmark_is_run_again_stopped_and_compared(lab: tuple[Page, str]) ->
     choices.nth(3).select_option(index=1)
     choices.nth(4).select_option(index=3)
     page.wait_for_selector(".autosre [role=alert]:has-text('different work')", state="attached")
-    dark(page)
-    page.wait_for_function(
-        "getComputedStyle(document.querySelector('.autosre .main-svg')).backgroundColor"
-        " == 'rgb(17, 20, 23)'"
-    )
-    keep(page, "benchmark-dark")
 
 
 def test_an_experiment_is_designed_and_watched(lab: tuple[Page, str]) -> None:
