@@ -11,13 +11,14 @@ __all__ = [
     "DEFAULTS",
     "SECRETS",
     "WAIT_FOR_SERVERS",
+    "browser_settings",
     "is_foreign",
     "provider_settings",
     "window_settings",
     "without_proxies",
 ]
 
-SECRETS = frozenset({"ANTHROPIC_AUTH_TOKEN"})
+SECRETS = frozenset({"ANTHROPIC_AUTH_TOKEN", "AUTOSRE_BROWSER_TOKEN"})
 
 LONG_MS = "1800000"
 """Half an hour: a long prompt on a small machine takes minutes to its first token."""
@@ -105,6 +106,15 @@ def provider_settings(
     if config_dir is not None:
         settings["CLAUDE_CONFIG_DIR"] = str(config_dir)
     return settings
+
+
+def browser_settings(*, url: str, token: str, kind: str) -> dict[str, str]:
+    """Return what points the browser's MCP server, which inherits it, at a browser elsewhere."""
+    return {
+        "AUTOSRE_BROWSER_URL": url,
+        "AUTOSRE_BROWSER_TOKEN": token,
+        "AUTOSRE_BROWSER_KIND": kind,
+    }
 
 
 def window_settings(fit: WindowFit) -> dict[str, str]:

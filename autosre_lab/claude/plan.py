@@ -14,6 +14,7 @@ from autosre_lab.claude.environment import (
     DEFAULTS,
     SECRETS,
     WAIT_FOR_SERVERS,
+    browser_settings,
     is_foreign,
     provider_settings,
     window_settings,
@@ -23,7 +24,7 @@ from autosre_lab.claude.profiles import Profile
 from autosre_lab.claude.web_servers import WEB_SERVERS, mcp_config
 from autosre_lab.claude.window import WindowFit
 
-__all__ = ["Endpoint", "Launch", "plan_launch", "show_launch"]
+__all__ = ["Browser", "Endpoint", "Launch", "plan_launch", "show_launch"]
 
 _DECIDE_TOOLS = ("--tools",)
 _ALLOW_TOOLS = ("--allowedTools", "--allowed-tools", "--tools")
@@ -49,6 +50,22 @@ class Endpoint(Protocol):
         """Served context window in tokens."""
 
 
+class Browser(Protocol):
+    """What a launch must know of a browser elsewhere; `lifecycle.stack_browser` finds one."""
+
+    @property
+    def url(self) -> str:
+        """Base URL of its service."""
+
+    @property
+    def token(self) -> str:
+        """What it asks for."""
+
+    @property
+    def kind(self) -> str:
+        """How it is spoken to, as in ``AUTOSRE_BROWSER_KIND``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """A command and its environment, ready to be run.
@@ -56,7 +73,7 @@ class Launch:
     Attributes:
         argv: The command; holds no secret.
         env: The whole environment to run it in.
-        added: The part of `env` that we set; holds the proxy's token.
+        added: The part of `env` that we set; holds the tokens.
         removed: Variables of the user's environment that were taken out.
         notes: What a person should know, a sentence each.
     """
@@ -78,6 +95,7 @@ def plan_launch(
     environ: Mapping[str, str],
     config_dir: Path | None,
     servers: Sequence[str] = (),
+    browser: Browser | None = None,
     remarks: Sequence[str] = (),
 ) -> Launch:
     """Say how Claude Code is to be started.
@@ -94,6 +112,7 @@ def plan_launch(
         config_dir: Claude Code's configuration folder; None leaves it to the user, and with it
             the MCP servers that are named there.
         servers: Names of our MCP servers that the session gets.
+        browser: What the server ``browser`` drives; None leaves it to the environment.
         remarks: What else a person should know, a sentence each.
     """
     added = {
@@ -106,6 +125,11 @@ def plan_launch(
         ),
         **_keep_smaller(window_settings(fit), environ),
         **({} if not servers else _unless_set(WAIT_FOR_SERVERS, environ)),
+        **(
+            browser_settings(url=browser.url, token=browser.token, kind=browser.kind)
+            if browser
+            else {}
+        ),
         **without_proxies(environ, urlsplit(stack.proxy_url).hostname or "localhost"),
     }
     removed = tuple(sorted(name for name in environ if is_foreign(name) and name not in added))
@@ -119,7 +143,7 @@ def plan_launch(
         env={**kept, **added},
         added=added,
         removed=removed,
-        notes=(*_notes(stack, fit, profile, args), *_web_notes(servers), *remarks),
+        notes=(*_notes(stack, fit, profile, args), *_web_notes(servers, browser), *remarks),
     )
 
 
@@ -163,12 +187,15 @@ def _server_arguments(servers: Sequence[str], args: Sequence[str], *, strict: bo
     return ours
 
 
-def _web_notes(servers: Sequence[str]) -> list[str]:
+def _web_notes(servers: Sequence[str], browser: Browser | None) -> list[str]:
     if not servers:
         return []
     asking = [tool for name in servers for tool in sorted(WEB_SERVERS[name].asks_first)]
     asked = f"; asked before use: {', '.join(asking)}" if asking else ""
-    return [f"web tools: {', '.join(servers)}{asked}"]
+    notes = [f"web tools: {', '.join(servers)}{asked}"]
+    if browser is not None:
+        notes.append(f"the browser is the Pod at {browser.url}")
+    return notes
 
 
 def _unless_set(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

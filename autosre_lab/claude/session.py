@@ -23,7 +23,7 @@ from autosre_lab.claude.arguments import (
 from autosre_lab.claude.config_home import prepare_config_dir
 from autosre_lab.claude.environment import DEFAULTS, is_foreign
 from autosre_lab.claude.first_request import count_first_prompt, estimate_first_prompt
-from autosre_lab.claude.plan import Endpoint, Launch, plan_launch, show_launch
+from autosre_lab.claude.plan import Browser, Endpoint, Launch, plan_launch, show_launch
 from autosre_lab.claude.profiles import Profile
 from autosre_lab.claude.web_choice import fit_session
 from autosre_lab.claude.web_servers import web_is_installed
@@ -139,6 +139,7 @@ def prepare_launch(
         fit=chosen.fit,
         profile=chosen.profile,
         servers=chosen.servers,
+        browser=_browser_for(chosen.servers, environ),
         executable=executable,
         environ=environ,
         config_dir=config_dir,
@@ -152,6 +153,18 @@ def _find_or_start(recipe: str | None, environ: Mapping[str, str]) -> Stack:
     if wanted is None and status().state in ("ready", "starting"):
         return wait_ready()
     return start(wanted or load_settings(environ).recipe)
+
+
+def _browser_for(servers: Sequence[str], environ: Mapping[str, str]) -> Browser | None:
+    """Return the Pod that a session's browser tools drive; None leaves them as they are set.
+
+    Whoever has set ``AUTOSRE_BROWSER_URL`` has chosen; empty, it means a local Chromium.
+    """
+    if "browser" not in servers or "AUTOSRE_BROWSER_URL" in environ:
+        return None
+    from autosre_lab.lifecycle import stack_browser
+
+    return stack_browser()
 
 
 def _recipe_wishes(name: str) -> tuple[str, int | None]:
@@ -225,6 +238,7 @@ def _plan_dry(own: OwnOptions, args: Sequence[str]) -> Launch:
         fit=chosen.fit,
         profile=chosen.profile,
         servers=chosen.servers,
+        browser=None if isinstance(endpoint, _Assumed) else _browser_for(chosen.servers, environ),
         remarks=chosen.notes,
         executable=claude_code_executable(),
         environ=environ,

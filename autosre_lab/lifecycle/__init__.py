@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autosre_lab.lifecycle.browser import stack_browser
 from autosre_lab.lifecycle.place import PLACES, Place, last_place, place_for
 from autosre_lab.lifecycle.stack import start, status, stop, switch, wait_ready
 
@@ -10,6 +11,7 @@ __all__ = [
     "Place",
     "last_place",
     "place_for",
+    "stack_browser",
     "start",
     "status",
     "stop",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autosre_lab.claude.plan import Launch, plan_launch
+from autosre_lab.claude.plan import Browser, Launch, plan_launch
 from autosre_lab.claude.profiles import PROFILES
 from autosre_lab.claude.window import fit_window
 
@@ -27,6 +27,7 @@ def plan(
     config_dir: Path | None = Path("/state/claude"),
     window: int = 131_072,
     servers: Sequence[str] = (),
+    browser: Browser | None = None,
 ) -> Launch:
     chosen = PROFILES[profile]
     fit = fit_window(window, chosen, first_prompt)
@@ -40,4 +41,5 @@ def plan(
         environ=environ or {},
         config_dir=config_dir,
         servers=servers,
+        browser=browser,
     )

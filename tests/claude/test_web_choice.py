@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from autosre_lab.browser import browser_config
 from autosre_lab.claude.arguments import split_arguments
+from autosre_lab.claude.plan import show_launch
 from autosre_lab.claude.profiles import Profile
 from autosre_lab.claude.web_choice import MISSING, fit_session
 from autosre_lab.claude.web_servers import WEB_SERVERS, mcp_config, schema_tokens
+from autosre_lab.cluster.browser_service import BrowserPod
 from autosre_lab.errors import ConfigError, WindowTooSmallError
 from autosre_lab.proxy.search_refusal import refusal_message
 from tests.claude.facts import plan
@@ -115,6 +118,18 @@ def test_the_plan_names_servers_permissions_and_waits_for_them() -> None:
     )
     assert launch.added["MCP_CONNECTION_NONBLOCKING"] == "0"
     assert "web tools: fetch, search" in launch.notes
+
+
+def test_a_browser_elsewhere_is_in_the_environment_and_its_token_in_no_argument() -> None:
+    pod = BrowserPod(url="http://10.96.0.33:3010", token="pod-token")
+
+    launch = plan("-p", "hi", servers=("browser",), browser=pod)
+
+    assert launch.env["AUTOSRE_BROWSER_URL"] == "http://10.96.0.33:3010"
+    assert launch.env["AUTOSRE_BROWSER_TOKEN"] == "pod-token"
+    assert not any("pod-token" in word for word in launch.argv)
+    assert "pod-token" not in repr(launch) + show_launch(launch)
+    assert browser_config(launch.env).token == "pod-token"
 
 
 def test_without_servers_nothing_of_them_is_planned() -> None:
