@@ -1,4 +1,4 @@
-"""What only the browser knows: whether a view is still open, and the theme it is shown in."""
+"""What only the browser knows: whether a view is open, its theme, how wide its figures may be."""
 
 from __future__ import annotations
 
@@ -24,8 +24,55 @@ function isDark() {
   if (document.body.classList.contains("theme-dark")) return true;
   return window.matchMedia("(prefers-color-scheme: dark)").matches;
 }
+// A figure is drawn before its element has a place on the page, and takes 700 pixels for its width.
+// Plotly measures anew when the window says that it was resized.
+function fitter(el) {
+  const asked = new WeakMap();
+  let pending = false;
+  let mutations = null;
+  const fit = () => {
+    pending = false;
+    const view = el.closest(".autosre");
+    if (view === null) return;
+    if (mutations === null) {
+      mutations = new MutationObserver(later);
+      mutations.observe(view, { childList: true, subtree: true });
+    }
+    let misfit = false;
+    for (const plot of view.querySelectorAll(".js-plotly-plot")) {
+      const [has, drawn] = [plot.clientWidth, plot._fullLayout?.width];
+      if (!has || !drawn) continue;
+      if (Math.abs(has - drawn) <= 1) {
+        asked.delete(plot);
+      } else if ((asked.get(plot) ?? 0) < 10) {
+        // Not without end: a figure may have a fixed width.
+        asked.set(plot, (asked.get(plot) ?? 0) + 1);
+        // Once drawn it keeps its first width as if somebody had asked for that.
+        if (plot.layout.autosize) delete plot.layout.width;
+        misfit = true;
+      }
+    }
+    if (misfit) {
+      window.dispatchEvent(new Event("resize"));
+      // It is not heard by a figure that is being drawn just now.
+      setTimeout(later, 300);
+    }
+  };
+  const later = () => {
+    if (!pending) requestAnimationFrame(fit);
+    pending = true;
+  };
+  const sizes = new ResizeObserver(later);
+  sizes.observe(el);
+  return () => {
+    sizes.disconnect();
+    mutations?.disconnect();
+  };
+}
 function render({ model, el }) {
-  el.style.display = "none";
+  // Not seen, and as wide as the view: its width tells of the view's.
+  el.style.cssText = "height: 0; margin: 0; width: 100%%; overflow: hidden";
+  const unfit = fitter(el);
   const beat = () => {
     model.set("dark", isDark());
     model.set("beat", Date.now());
@@ -39,6 +86,7 @@ function render({ model, el }) {
   return () => {
     clearInterval(timer);
     observer.disconnect();
+    unfit();
     model.set("views", Math.max(0, model.get("views") - 1));
     model.save_changes();
   };

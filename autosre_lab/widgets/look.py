@@ -48,14 +48,16 @@ STYLE = """
 .autosre .autosre-figures dd {margin: 0; font-size: 125%; font-variant-numeric: tabular-nums}
 .autosre .autosre-error {border-left: 4px solid #c04a00; padding: 2px 8px; margin: 4px 0}
 .autosre table {border-collapse: collapse; font-variant-numeric: tabular-nums}
-.autosre th, .autosre td {padding: 2px 12px 2px 0; text-align: left; vertical-align: top}
+.autosre.autosre table th, .autosre.autosre table td {padding: 2px 12px 2px 0; text-align: left;
+  vertical-align: top; line-height: 1.5}
 .autosre tbody th {white-space: nowrap}
 .autosre thead th {border-bottom: 1px solid currentColor}
 .autosre pre {font-size: 12px; line-height: 1.35; max-height: 260px; overflow: auto; margin: 2px 0;
   white-space: pre-wrap; background: var(--jp-layout-color2, #f3f4f6); padding: 6px}
 .autosre progress {width: 240px; vertical-align: middle}
 """
-"""Colours are the frontend's own where it has a theme."""
+"""Colours are the frontend's own where it has a theme. The class is named twice where JupyterLab's
+style of tables, numbers to the right, would win."""
 
 
 def look_template(*, dark: bool = False) -> plotly.graph_objects.layout.Template:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from autosre_lab.badges import Badge
 from autosre_lab.widgets.figures import badged, new_figure, table_of
+from autosre_lab.widgets.look import COLOURS
 
 if TYPE_CHECKING:
     import pandas
@@ -181,9 +182,10 @@ def plot_parallel(
         )
     ratios = [one.ratio or 0.0 for one in measured]
     axes.append({"label": "ratio", "values": ratios, "tickformat": ".3f"})
+    low, high = COLOURS["dark" if dark else "light"][:2]
     figure.add_parcoords(
         dimensions=axes if measured else [],
-        line={"color": ratios, "colorscale": "Cividis", "showscale": False},
+        line={"color": ratios, "colorscale": [[0, low], [1, high]], "showscale": False},
     )
     return figure
 

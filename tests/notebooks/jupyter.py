@@ -18,19 +18,26 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 __all__ = [
+    "chromium",
+    "end_kernels",
     "free_port",
     "jupyter_lab",
     "lab_page",
+    "new_page",
     "open_notebook",
     "run_all",
     "served",
     "switch_to_dark",
+    "until_dark",
+    "until_figures_fill",
 ]
 
-SERVER_WAIT_S = 60.0
+SERVER_WAIT_S = 120.0
+PAGE_WAIT_S = 90.0
+"""Generous: they end as soon as what is waited for is there."""
 _CHROMIUM = "/usr/bin/chromium"
 _ARGUMENTS = [
     "--no-sandbox",
@@ -90,17 +97,18 @@ def _until_answered(process: subprocess.Popen[bytes], url: str, said: IO[bytes])
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
-        if process.stderr is not None:
-            process.stderr.close()
 
 
 @contextlib.contextmanager
-def jupyter_lab(folder: Path, config: Path) -> Iterator[str]:
+def jupyter_lab(
+    folder: Path, config: Path, *, environ: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """Serve a folder in JupyterLab; yields the URL with its token.
 
     Args:
         folder: What is served.
         config: A folder for its own settings, so that a person's are not touched.
+        environ: Variables for its kernels, beside this process's.
     """
     port, token = free_port(), secrets.token_hex(16)
     news = config / "settings" / "@jupyterlab" / "apputils-extension"
@@ -108,7 +116,7 @@ def jupyter_lab(folder: Path, config: Path) -> Iterator[str]:
     (news / "notification.jupyterlab-settings").write_text(
         json.dumps({"fetchNews": "false", "checkForUpdates": False}), encoding="utf-8"
     )
-    environ = somebody_looks(os.environ) | {
+    variables = somebody_looks(os.environ | dict(environ or {})) | {
         "JUPYTER_CONFIG_DIR": str(config / "config"),
         "JUPYTER_DATA_DIR": str(config / "data"),
         "JUPYTERLAB_SETTINGS_DIR": str(config / "settings"),
@@ -123,23 +131,54 @@ def jupyter_lab(folder: Path, config: Path) -> Iterator[str]:
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     url = f"http://127.0.0.1:{port}"
-    with served(command, f"{url}/api", environ=environ):
+    with served(command, f"{url}/api", environ=variables):
         yield f"{url}/lab?token={token}"
 
 
 @contextlib.contextmanager
-def lab_page(*, width: int = 1440, height: int = 1100) -> Iterator[Page]:
-    """Yield a page of a fresh Chromium."""
+def chromium() -> Iterator[Browser]:
+    """Yield a fresh Chromium."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=_ARGUMENTS)
         try:
-            page = browser.new_page(viewport={"width": width, "height": height})
-            page.set_default_timeout(60_000)
-            yield page
+            yield browser
         finally:
             browser.close()
+
+
+@contextlib.contextmanager
+def new_page(browser: Browser, *, width: int = 1440, height: int = 1100) -> Iterator[Page]:
+    """Yield a page with storage of its own."""
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(PAGE_WAIT_S * 1000)
+    try:
+        yield page
+    finally:
+        page.close()
+
+
+@contextlib.contextmanager
+def lab_page(*, width: int = 1440, height: int = 1100) -> Iterator[Page]:
+    """Yield a page of a fresh Chromium."""
+    with chromium() as browser, new_page(browser, width=width, height=height) as page:
+        yield page
+
+
+def end_kernels(url: str) -> None:
+    """End all kernels of a JupyterLab, given its URL with the token."""
+    base, _, token = url.partition("/lab?token=")
+    headers = {"Authorization": f"token {token}"}
+
+    def ask(path: str, method: str) -> bytes:
+        request = urllib.request.Request(f"{base}/api/{path}", headers=headers, method=method)
+        with urllib.request.urlopen(request, timeout=SERVER_WAIT_S) as answer:
+            content: bytes = answer.read()
+            return content
+
+    for session in json.loads(ask("sessions", "GET")):
+        ask(f"sessions/{session['id']}", "DELETE")
 
 
 def open_notebook(page: Page, url: str, name: str) -> None:
@@ -161,3 +200,21 @@ def switch_to_dark(page: Page) -> None:
     page.click("text=Settings >> visible=true")
     page.hover(".lm-Menu-item:has-text('Theme')")
     page.click(".lm-Menu-item:has-text('JupyterLab Dark') >> visible=true")
+
+
+def until_dark(page: Page) -> None:
+    """Wait until the first figure has the dark look."""
+    page.wait_for_function(
+        "() => document.querySelector('.js-plotly-plot')._fullLayout.paper_bgcolor === '#111111'"
+    )
+
+
+def until_figures_fill(page: Page) -> None:
+    """Wait until every figure is as wide as its panel lets it be."""
+    page.wait_for_function(
+        """() => {
+          const plots = [...document.querySelectorAll('.autosre .js-plotly-plot')];
+          return plots.length > 0 && plots.every(plot => plot.clientWidth > 800
+            && Math.abs(plot.clientWidth - plot._fullLayout.width) <= 1);
+        }"""
+    )

@@ -10,7 +10,7 @@ import pytest
 
 from autosre_lab.engine import Stack, start, stop
 
-__all__ = ["scripted_stack"]
+__all__ = ["scripted_environ", "scripted_stack"]
 
 RECIPE = """\
 schema: autosre.recipe/v1
@@ -24,17 +24,32 @@ scheduler: {policy: priority, classes: {main: -10, compaction: -5, subagent: 0, 
 """
 
 
+def scripted_environ(folder: Path) -> dict[str, str]:
+    """Return the variables by which a process finds that stack."""
+    folders = {
+        f"AUTOSRE_{name.upper()}_DIR": str(folder / name) for name in ("config", "state", "cache")
+    }
+    return folders | {"AUTOSRE_RECIPE": "scripted"}
+
+
 @contextmanager
 def scripted_stack(folder: Path) -> Iterator[Stack]:
-    """Start it with folders of its own, which the environment names until the block ends."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("config", "state", "cache"):
-            patch.setenv(f"AUTOSRE_{name.upper()}_DIR", str(folder / name))
-        recipes = folder / "config" / "recipes"
-        recipes.mkdir(parents=True, exist_ok=True)
-        (recipes / "scripted.yaml").write_text(RECIPE, encoding="utf-8")
-        patch.setenv("AUTOSRE_RECIPE", "scripted")
-        try:
-            yield start("scripted", engine_port=0, proxy_port=0)
-        finally:
+    """Start it with folders of its own; only starting and stopping it change this environment."""
+    recipes = folder / "config" / "recipes"
+    recipes.mkdir(parents=True, exist_ok=True)
+    (recipes / "scripted.yaml").write_text(RECIPE, encoding="utf-8")
+    try:
+        with _named(folder):
+            started = start("scripted", engine_port=0, proxy_port=0)
+        yield started
+    finally:
+        with _named(folder):
             stop(timeout_s=10)
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in scripted_environ(folder).items():
+            patch.setenv(name, value)
+        yield

@@ -4,43 +4,35 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from autosre_lab.engine import Stack
-from autosre_lab.notebooks import find_notebook, page_server
+from autosre_lab.notebooks import page_server
 from tests.notebooks.jupyter import (
     free_port,
-    jupyter_lab,
-    lab_page,
+    new_page,
     open_notebook,
     run_all,
     served,
     switch_to_dark,
+    until_dark,
+    until_figures_fill,
 )
-from tests.notebooks.scripted_stack import scripted_stack
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 NEWEST = """() => {
   const plot = document.querySelector('.js-plotly-plot');
   const y = plot && plot.data[0].y; const n = y ? y.length : 0;
   return n ? n : 0;
 }"""
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with scripted_stack(tmp_path_factory.mktemp("scripted")) as started:
-        yield started
 
 
 @pytest.fixture(autouse=True)
@@ -68,50 +60,49 @@ def drawn(page: Page) -> int:
 @pytest.mark.browser
 @pytest.mark.notebook
 @pytest.mark.timeout(400)
-def test_a_person_watches_the_plot_move_stops_it_and_switches_the_theme(tmp_path: Path) -> None:
-    shutil.copy(find_notebook("observe"), tmp_path)
-    with jupyter_lab(tmp_path, tmp_path / "jupyter") as url, lab_page() as page:
-        open_notebook(page, url, "3_observe.ipynb")
-        run_all(page)
-        page.wait_for_selector("text=watching >> visible=true")
-        page.wait_for_function(f"() => ({NEWEST})() > 1")
-        before = drawn(page)
-        page.click("button:has-text('Small load'):visible")
-        page.wait_for_function(f"() => ({NEWEST})() > {before + 2}")
-        page.wait_for_function(
-            "() => Array.from(document.querySelector('.js-plotly-plot').data[0].y)"
-            ".some(value => value > 0)"
-        )
-        assert page.locator(".autosre-badge:has-text('scripted engine')").count() >= 1
-        assert page.locator("text=no GPU here").count() >= 1, "said, and not shown as zeros"
-        page.click("button:has-text('Stop'):visible")
-        page.wait_for_selector("text=stopped >> visible=true")
-        page.wait_for_selector("text=Small load: stopped >> visible=true")
-        stopped = drawn(page)
-        switch_to_dark(page)
-        page.wait_for_function(
-            "() => document.querySelector('.js-plotly-plot')._fullLayout.paper_bgcolor"
-            " === '#111111'"
-        )
-        assert drawn(page) == stopped, "nothing more came after Stop"
+def test_a_person_watches_the_plot_move_stops_it_and_switches_the_theme(
+    lab: tuple[Page, str],
+) -> None:
+    page, url = lab
+    open_notebook(page, url, "3_observe.ipynb")
+    run_all(page)
+    page.wait_for_selector("text=watching >> visible=true")
+    page.wait_for_function(f"() => ({NEWEST})() > 1")
+    until_figures_fill(page)
+    before = drawn(page)
+    page.click("button:has-text('Small load'):visible")
+    page.wait_for_function(f"() => ({NEWEST})() > {before + 2}")
+    page.wait_for_function(
+        "() => Array.from(document.querySelector('.js-plotly-plot').data[0].y)"
+        ".some(value => value > 0)"
+    )
+    assert page.locator(".autosre-badge:has-text('scripted engine')").count() >= 1
+    assert page.locator("text=no GPU here").count() >= 1, "said, and not shown as zeros"
+    page.click("button:has-text('Stop'):visible")
+    page.wait_for_selector("text=stopped >> visible=true")
+    page.wait_for_selector("text=Small load: stopped >> visible=true")
+    stopped = drawn(page)
+    switch_to_dark(page)
+    until_dark(page)
+    assert drawn(page) == stopped, "nothing more came after Stop"
 
 
 @pytest.mark.browser
 @pytest.mark.notebook
 @pytest.mark.timeout(400)
-def test_the_dashboard_is_a_page_that_asks_for_its_token() -> None:
+def test_the_dashboard_is_a_page_that_asks_for_its_token(browser: Browser) -> None:
     server = page_server("observe", port=free_port())
     base = server.url.partition("?")[0]
     with (
         served(server.command, f"{base}login", environ=server.environ),
-        lab_page() as page,
+        new_page(browser) as page,
     ):
         # Without a token one lands at the login page, and no kernel is started.
         with urllib.request.urlopen(base) as answer:
             assert "/login" in answer.url
         assert server.environ["JUPYTER_TOKEN"] not in " ".join(server.command)
         page.goto(server.url)
-        page.wait_for_selector("text=watching >> visible=true", timeout=90_000)
+        page.wait_for_selector("text=watching >> visible=true")
         page.wait_for_function(f"() => ({NEWEST})() > 1")
         assert page.locator("text=dashboard = widgets").count() == 0, "no code on the page"
 
