@@ -18,15 +18,10 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from autosre_lab.agents.claude import Answer, ask, launch
     from autosre_lab.chart import helm_values, render
-    from autosre_lab.claude import Answer, ask, launch
     from autosre_lab.cluster import preflight
-    from autosre_lab.engine import (
-        ServiceStatus,
-        Stack,
-        StackStatus,
-        VllmBackend,
-    )
+    from autosre_lab.engine import VllmBackend
     from autosre_lab.errors import AutosreError
     from autosre_lab.lifecycle import start, status, stop, switch, wait_ready
     from autosre_lab.parity import find_drift, recipe_from_pod, warn_on_recipe_drift
@@ -39,23 +34,24 @@ if TYPE_CHECKING:
         recipe_names,
     )
     from autosre_lab.settings import Paths, Settings, load_settings, paths, show_settings
+    from autosre_lab.stack import ServiceStatus, Stack, StackStatus
 
 _HOME = {
-    "Answer": "autosre_lab.claude",
+    "Answer": "autosre_lab.agents.claude",
     "AutosreError": "autosre_lab.errors",
     "Paths": "autosre_lab.settings",
     "Recipe": "autosre_lab.recipe",
-    "ServiceStatus": "autosre_lab.engine",
+    "ServiceStatus": "autosre_lab.stack",
     "Settings": "autosre_lab.settings",
-    "Stack": "autosre_lab.engine",
-    "StackStatus": "autosre_lab.engine",
+    "Stack": "autosre_lab.stack",
+    "StackStatus": "autosre_lab.stack",
     "VllmBackend": "autosre_lab.engine",
-    "ask": "autosre_lab.claude",
+    "ask": "autosre_lab.agents.claude",
     "build_runtime_env": "autosre_lab.recipe",
     "build_vllm_serve_cmd": "autosre_lab.recipe",
     "find_drift": "autosre_lab.parity",
     "helm_values": "autosre_lab.chart",
-    "launch": "autosre_lab.claude",
+    "launch": "autosre_lab.agents.claude",
     "load_recipe": "autosre_lab.recipe",
     "load_settings": "autosre_lab.settings",
     "paths": "autosre_lab.settings",

@@ -25,29 +25,43 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": {"surroundings"},
     "recipe": BASE,
     "preemption": BASE | {"recipe"},
-    "engine": BASE | {"recipe", "preemption"},
+    "processes": BASE,
+    "engine": {"errors", "logs", "progress", "settings", "recipe"},
+    "stack": {"cards"},
+    "provision": BASE | {"recipe", "processes"},
     # Light: it also runs alone, in a Pod.
     "proxy": {"errors", "logs", "engine.protocol"},
+    "local": BASE | {"recipe", "preemption", "processes", "engine", "stack", "provision"},
     "chart": BASE | {"recipe", "preemption"},
-    "cluster": BASE | {"recipe", "preemption", "engine", "chart"},
-    "parity": BASE | {"recipe", "preemption", "engine", "chart", "cluster"},
-    "lifecycle": BASE | {"recipe", "engine", "chart", "cluster", "parity", "metrics"},
-    "claude": BASE | {"recipe", "engine", "lifecycle"},
-    "metrics": BASE | {"recipe", "proxy", "engine"},
-    "bench": BASE | {"recipe", "proxy", "engine", "metrics"},
-    "evaluation": BASE | {"recipe", "proxy", "engine", "lifecycle", "claude", "metrics", "bench"},
-    "tuning": BASE | {"recipe", "engine", "lifecycle", "metrics", "bench", "evaluation"},
-    "report": BASE | {"recipe", "engine", "lifecycle", "metrics", "bench", "evaluation", "tuning"},
+    "cluster": BASE | {"recipe", "preemption", "engine", "stack", "provision", "chart"},
+    "parity": BASE
+    | {"recipe", "preemption", "processes", "engine", "provision", "local", "chart", "cluster"},
+    "metrics": BASE | {"recipe", "proxy", "processes", "engine", "local"},
+    "lifecycle": BASE
+    | {"recipe", "processes", "engine", "stack", "local", "chart", "cluster", "parity", "metrics"},
+    "agents": BASE | {"recipe", "processes", "engine", "stack", "provision", "lifecycle"},
+    "claude": {"errors", "logs", "settings", "agents"},
+    "scripted": {"errors", "logs", "bench.workloads.text"},
+    "bench": BASE | {"recipe", "proxy", "processes", "engine", "stack", "provision", "metrics"},
+    "studies": BASE
+    | {"recipe", "proxy", "processes", "engine", "stack", "provision", "local", "metrics", "bench"}
+    | {"scripted"},
+    "evaluation": BASE
+    | {"recipe", "proxy", "engine", "stack", "lifecycle", "agents", "metrics", "bench"},
+    "tuning": BASE
+    | {"recipe", "processes", "engine", "stack", "lifecycle", "metrics", "bench", "evaluation"},
+    "report": BASE
+    | {"recipe", "engine", "stack", "lifecycle", "metrics", "bench", "evaluation", "tuning"},
     "widgets": BASE
-    | {"recipe", "engine", "proxy", "chart", "cluster", "parity", "lifecycle", "claude"}
+    | {"recipe", "engine", "stack", "proxy", "chart", "cluster", "parity", "lifecycle", "agents"}
     | {"metrics", "bench", "evaluation", "tuning"},
     "notebooks": BASE,
     "cli": BASE
-    | {"recipe", "engine", "chart", "cluster", "parity", "lifecycle", "claude"}
+    | {"recipe", "engine", "stack", "chart", "cluster", "parity", "lifecycle", "agents"}
     | {"metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
     "web": BASE,
-    "browser": BASE | {"engine", "web"},
-    "discovery": BASE | {"docstrings", "recipe", "cli", "notebooks", "claude.web_servers"},
+    "browser": BASE | {"processes", "web"},
+    "discovery": BASE | {"docstrings", "recipe", "cli", "notebooks", "agents.claude.web_servers"},
     "mcp_servers": BASE | {"docstrings", "web", "browser", "discovery", "proxy.config"},
     "__main__": {"cli"},
 }

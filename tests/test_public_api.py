@@ -85,7 +85,7 @@ def test_what_is_used_often_loads_little(code: str, allowed: set[str]) -> None:
 
 
 def test_the_supervisor_that_runs_for_weeks_is_small() -> None:
-    code = "import sys, autosre_lab.engine.supervisor; print(*sys.modules)"
+    code = "import sys, autosre_lab.local.supervisor; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
     )

@@ -84,7 +84,7 @@ def ceiling_of(
 
 
 def _config_on_disk(recipe: Recipe) -> dict[str, Any] | None:
-    from autosre_lab.engine.model_folder import model_folder
+    from autosre_lab.provision.model_folder import model_folder
 
     try:
         found = json.loads(Path(model_folder(recipe) / "config.json").read_text("utf-8"))

@@ -9,8 +9,8 @@ import msgspec
 
 from autosre_lab.bench.target import Target
 from autosre_lab.bench.workload import Session, Turn
-from autosre_lab.proxy.anthropic import decode_request
-from autosre_lab.proxy.chat_request import to_chat_request
+from autosre_lab.proxy.messages.chat_request import to_chat_request
+from autosre_lab.proxy.messages.request import decode_request
 from autosre_lab.proxy.profile import EngineProfile
 
 __all__ = ["answer_message", "endpoint_path", "input_message", "request_body", "scripted_blocks"]

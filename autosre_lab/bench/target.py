@@ -9,8 +9,8 @@ import msgspec
 from autosre_lab.badges import Badge
 
 if TYPE_CHECKING:
-    from autosre_lab.engine import Stack
     from autosre_lab.recipe import Recipe
+    from autosre_lab.stack import Stack
 
 __all__ = ["Badge", "Protocol", "Target", "badge_of", "target_of"]
 

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
-from autosre_lab.engine.lifeline import dies_with_us
-from autosre_lab.engine.process_identity import ProcessIdentity, end_session, identify
 from autosre_lab.errors import BrowserError, ConfigError
+from autosre_lab.processes.identity import ProcessIdentity, end_session, identify
+from autosre_lab.processes.lifeline import dies_with_us
 
 __all__ = ["LocalChromium", "chromium_arguments", "find_chromium"]
 

@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from autosre_lab.engine.process_identity import ProcessIdentity, identify, is_alive
 from autosre_lab.errors import ConfigError
+from autosre_lab.processes.identity import ProcessIdentity, identify, is_alive
 
 __all__ = [
     "Pruned",

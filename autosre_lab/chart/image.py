@@ -35,7 +35,7 @@ PYTHON = "3.11"
 """Debian bookworm's, which the image runs."""
 
 _PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
-_BASICS = ("__init__.py", "errors.py", "logs.py", "py.typed", "engine")
+_BASICS = ("__init__.py", "errors.py", "logs.py", "py.typed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +53,10 @@ class ImageKind:
     parts: tuple[str, ...]
 
 
-PROXY = ImageKind(folder="proxy", tag=PROXY_IMAGE, parts=(*_BASICS, "proxy"))
-BROWSER = ImageKind(folder="browser", tag=BROWSER_IMAGE, parts=(*_BASICS, "browser", "web"))
+PROXY = ImageKind(folder="proxy", tag=PROXY_IMAGE, parts=(*_BASICS, "engine", "proxy"))
+BROWSER = ImageKind(
+    folder="browser", tag=BROWSER_IMAGE, parts=(*_BASICS, "processes", "browser", "web")
+)
 
 
 def deliver_image(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from autosre_lab.claude.session import run_and_replace
+from autosre_lab.agents.claude.session import run_and_replace
 from autosre_lab.errors import AutosreError
 from autosre_lab.logs import configure_logging
 from autosre_lab.settings import load_settings

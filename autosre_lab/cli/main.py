@@ -63,7 +63,7 @@ def claude(*, arguments: tuple[str, ...]) -> None:
 
     Example: autosre claude -p "What is the capital of France?"
     """
-    from autosre_lab.claude.session import run_and_replace
+    from autosre_lab.agents.claude.session import run_and_replace
 
     run_and_replace(arguments)
 

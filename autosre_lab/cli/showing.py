@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from autosre_lab.engine import Stack, StackStatus
+    from autosre_lab.stack import Stack, StackStatus
 
 __all__ = ["plain", "show_stack", "show_status"]
 

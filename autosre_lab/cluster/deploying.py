@@ -32,13 +32,12 @@ from autosre_lab.cluster.release import (
 from autosre_lab.cluster.rollout import take_snapshot, wait_rollout
 from autosre_lab.cluster.stack_status import engine_identity, look, mark_ready
 from autosre_lab.engine.readiness import phase_of
-from autosre_lab.engine.stack import Stack
-from autosre_lab.engine.stack_status import StackStatus
 from autosre_lab.errors import AutosreError, ClusterError, NotReadyError
 from autosre_lab.logs import get_logger
 from autosre_lab.progress import Step, step
 from autosre_lab.recipe import Recipe
 from autosre_lab.settings import load_settings
+from autosre_lab.stack import Stack, StackStatus
 
 if TYPE_CHECKING:
     from autosre_lab.cluster.kube import KubeClient

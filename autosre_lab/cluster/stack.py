@@ -25,11 +25,10 @@ from autosre_lab.cluster.release import (
     read_token,
 )
 from autosre_lab.cluster.stack_status import look
-from autosre_lab.engine.stack import Stack
-from autosre_lab.engine.stack_status import StackStatus
 from autosre_lab.errors import ClusterError, NotReadyError, StackBusyError
 from autosre_lab.progress import step
 from autosre_lab.recipe import Recipe
+from autosre_lab.stack import Stack, StackStatus
 
 if TYPE_CHECKING:
     from autosre_lab.cluster.kube import KubeClient

@@ -10,7 +10,7 @@ from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.cluster.release import ENGINE, PROXY, read_release
 from autosre_lab.cluster.rollout import take_snapshot
 from autosre_lab.cluster.verdict import Snapshot, Verdict, judge
-from autosre_lab.engine.stack_status import ServiceState, ServiceStatus, StackState, StackStatus
+from autosre_lab.stack import ServiceState, ServiceStatus, StackState, StackStatus
 
 __all__ = ["FIRST_TOKEN", "engine_identity", "look", "mark_ready"]
 

@@ -22,8 +22,8 @@ from autosre_lab.evaluation.sandbox import Limits, run_sandboxed
 from autosre_lab.progress import step
 
 if TYPE_CHECKING:
-    from autosre_lab.claude import Answer
-    from autosre_lab.engine import Stack
+    from autosre_lab.agents.claude import Answer
+    from autosre_lab.stack import Stack
 
 __all__ = ["Task", "TaskFile", "evaluate_tasks", "load_tasks"]
 
@@ -132,7 +132,7 @@ def evaluate_tasks(
 
 
 def _claude() -> Ask:
-    from autosre_lab.claude import ask
+    from autosre_lab.agents.claude import ask
 
     return ask
 

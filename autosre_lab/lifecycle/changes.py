@@ -68,7 +68,7 @@ def find_changes(recipe: Recipe, *, place: str | None = None) -> list[Change]:
 
 
 def _local_command(recipe: Recipe) -> Change:
-    from autosre_lab.engine import status
+    from autosre_lab.local import status
     from autosre_lab.parity.expectation import expected_here
     from autosre_lab.parity.live import read_local
     from autosre_lab.settings import load_settings

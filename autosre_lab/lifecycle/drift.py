@@ -31,9 +31,9 @@ def find_stack_drift(
 
     where = last_place(place)
     if where == "local":
-        from autosre_lab import engine
+        from autosre_lab import local
 
-        return find_drift(recipe or _required(engine.status().recipe_name))
+        return find_drift(recipe or _required(local.status().recipe_name))
     from autosre_lab.cluster.options import chart_options, configured_client
     from autosre_lab.cluster.release import read_release
 

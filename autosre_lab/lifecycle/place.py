@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from autosre_lab.engine.files import read_json, write_private_json
 from autosre_lab.errors import ConfigError, RecipeError
+from autosre_lab.processes.files import read_json, write_private_json
 from autosre_lab.settings import load_settings, paths
 
 if TYPE_CHECKING:

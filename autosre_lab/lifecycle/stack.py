@@ -10,8 +10,8 @@ from autosre_lab.lifecycle.drift import warn_at_start
 from autosre_lab.lifecycle.place import last_place, place_for, remember_place
 
 if TYPE_CHECKING:
-    from autosre_lab.engine import Stack, StackStatus
     from autosre_lab.recipe import Recipe
+    from autosre_lab.stack import Stack, StackStatus
 
 __all__ = ["start", "status", "stop", "switch", "wait_ready"]
 
@@ -78,7 +78,7 @@ def start(
     loaded = _loaded(recipe)
     where = place_for(loaded, place)
     if where == "local":
-        from autosre_lab import engine
+        from autosre_lab import local
 
         if dedicated:
             raise ConfigError(
@@ -87,14 +87,14 @@ def start(
             )
         remember_place(where)
         if not wait:
-            return engine.start(
+            return local.start(
                 loaded,
                 engine_port=engine_port,
                 proxy_port=proxy_port,
                 wait=False,
                 timeout_s=timeout_s,
             )
-        stack = engine.start(
+        stack = local.start(
             loaded, engine_port=engine_port, proxy_port=proxy_port, timeout_s=timeout_s
         )
         warn_at_start(loaded, where)
@@ -137,12 +137,12 @@ def switch(
     where = place_for(loaded, place)
     remember_place(where)
     if where == "local":
-        from autosre_lab import engine
+        from autosre_lab import local
 
-        running = engine.status()
+        running = local.status()
         if running.recipe_name not in (None, loaded.name):
-            engine.stop()
-        return engine.start(loaded, timeout_s=timeout_s)
+            local.stop()
+        return local.start(loaded, timeout_s=timeout_s)
     from autosre_lab import cluster
 
     stack = cluster.switch(loaded, timeout_s=timeout_s)
@@ -161,9 +161,9 @@ def stop(*, place: str | None = None, timeout_s: float = 60.0) -> StackStatus:
         timeout_s: Seconds each service has to end by itself.
     """
     if last_place(place) == "local":
-        from autosre_lab import engine
+        from autosre_lab import local
 
-        return engine.stop(timeout_s=timeout_s)
+        return local.stop(timeout_s=timeout_s)
     from autosre_lab import cluster
 
     return cluster.stop(timeout_s=timeout_s)
@@ -176,9 +176,9 @@ def status(*, place: str | None = None) -> StackStatus:
         place: Where; by default where the last stack was started.
     """
     if last_place(place) == "local":
-        from autosre_lab import engine
+        from autosre_lab import local
 
-        return engine.status()
+        return local.status()
     from autosre_lab import cluster
 
     return cluster.status()
@@ -196,9 +196,9 @@ def wait_ready(*, place: str | None = None, timeout_s: float | None = None) -> S
         AutosreError: A service ended instead.
     """
     if last_place(place) == "local":
-        from autosre_lab import engine
+        from autosre_lab import local
 
-        return engine.wait_ready(timeout_s=timeout_s)
+        return local.wait_ready(timeout_s=timeout_s)
     from autosre_lab import cluster
 
     return cluster.wait_ready(timeout_s=timeout_s)

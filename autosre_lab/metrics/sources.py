@@ -13,8 +13,8 @@ import httpx
 import msgspec
 
 from autosre_lab.engine.protocol import engine_url as normalised
-from autosre_lab.engine.stack_files import StackFiles, StackNote
 from autosre_lab.errors import AutosreError, NotReadyError
+from autosre_lab.local.stack_files import StackFiles, StackNote
 from autosre_lab.metrics.engine_sample import EngineSample
 from autosre_lab.metrics.gpu import GpuReader
 from autosre_lab.metrics.host import Connections, HostReader, HostSample, connections

@@ -81,7 +81,7 @@ def _started(client: KubeClient | None) -> Recipe | str:
 
         release = read_release(client)
         return release.recipe if release is not None else load_settings().recipe
-    from autosre_lab.engine.stack_files import StackFiles
+    from autosre_lab.local.stack_files import StackFiles
 
     note = StackFiles(paths().state).read()
     return note.recipe_name if note is not None else load_settings().recipe

@@ -210,7 +210,7 @@ def _in_pod(recipe: Recipe, client: KubeClient, pod: str | None) -> _Found:
 
 
 def _here(recipe: Recipe, pid: int | None) -> _Found:
-    from autosre_lab.engine.stack_files import StackFiles
+    from autosre_lab.local.stack_files import StackFiles
     from autosre_lab.settings import paths
 
     stack = StackFiles(paths().state)

@@ -54,10 +54,10 @@ def expected_here(recipe: Recipe, *, port: int) -> Expectation:
     Raises:
         RecipeError: The recipe says nothing about running as a local process.
     """
-    from autosre_lab.engine.commands import engine_command, engine_environ, engine_python_path
-    from autosre_lab.engine.engine_environment import engine_folder
-    from autosre_lab.engine.model_folder import model_folder
     from autosre_lab.errors import RecipeError
+    from autosre_lab.local.commands import engine_command, engine_environ, engine_python_path
+    from autosre_lab.provision.engine_environment import engine_folder
+    from autosre_lab.provision.model_folder import model_folder
     from autosre_lab.recipe import build_runtime_env
     from autosre_lab.settings import paths
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.chat_request import tokenize_request
+from autosre_lab.proxy.messages.chat_request import tokenize_request
 from autosre_lab.proxy.window import prompt_bound
 
 __all__ = ["EncodedPrompt", "KnownPrompts", "encode_prompt"]

@@ -13,16 +13,20 @@ from aiohttp import web
 
 from autosre_lab.logs import get_logger
 from autosre_lab.proxy import failures
-from autosre_lab.proxy.anthropic import MessagesRequest
-from autosre_lab.proxy.chat_request import to_chat_request
 from autosre_lab.proxy.chat_stream import UpstreamStreamError, decode_chunk
 from autosre_lab.proxy.counting import EncodedPrompt, encode_prompt
 from autosre_lab.proxy.failures import Failure
-from autosre_lab.proxy.message_stream import MessageStream
+from autosre_lab.proxy.messages.chat_request import to_chat_request
+from autosre_lab.proxy.messages.request import MessagesRequest
+from autosre_lab.proxy.messages.search_refusal import (
+    refusal_events,
+    refusal_message,
+    wants_only_search,
+)
+from autosre_lab.proxy.messages.stream import MessageStream
 from autosre_lab.proxy.priority import RequestKind
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.request_log import RequestRecord
-from autosre_lab.proxy.search_refusal import refusal_events, refusal_message, wants_only_search
 from autosre_lab.proxy.upstream import EngineUnreachableError, TemplateRejectedError, reason
 from autosre_lab.proxy.window import Fit, fit, is_overflow, overflow_message
 

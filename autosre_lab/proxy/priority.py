@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from autosre_lab.proxy.anthropic import InputMessage, MessagesRequest
+from autosre_lab.proxy.messages.request import InputMessage, MessagesRequest
 
 __all__ = ["PRIORITIES", "RequestKind", "classify", "last_user_text"]
 

@@ -14,12 +14,12 @@ from aiohttp import web
 from autosre_lab.logs import get_logger
 from autosre_lab.proxy import failures
 from autosre_lab.proxy.access import check_access
-from autosre_lab.proxy.anthropic import BadRequestError, decode_request
-from autosre_lab.proxy.chat_request import to_chat_request
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.counting import KnownPrompts, encode_prompt
 from autosre_lab.proxy.exchange import Exchange, ExchangeFailed, header
 from autosre_lab.proxy.failures import Failure
+from autosre_lab.proxy.messages.chat_request import to_chat_request
+from autosre_lab.proxy.messages.request import BadRequestError, decode_request
 from autosre_lab.proxy.metrics import ProxyMetrics
 from autosre_lab.proxy.prefix_memory import PrefixMemory
 from autosre_lab.proxy.priority import AGENT_HEADER, SESSION_HEADER, RequestKind, classify

@@ -14,11 +14,11 @@ from autosre_lab.bench.target import badge_of, target_of
 from autosre_lab.bench.timing import RequestTiming
 from autosre_lab.bench.workload import Workload
 from autosre_lab.bench.workloads import make_workload
-from autosre_lab.engine import Stack
 from autosre_lab.evaluation import evaluate, save_evaluation
 from autosre_lab.metrics import Feed, GpuReader, Recorder, Sources
 from autosre_lab.progress import step
 from autosre_lab.recipe import Recipe
+from autosre_lab.stack import Stack
 
 __all__ = ["Measurement", "measure_stack", "planned"]
 

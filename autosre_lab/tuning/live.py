@@ -13,13 +13,13 @@ from autosre_lab.bench.result import Result
 from autosre_lab.bench.slo import parse_slo
 from autosre_lab.bench.target import Target, badge_of, target_of
 from autosre_lab.bench.workloads import make_workload
-from autosre_lab.engine import Stack
-from autosre_lab.engine.files import read_json, write_private_json
 from autosre_lab.errors import AutosreError, ExperimentError
 from autosre_lab.evaluation.short_form import GateResult, gate
 from autosre_lab.lifecycle import place_for, start, status, stop, switch
 from autosre_lab.metrics import GpuReader
+from autosre_lab.processes.files import read_json, write_private_json
 from autosre_lab.recipe import Recipe, load_recipe
+from autosre_lab.stack import Stack
 from autosre_lab.tuning.experiment import Experiment
 
 __all__ = ["LiveBench", "LiveOperator", "live_gate"]

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from autosre_lab.bench.result import Result, save_result
-from autosre_lab.engine import Stack
 from autosre_lab.errors import AutosreError, ConfigError, RecipeError
 from autosre_lab.progress import step
 from autosre_lab.recipe import Recipe, load_recipe
+from autosre_lab.stack import Stack
 from autosre_lab.tuning.experiment import Experiment
 from autosre_lab.tuning.journal import Journal
 from autosre_lab.tuning.knobs import Value, apply_knobs, lint_faults

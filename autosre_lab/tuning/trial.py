@@ -7,7 +7,6 @@ from typing import Literal, Protocol
 import msgspec
 
 from autosre_lab.bench.result import Result
-from autosre_lab.engine import Stack
 from autosre_lab.engine.diagnosis import diagnose
 from autosre_lab.errors import (
     AutosreError,
@@ -17,6 +16,7 @@ from autosre_lab.errors import (
 )
 from autosre_lab.evaluation.short_form import GateResult
 from autosre_lab.recipe import Recipe
+from autosre_lab.stack import Stack
 from autosre_lab.tuning.knobs import Value
 
 __all__ = ["Bench", "Gate", "Operator", "Outcome", "Trial", "outcome_of"]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas
     import plotly.graph_objects
 
-    from autosre_lab.claude import Answer
+    from autosre_lab.agents.claude import Answer
 
 __all__ = ["PARTS", "plot_time_breakdown", "time_breakdown"]
 

@@ -8,7 +8,7 @@ from autosre_lab.badges import BADGES, Badge
 from autosre_lab.cards import badge_html
 
 if TYPE_CHECKING:
-    from autosre_lab.engine import Stack, StackStatus
+    from autosre_lab.stack import Stack, StackStatus
 
 __all__ = ["BadgeMark", "badge_mark", "stack_badge"]
 

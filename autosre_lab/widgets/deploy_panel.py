@@ -19,9 +19,9 @@ from autosre_lab.widgets.recipe_choice import recipe_picker
 from autosre_lab.widgets.surface import Shown, interactive, require_widgets
 
 if TYPE_CHECKING:
-    from autosre_lab.engine import StackStatus
     from autosre_lab.lifecycle.changes import Change
     from autosre_lab.parity import DriftReport
+    from autosre_lab.stack import StackStatus
 
 __all__ = ["DeployPanel", "deploy"]
 

@@ -214,7 +214,7 @@ class SessionPanel(Panel):
         }
 
     def _ask_all(self, questions: Sequence[str]) -> None:
-        from autosre_lab import claude
+        from autosre_lab.agents import claude
         from autosre_lab.progress import step
 
         with step("Ask Claude Code", total=len(questions), unit="question") as bar:

@@ -8,9 +8,9 @@ import pytest
 
 from autosre_lab.bench.arrivals import Arrivals, parse_arrivals
 from autosre_lab.bench.load import run_load
-from autosre_lab.bench.upstream import HttpError, ScriptedUpstream, ToolCall
-from autosre_lab.bench.upstream import Turn as Answer
 from autosre_lab.bench.workload import Session, Turn
+from autosre_lab.scripted.upstream import HttpError, ScriptedUpstream, ToolCall
+from autosre_lab.scripted.upstream import Turn as Answer
 from tests.bench.sessions import WEATHER, session, target_at, workload
 
 pytestmark = pytest.mark.anyio

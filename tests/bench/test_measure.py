@@ -16,13 +16,13 @@ from autosre_lab.bench.measure import run_benchmark
 from autosre_lab.bench.result import Result, load_result
 from autosre_lab.bench.running import run_async
 from autosre_lab.bench.target import Protocol, Target, badge_of, target_of
-from autosre_lab.bench.upstream import ScriptedUpstream
-from autosre_lab.bench.upstream import Turn as Answer
 from autosre_lab.bench.workload import Session, Turn
 from autosre_lab.cli.main import main
-from autosre_lab.engine import Stack
 from autosre_lab.errors import BenchmarkError
 from autosre_lab.recipe import load_recipe
+from autosre_lab.scripted.upstream import ScriptedUpstream
+from autosre_lab.scripted.upstream import Turn as Answer
+from autosre_lab.stack import Stack
 from tests.bench.sessions import WEATHER, target_at, workload
 from tests.cluster.recipes import cpu_recipe
 

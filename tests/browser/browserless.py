@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from autosre_lab.browser import find_chromium
-from autosre_lab.engine.files import locked
+from autosre_lab.processes.files import locked
 from autosre_lab.settings import paths
 from tests.browser.sites import wait_for
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from autosre_lab import __version__
 from autosre_lab.cli import main
-from autosre_lab.engine import Stack
+from autosre_lab.stack import Stack
 
 
 def run(*argv: str) -> Result:

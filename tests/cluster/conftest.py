@@ -11,7 +11,7 @@ import pytest
 from autosre_lab.cluster.api_client import ApiServerClient
 from autosre_lab.cluster.kubeconfig import connect
 from tests.cluster.real_recipes import write_recipe
-from tests.engine.waiting import until
+from tests.support.waiting import until
 
 NAMESPACE = "autosre-test"
 

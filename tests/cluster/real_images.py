@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from autosre_lab.chart.image import BROWSER, PROXY, deliver_image
-from autosre_lab.engine import provision, provision_claude_code
+from autosre_lab.provision import provision, provision_claude_code
 from autosre_lab.recipe import load_recipe
 
 BASE = "localhost/autosre-test-base:1"

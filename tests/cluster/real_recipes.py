@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from autosre_lab.chart.image import this_architecture
-from autosre_lab.engine import provision
+from autosre_lab.provision import provision
 from autosre_lab.recipe import load_recipe
 from tests.cluster.real_images import BASE
 

@@ -28,7 +28,7 @@ from autosre_lab.recipe import load_recipe
 from autosre_lab.web import AddressGuard, AllowList
 from tests.browser.sites import Site, pages, site
 from tests.browser.sites import until as until_async
-from tests.engine.waiting import until
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.browser, pytest.mark.timeout(300)]
 

@@ -22,13 +22,13 @@ from autosre_lab.cluster.api_client import ApiServerClient
 from autosre_lab.cluster.lease import hold_lease
 from autosre_lab.cluster.preflight_checks import preflight
 from autosre_lab.cluster.rollout import pods_of
-from autosre_lab.engine import Stack
 from autosre_lab.errors import ClusterError, LeaseHeldError, RolloutError, StackBusyError
 from autosre_lab.lifecycle.drift import find_stack_drift
 from autosre_lab.parity import DriftWarning, find_drift, recipe_from_pod, warn_on_recipe_drift
 from autosre_lab.recipe import load_recipe
+from autosre_lab.stack import Stack
 from tests.cluster.real_recipes import write_recipe
-from tests.engine.waiting import until
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 

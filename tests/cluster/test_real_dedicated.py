@@ -24,7 +24,7 @@ from autosre_lab.cluster.node_probe import LocalNodeProbe
 from autosre_lab.errors import GpuGateError, RolloutError
 from tests.cluster.real_images import BASE
 from tests.cluster.real_recipes import write_recipe
-from tests.engine.waiting import until
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 

@@ -18,8 +18,8 @@ from autosre_lab.lifecycle.sources import stack_sources
 from autosre_lab.metrics import Feed
 from tests.cluster.fake_api import Behaviour, FakeCluster, FakeKube
 from tests.cluster.recipes import cpu_recipe
-from tests.engine.waiting import until
 from tests.metrics.scripted_engine import scripted_engine
+from tests.support.waiting import until
 
 
 @pytest.fixture

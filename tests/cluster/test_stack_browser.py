@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 import pytest
 
 from autosre_lab import lifecycle
+from autosre_lab.agents.claude import launch, session
 from autosre_lab.chart.from_recipe import BROWSER_SECRET, ChartOptions, helm_values
 from autosre_lab.chart.rendering import render
-from autosre_lab.claude import launch, session
 from autosre_lab.cluster import browser_service
 from autosre_lab.cluster.release import apply_release, ensure_token
-from autosre_lab.engine import Stack, StackStatus
 from autosre_lab.errors import ClusterError
 from autosre_lab.lifecycle import stack_browser
 from autosre_lab.lifecycle.place import remember_place
+from autosre_lab.stack import Stack, StackStatus
 from tests.cluster.fake_api import FakeCluster, FakeKube
 from tests.cluster.recipes import cpu_recipe
 

@@ -8,7 +8,7 @@ import pytest
 
 from autosre_lab.engine.backend import VllmBackend
 from autosre_lab.errors import RemoteError
-from tests.engine.scripted_http import ScriptedHttp, scripted_http
+from tests.support.scripted_http import ScriptedHttp, scripted_http
 
 MODELS = {"data": [{"id": "smollm2-135m", "root": "/m", "parent": None, "max_model_len": 8192}]}
 GENERATED = {"choices": [{"message": {"content": "!"}}], "usage": {"completion_tokens": 1}}

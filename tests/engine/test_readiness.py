@@ -10,7 +10,7 @@ import pytest
 from autosre_lab.engine import readiness
 from autosre_lab.engine.readiness import phase_of, wait_for_engine, wait_for_proxy
 from autosre_lab.errors import NotReadyError, ServiceCrashedError
-from tests.engine.scripted_http import scripted_http
+from tests.support.scripted_http import scripted_http
 
 MODELS = {"data": [{"id": "m", "root": "/m", "parent": None, "max_model_len": 8192}]}
 GENERATED = {"usage": {"completion_tokens": 1}}

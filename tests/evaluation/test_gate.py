@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from autosre_lab.bench.target import badge_of, target_of
-from autosre_lab.engine import Stack
 from autosre_lab.errors import EvaluationError
 from autosre_lab.evaluation import gate
 from autosre_lab.evaluation.protocol import grammar_faults, leaked
 from autosre_lab.recipe import load_recipe
+from autosre_lab.stack import Stack
 from tests.evaluation.scripted_messages import Reply, Script, messages_server, right
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from autosre_lab.bench.target import badge_of, target_of
-from autosre_lab.engine import Stack
 from autosre_lab.errors import ConfigError
 from autosre_lab.evaluation import evaluate
 from autosre_lab.evaluation.humaneval import Problem, extract_code, problems
 from autosre_lab.evaluation.ladder import needle_depths
 from autosre_lab.recipe import load_recipe
+from autosre_lab.stack import Stack
 from tests.evaluation.scripted_messages import Reply, messages_server
 
 FIRST = problems()[0]

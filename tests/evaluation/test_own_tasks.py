@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.bench.upstream import Turn
-from autosre_lab.claude import Answer
-from autosre_lab.engine import Stack
+from autosre_lab.agents.claude import Answer
 from autosre_lab.errors import ClaudeCodeError, EvaluationError
 from autosre_lab.evaluation.own_tasks import Task, evaluate_tasks, load_tasks
-from tests.claude.conftest import MakeLab, claude_code, make_lab
-from tests.claude.lab import TOKEN, Lab, by_round, call
+from autosre_lab.scripted.upstream import Turn
+from autosre_lab.stack import Stack
+from tests.agents.claude.conftest import MakeLab, claude_code, make_lab
+from tests.agents.claude.lab import TOKEN, Lab, by_round, call
 
 __all__ = ["claude_code", "make_lab"]
 

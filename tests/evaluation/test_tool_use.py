@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from autosre_lab.bench.target import badge_of, target_of
-from autosre_lab.engine import Stack
 from autosre_lab.errors import EvaluationError, MissingExtraError
 from autosre_lab.evaluation import evaluate
 from autosre_lab.evaluation.tool_use import check_tool_use, scenario_names
 from autosre_lab.recipe import load_recipe
+from autosre_lab.stack import Stack
 from tests.evaluation.scripted_messages import Reply, messages_server
 
 YEAR = "TC-10 Trivial Knowledge"

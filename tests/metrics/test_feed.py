@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from autosre_lab.engine.stack_files import StackFiles, StackNote
 from autosre_lab.errors import NotReadyError
+from autosre_lab.local.stack_files import StackFiles, StackNote
 from autosre_lab.metrics import (
     Feed,
     FeedSample,

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autosre_lab.engine.rotating_file import RotatingFile
 from autosre_lab.metrics.logs_feed import FollowedFile, LineStream, LogFeed, LogLine, appended_lines
+from autosre_lab.processes.rotating_file import RotatingFile
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 
 from autosre_lab.cli.watch import watch
-from autosre_lab.engine import Stack
 from autosre_lab.metrics import (
     Feed,
     FeedSample,
@@ -20,6 +19,7 @@ from autosre_lab.metrics import (
     read_recording,
     window_rates,
 )
+from autosre_lab.stack import Stack
 
 pytestmark = pytest.mark.engine
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autosre_lab.engine import Stack
 from autosre_lab.notebooks import notebooks_folder
+from autosre_lab.stack import Stack
 from tests.notebooks.jupyter import chromium, end_kernels, jupyter_lab, new_page
 from tests.notebooks.scripted_stack import scripted_environ, scripted_stack
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autosre_lab.engine import Stack
 from autosre_lab.notebooks import page_server
+from autosre_lab.stack import Stack
 from tests.notebooks.jupyter import (
     free_port,
     new_page,

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from autosre_lab.engine import Stack
 from autosre_lab.lifecycle import start, status, stop
 from autosre_lab.notebooks import run_notebook
 from autosre_lab.settings import paths
+from autosre_lab.stack import Stack
 from tests.bench.recorded.test_cache_profile import record
 
 SCRIPTED = Path(__file__).parents[2] / "binder" / "scripted.yaml"

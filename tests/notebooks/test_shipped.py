@@ -10,8 +10,8 @@ import nbformat
 import papermill
 import pytest
 
-from autosre_lab.engine import Stack
 from autosre_lab.notebooks import run_notebook
+from autosre_lab.stack import Stack
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 SOURCES = sorted(FOLDER.glob("*.py"))

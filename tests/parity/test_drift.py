@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.engine.commands import engine_command, engine_environ, engine_python_path
-from autosre_lab.engine.model_folder import model_folder
 from autosre_lab.errors import DriftError
+from autosre_lab.local.commands import engine_command, engine_environ, engine_python_path
 from autosre_lab.parity import DriftReport, DriftWarning, find_drift, warn_on_recipe_drift
 from autosre_lab.preemption import HOOK_FOLDER, HOOK_MODULE, STATUS_FILE, STATUS_VARIABLE
+from autosre_lab.provision.model_folder import model_folder
 from autosre_lab.settings import paths
 from tests.parity.fake_cluster import FakeCluster, write_process
 from tests.parity.running import HOOKED, Running, small

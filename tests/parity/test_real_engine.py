@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from autosre_lab.engine import Stack, provision
 from autosre_lab.errors import EngineError
 from autosre_lab.parity import find_drift, recipe_from_process
 from autosre_lab.parity.command_line import CommandLine, difference, read_command_line
 from autosre_lab.parity.live import LiveEngine, read_local
+from autosre_lab.provision import provision
 from autosre_lab.recipe import Flag, FlagTable, load_flag_table, load_recipe
+from autosre_lab.stack import Stack
 from tests.parity import vllm_parser
 
 pytestmark = pytest.mark.engine

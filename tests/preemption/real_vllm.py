@@ -12,9 +12,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from autosre_lab.engine import provision
-from autosre_lab.engine.files import locked
 from autosre_lab.preemption import hook_file
+from autosre_lab.processes.files import locked
+from autosre_lab.provision import provision
 from autosre_lab.recipe import load_recipe
 from autosre_lab.settings import paths
 

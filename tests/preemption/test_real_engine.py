@@ -9,11 +9,13 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from autosre_lab.bench.preemption import SLOTS, busy_recipe
-from autosre_lab.engine import Stack, VllmBackend, start, stop
+from autosre_lab.engine import VllmBackend
+from autosre_lab.local import start, stop
 from autosre_lab.preemption import hook_sha256, parse_status
 from autosre_lab.recipe import parse_recipe
 from autosre_lab.settings import paths
+from autosre_lab.stack import Stack
+from autosre_lab.studies.preemption import SLOTS, busy_recipe
 from tests.preemption.real_vllm import count_steps
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from autosre_lab.engine import provision
 from autosre_lab.errors import ConfigError
 from autosre_lab.preemption import hook_file
 from autosre_lab.preemption.__main__ import main
 from autosre_lab.preemption.shim import SWITCH, install_shim, shim_state, uninstall_shim
+from autosre_lab.provision import provision
 from autosre_lab.recipe import load_recipe
 
 CONFIG = """

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from autosre_lab.proxy.chat_stream import ChatChunk, decode_chunk
-from autosre_lab.proxy.message_stream import MessageStream
+from autosre_lab.proxy.messages.stream import MessageStream
 from tests.proxy.event_grammar import ReadStream
 
 __all__ = [

@@ -13,8 +13,8 @@ import aiohttp
 import anthropic
 import pytest
 
-from autosre_lab.bench.upstream import ScriptedUpstream, Turn
 from autosre_lab.proxy import ProxyConfig, running_proxy
+from autosre_lab.scripted.upstream import ScriptedUpstream, Turn
 from tests.proxy.event_grammar import events_of
 
 

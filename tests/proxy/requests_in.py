@@ -9,8 +9,8 @@ import msgspec
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 from pydantic import TypeAdapter
 
-from autosre_lab.proxy.anthropic import decode_request
-from autosre_lab.proxy.chat_request import to_chat_request
+from autosre_lab.proxy.messages.chat_request import to_chat_request
+from autosre_lab.proxy.messages.request import decode_request
 from autosre_lab.proxy.profile import EngineProfile
 
 __all__ = [

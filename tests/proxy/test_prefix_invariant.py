@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autosre_lab.bench
-from autosre_lab.proxy.anthropic import decode_request
-from autosre_lab.proxy.chat_request import to_chat_request
+from autosre_lab.proxy.messages.chat_request import to_chat_request
+from autosre_lab.proxy.messages.request import decode_request
 from autosre_lab.proxy.profile import EngineProfile, MidSystem
 
 TEXTS = st.sampled_from(["", "a", "b\n", " ", "<system-reminder>x</system-reminder>", "é"])

@@ -15,11 +15,12 @@ import httpx
 import msgspec
 import pytest
 
-from autosre_lab.engine import Stack, VllmBackend
+from autosre_lab.engine import VllmBackend
 from autosre_lab.proxy import read_request_log
-from autosre_lab.proxy.anthropic import decode_request
-from autosre_lab.proxy.chat_request import to_chat_request, tokenize_request
+from autosre_lab.proxy.messages.chat_request import to_chat_request, tokenize_request
+from autosre_lab.proxy.messages.request import decode_request
 from autosre_lab.proxy.profile import EngineProfile
+from autosre_lab.stack import Stack
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 

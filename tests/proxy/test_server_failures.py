@@ -10,10 +10,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from autosre_lab.bench.upstream import HttpError, ScriptedUpstream, Turn
 from autosre_lab.errors import ConfigError, PortTakenError
 from autosre_lab.proxy import ProxyConfig, running_proxy
 from autosre_lab.proxy.__main__ import main
+from autosre_lab.scripted.upstream import HttpError, ScriptedUpstream, Turn
 from tests.proxy.conftest import StartLab, ask
 from tests.proxy.waiting import until
 

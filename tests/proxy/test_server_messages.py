@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.bench.upstream import ToolCall, Turn
 from autosre_lab.proxy import read_request_log
+from autosre_lab.scripted.upstream import ToolCall, Turn
 from tests.proxy.conftest import StartLab, ask
 from tests.proxy.waiting import until
 

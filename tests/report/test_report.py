@@ -16,12 +16,12 @@ from click.testing import CliRunner
 
 from autosre_lab.bench.result import save_result
 from autosre_lab.cli.main import main
-from autosre_lab.engine import Stack
 from autosre_lab.errors import ConfigError, MissingExtraError
 from autosre_lab.evaluation import CheckResult, EvaluationResult, save_evaluation
 from autosre_lab.metrics import EngineSample, FeedSample, Recorder
 from autosre_lab.report import gather, write_report
 from autosre_lab.report.measuring import planned
+from autosre_lab.stack import Stack
 from autosre_lab.tuning import run_experiment
 from tests.bench.test_comparison import CANARY, result
 from tests.tuning.scripted import Engines, Speeds, experiment, passing

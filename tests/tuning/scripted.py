@@ -11,10 +11,10 @@ import msgspec
 from autosre_lab.bench.canary import Canary
 from autosre_lab.bench.result import Result
 from autosre_lab.bench.summary import summarise
-from autosre_lab.engine import Stack
 from autosre_lab.errors import AutosreError
 from autosre_lab.evaluation import GateResult
 from autosre_lab.recipe import Recipe
+from autosre_lab.stack import Stack
 from autosre_lab.tuning import Experiment
 from autosre_lab.tuning.trial import Gate
 from tests.bench.test_comparison import result

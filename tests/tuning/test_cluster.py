@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from autosre_lab.cluster import options, stack
-from autosre_lab.engine import Stack
 from autosre_lab.errors import ExperimentError
 from autosre_lab.recipe import Recipe
 from autosre_lab.recipe.dump import recipe_yaml
+from autosre_lab.stack import Stack
 from autosre_lab.tuning import LiveOperator, run_experiment
 from tests.cluster.fake_api import Behaviour
 from tests.cluster.recipes import cpu_recipe

@@ -17,7 +17,7 @@ from autosre_lab.lifecycle import status
 from autosre_lab.recipe import load_recipe
 from autosre_lab.recipe.dump import recipe_yaml
 from autosre_lab.tuning import apply_knobs, experiment_in
-from tests.engine.waiting import until
+from tests.support.waiting import until
 
 CACHE = "engine.args.enable-prefix-caching"
 MEMORY = "env.set.VLLM_CPU_KVCACHE_SPACE.value"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autosre_lab.claude import Answer
+from autosre_lab.agents.claude import Answer
 from autosre_lab.proxy import read_request_log
 from autosre_lab.widgets import plot_time_breakdown, time_breakdown
 

@@ -1,0 +1,1 @@
+"""Agent command lines on a stack of your own."""

@@ -1,0 +1,104 @@
+"""The two services' command lines and environments."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autosre_lab.preemption import STATUS_VARIABLE, hook_file
+from autosre_lab.settings import Paths
+
+if TYPE_CHECKING:
+    from autosre_lab.recipe import Recipe
+
+__all__ = [
+    "engine_command",
+    "engine_environ",
+    "engine_python_path",
+    "proxy_command",
+    "proxy_environ",
+]
+
+_KEPT = (
+    # What any process needs, and what a person may have set for the network or the GPU.
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH"),
+    *("LD_LIBRARY_PATH", "LD_PRELOAD", "CUDA_HOME", "CUDA_VISIBLE_DEVICES"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HF_ENDPOINT"),
+)
+
+
+def engine_command(recipe: Recipe, *, python: Path, model: Path, port: int) -> list[str]:
+    """Return the argument list of vLLM as a local process on loopback, or of its stand-in."""
+    from autosre_lab.recipe import build_vllm_serve_cmd
+
+    executable = [str(python.with_name("vllm")), "serve"]
+    if recipe.runtime is not None and recipe.runtime.device == "scripted":
+        executable = [str(python), "-m", "autosre_lab.scripted"]
+    return build_vllm_serve_cmd(
+        recipe,
+        host="127.0.0.1",
+        port=port,
+        model_path=model,
+        executable=executable,
+    )
+
+
+def engine_environ(
+    recipe: Recipe, folders: Paths, *, python: Path, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Return vLLM's whole environment: little of ours, the caches in our folder, the recipe's."""
+    from autosre_lab.recipe import build_runtime_env
+
+    kept = {name: environ[name] for name in _KEPT if name in environ}
+    cache = folders.cache
+    caches = {
+        "XDG_CACHE_HOME": cache,
+        "VLLM_CACHE_ROOT": cache / "vllm",
+        "TORCHINDUCTOR_CACHE_DIR": cache / "torchinductor",
+        "TRITON_CACHE_DIR": cache / "triton",
+        "HF_HOME": environ.get("HF_HOME") or cache / "huggingface",
+        # vLLM would write there.
+        "XDG_CONFIG_HOME": cache / "vllm-config",
+        "VLLM_CONFIG_ROOT": cache / "vllm-config",
+    }
+    path = os.pathsep.join((str(python.parent), environ.get("PATH", os.defpath)))
+    ours = {"PATH": path, "PYTHONUNBUFFERED": "1", "VLLM_NO_USAGE_STATS": "1"}
+    secrets = {"HF_TOKEN": environ.get("HF_TOKEN", "")}
+    result = kept | {name: str(value) for name, value in caches.items()} | ours
+    result |= build_runtime_env(recipe, secrets=secrets)
+    # What our own processes import is not the engine's: see `engine_python_path`.
+    result.pop("PYTHONPATH", None)
+    if "PYTHONPATH" in kept:
+        result["PYTHONPATH"] = kept["PYTHONPATH"]
+    if recipe.scheduler.preemption.mode == "hook":
+        result[STATUS_VARIABLE] = str(folders.state / "preemption.json")
+    for name in recipe.env.unset:
+        result.pop(name, None)
+    return result
+
+
+def engine_python_path(recipe: Recipe) -> dict[str, str | None]:
+    """Return the engine's own PYTHONPATH, which is not its supervisor's: the hook's, or none."""
+    from autosre_lab.recipe import build_runtime_env
+
+    secrets = dict.fromkeys(recipe.env.secret, "-")
+    environment = build_runtime_env(recipe, secrets=secrets, hook_folder=hook_file().parent)
+    return {"PYTHONPATH": environment.get("PYTHONPATH")}
+
+
+def proxy_command(*, port: int, engine_url: str, request_log: Path) -> list[str]:
+    """Return the argument list of the proxy; the token is not in it."""
+    return [
+        *(sys.executable, "-m", "autosre_lab.proxy", str(port), engine_url),
+        *("--host", "127.0.0.1", "--request-log", str(request_log)),
+    ]
+
+
+def proxy_environ(token: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the proxy's environment, with the token that its clients have to show."""
+    kept = {name: environ[name] for name in _KEPT if name in environ}
+    return kept | {"AUTOSRE_PROXY_TOKEN": token, "PYTHONUNBUFFERED": "1"}

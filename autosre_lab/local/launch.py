@@ -1,0 +1,190 @@
+"""Which processes a start has to start, and starting them; the stack's lock is held meanwhile."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from autosre_lab.errors import ConfigError, RecipeError, StackBusyError
+from autosre_lab.local.commands import (
+    engine_command,
+    engine_environ,
+    engine_python_path,
+    proxy_command,
+    proxy_environ,
+)
+from autosre_lab.local.service import Service
+from autosre_lab.local.stack_files import StackFiles, StackNote, fingerprint
+from autosre_lab.local.stack_status import look, service_state
+from autosre_lab.logs import get_logger
+from autosre_lab.settings import paths
+
+if TYPE_CHECKING:
+    from autosre_lab.processes.ports import ClaimedPort
+    from autosre_lab.provision.provisioning import Provisioned
+    from autosre_lab.recipe import Recipe
+
+__all__ = ["clear", "ensure_running"]
+
+logger = get_logger(__name__)
+
+ENGINE_PORT = 8010
+PROXY_PORT = 8011
+PROXY_GRACE_S = 10.0
+
+
+def ensure_running(recipe: Recipe, files: StackFiles, asked: tuple[int, int]) -> None:
+    """Start what does not run.
+
+    Args:
+        recipe: What to serve.
+        files: The stack's files.
+        asked: The ports of engine and proxy that must be; 0 for any.
+
+    Raises:
+        StackBusyError: Another recipe's stack runs.
+    """
+    found, note = look(files, busy=False), files.read()
+    if found.state in ("ready", "starting") and found.recipe_name != recipe.name:
+        raise StackBusyError(
+            f"the stack of {found.recipe_name} runs",
+            remedy=f"stop it first (`autosre stop`), then start {recipe.name}",
+        )
+    same = note is not None and note.fingerprint == fingerprint(recipe)
+    if note is not None and not note.stopping and all(map(_runs, files.services)):
+        if not same:
+            logger.warning(
+                "the recipe %s has changed since its stack was started: stop it and start it again",
+                recipe.name,
+            )
+        return
+    if note is None or note.stopping or not same:
+        clear(files)
+        note = None
+    _launch(recipe, files, note, asked)
+
+
+def _launch(
+    recipe: Recipe, files: StackFiles, before: StackNote | None, asked: tuple[int, int]
+) -> None:
+    _refuse_mistakes(recipe)
+    for service in files.services:
+        if not _runs(service):
+            service.stop(timeout_s=PROXY_GRACE_S)
+    # Ports first: a taken one should not be found out after minutes of installing.
+    engine_port, proxy_port = _choose_ports(files, before, asked)
+    with engine_port, proxy_port:
+        _launch_at(recipe, files, before, (engine_port, proxy_port))
+
+
+def _launch_at(
+    recipe: Recipe,
+    files: StackFiles,
+    before: StackNote | None,
+    ports: tuple[ClaimedPort, ClaimedPort],
+) -> None:
+    from autosre_lab.provision.provisioning import provision
+
+    engine_port, proxy_port = ports
+    note = StackNote(
+        recipe_name=recipe.name,
+        fingerprint=fingerprint(recipe),
+        engine_port=engine_port.port,
+        proxy_port=proxy_port.port,
+        token=before.token if before is not None else secrets.token_urlsafe(24),
+    )
+    files.write(note)
+    if not _runs(files.engine):
+        try:
+            provisioned = provision(recipe)
+        except BaseException:
+            if not _runs(files.proxy):
+                files.forget()
+            raise
+        _start_engine(recipe, files, note, provisioned, engine_port)
+    if not _runs(files.proxy):
+        files.proxy.start(
+            proxy_command(
+                port=note.proxy_port, engine_url=note.engine_url, request_log=files.request_log
+            ),
+            environ=proxy_environ(note.token, os.environ),
+            grace_s=PROXY_GRACE_S,
+            holds=proxy_port.holds,
+        )
+
+
+def _start_engine(
+    recipe: Recipe, files: StackFiles, note: StackNote, provisioned: Provisioned, port: ClaimedPort
+) -> None:
+    python, model = provisioned.engine_python, provisioned.model_path
+    files.engine.start(
+        engine_command(recipe, python=python, model=model, port=note.engine_port),
+        environ=engine_environ(recipe, paths(), python=python, environ=os.environ),
+        grace_s=float(recipe.lifecycle.grace_s),
+        own=engine_python_path(recipe),
+        holds=port.holds,
+    )
+
+
+def _choose_ports(
+    files: StackFiles, before: StackNote | None, asked: tuple[int, int]
+) -> tuple[ClaimedPort, ClaimedPort]:
+    """Return both ports: those of what still runs, those asked for, the earlier or usual ones."""
+    from autosre_lab.processes.ports import ClaimedPort, choose_port
+
+    asked_engine, asked_proxy = asked
+    if asked_engine and asked_engine == asked_proxy:
+        raise ConfigError(
+            f"engine and proxy cannot both listen on port {asked_engine}",
+            remedy="give AUTOSRE_ENGINE_PORT and AUTOSRE_PROXY_PORT different numbers",
+        )
+    usual_engine, usual_proxy = ENGINE_PORT, PROXY_PORT
+    if before is not None:
+        usual_engine, usual_proxy = before.engine_port, before.proxy_port
+    if before is not None and _runs(files.engine):
+        engine = ClaimedPort(before.engine_port)
+    else:
+        engine = choose_port(
+            asked_engine, usual=usual_engine, variable="AUTOSRE_ENGINE_PORT", avoid=asked_proxy
+        )
+    try:
+        if before is not None and _runs(files.proxy):
+            if engine.port == before.engine_port:
+                return engine, ClaimedPort(before.proxy_port)
+            # It asks an engine that is somewhere else now.
+            files.proxy.stop(timeout_s=PROXY_GRACE_S)
+        proxy = choose_port(
+            asked_proxy, usual=usual_proxy, variable="AUTOSRE_PROXY_PORT", avoid=engine.port
+        )
+    except BaseException:
+        engine.close()
+        raise
+    return engine, proxy
+
+
+def clear(files: StackFiles, *, timeout_s: float = 60.0) -> None:
+    """End and forget everything."""
+    note = files.read()
+    if note is not None:
+        files.write(replace(note, stopping=True))
+    files.proxy.stop(timeout_s=timeout_s)
+    files.engine.stop(timeout_s=timeout_s)
+    files.forget()
+
+
+def _refuse_mistakes(recipe: Recipe) -> None:
+    from autosre_lab.recipe import lint_recipe
+
+    errors = [finding for finding in lint_recipe(recipe) if finding.severity == "error"]
+    if errors:
+        raise RecipeError(
+            f"recipe {recipe.name}: "
+            + "; ".join(f"{finding.key}: {finding.message}" for finding in errors),
+            remedy="; ".join(finding.remedy for finding in errors),
+        )
+
+
+def _runs(service: Service) -> bool:
+    return service_state(service.record()) in ("running", "restarting")

@@ -1,0 +1,293 @@
+"""The local stack: one engine and one proxy as supervised processes of this user.
+
+What runs is described by files in the state folder, so every process of this user, now or after
+a restart, sees the same stack; one lock makes starts and stops take turns.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, overload
+
+from autosre_lab.engine.diagnosis import PORT_TAKEN
+from autosre_lab.errors import (
+    NotReadyError,
+    PortTakenError,
+    ServiceCrashedError,
+)
+from autosre_lab.local.launch import clear, ensure_running
+from autosre_lab.local.service import Service
+from autosre_lab.local.stack_files import StackFiles, StackNote
+from autosre_lab.local.stack_status import answers, explain_end, look
+from autosre_lab.processes.files import locked
+from autosre_lab.progress import Step, step
+from autosre_lab.settings import load_settings, paths
+from autosre_lab.stack import Stack, StackStatus
+
+if TYPE_CHECKING:
+    from autosre_lab.recipe import Recipe
+
+__all__ = ["start", "status", "stop", "wait_ready"]
+
+PORT_ATTEMPTS = 3
+"""Between the choice of a free port and vLLM listening there lie seconds; others are faster."""
+
+LISTEN_POLL_S = 0.1
+CONFIRM_S = 3.0
+"""Seconds that a look at the status may take to find out that the first token comes by now."""
+
+_WAITING = "Wait for another start or stop of the stack"
+
+
+@overload
+def start(
+    recipe: Recipe | str | os.PathLike[str] | None = None,
+    *,
+    engine_port: int | None = None,
+    proxy_port: int | None = None,
+    wait: Literal[True] = True,
+    timeout_s: float | None = None,
+) -> Stack: ...
+
+
+@overload
+def start(
+    recipe: Recipe | str | os.PathLike[str] | None = None,
+    *,
+    engine_port: int | None = None,
+    proxy_port: int | None = None,
+    wait: Literal[False],
+    timeout_s: float | None = None,
+) -> StackStatus: ...
+
+
+def start(
+    recipe: Recipe | str | os.PathLike[str] | None = None,
+    *,
+    engine_port: int | None = None,
+    proxy_port: int | None = None,
+    wait: bool = True,
+    timeout_s: float | None = None,
+) -> Stack | StackStatus:
+    """Start engine and proxy; where they run already, do nothing.
+
+    What is missing is installed first: the engine's environment and the model. Where one of the
+    two has crashed only that one is started again, on its port and with its token, so that
+    sessions of Claude Code go on.
+
+    Args:
+        recipe: What to serve; a name, a path or a loaded recipe. The setting `recipe` by default.
+        engine_port: vLLM's port; the setting by default, where 0 means 8010 or a free one.
+        proxy_port: The proxy's port; likewise 8011.
+        wait: Return when a token has been generated; else as soon as the processes run.
+        timeout_s: Seconds to wait for that; the setting `ready_timeout_s` by default.
+
+    Returns:
+        The stack, or with ``wait=False`` its status.
+
+    Raises:
+        RecipeError: The recipe cannot be run as local processes.
+        StackBusyError: Another recipe's stack runs.
+        PortTakenError: A port that was asked for is taken.
+        ProvisionError: Something could not be installed.
+        ServiceCrashedError: A service ended instead of becoming ready.
+        NotReadyError: It took too long.
+    """
+    from autosre_lab.recipe import load_recipe
+
+    settings = load_settings()
+    chosen = recipe if recipe is not None else settings.recipe
+    loaded = load_recipe(chosen) if isinstance(chosen, (str, os.PathLike)) else chosen
+    asked = (
+        settings.engine_port if engine_port is None else engine_port,
+        settings.proxy_port if proxy_port is None else proxy_port,
+    )
+    files = StackFiles(paths().state)
+    for attempt in range(1, PORT_ATTEMPTS + 1):
+        with locked(files.lock, waiting=_WAITING):
+            ensure_running(loaded, files, asked)
+        if not wait:
+            break
+        try:
+            return wait_ready(timeout_s=timeout_s)
+        except ServiceCrashedError as error:
+            _raise_unless_another_port_helps(files, error, asked, last=attempt == PORT_ATTEMPTS)
+    return status()
+
+
+def wait_ready(*, timeout_s: float | None = None) -> Stack:
+    """Wait until the stack that was started has generated a token, through the proxy too.
+
+    Args:
+        timeout_s: Seconds; the setting `ready_timeout_s` by default.
+
+    Raises:
+        NotReadyError: Nothing was started, it was stopped meanwhile, or it took too long.
+        ServiceCrashedError: A service ended instead.
+    """
+    from autosre_lab.engine.readiness import phase_of
+
+    files = StackFiles(paths().state)
+    with locked(files.lock, waiting=_WAITING):
+        note = files.read()
+    if note is None:
+        raise NotReadyError("no stack was started", remedy="start one: `autosre start`")
+    if note.ready and look(files).state == "ready":
+        return _stack(files, note)
+    patience_s = load_settings().ready_timeout_s if timeout_s is None else timeout_s
+
+    def phase() -> str:
+        _refuse_another(files, note)
+        for service in files.services:
+            _raise_if_ended(service)
+        return phase_of(files.engine.tail())
+
+    with step(f"Start {note.recipe_name}") as bar:
+        return _confirm(files, note, bar, patience_s=patience_s, phase=phase)
+
+
+def stop(*, timeout_s: float = 60.0) -> StackStatus:
+    """End exactly the processes that were started; a stack that does not run is fine.
+
+    Args:
+        timeout_s: Seconds each service has to end before it is killed.
+    """
+    files = StackFiles(paths().state)
+    with locked(files.lock, waiting=_WAITING):
+        if files.read() is None:
+            clear(files, timeout_s=timeout_s)
+        else:
+            with step("Stop the stack"):
+                clear(files, timeout_s=timeout_s)
+    return status()
+
+
+def status() -> StackStatus:
+    """Return the stack as it is now; starts nothing, ends nothing, and waits for nobody.
+
+    Where nobody has waited for the first token (``start(wait=False)``, or a start whose caller
+    was killed) and the engine answers by now, one token is asked for.
+    """
+    files = StackFiles(paths().state)
+    found = look(files)
+    note = files.read()
+    if (
+        found.state != "starting"
+        or note is None
+        or note.ready
+        or files.busy
+        or not answers(files, note)
+    ):
+        return found
+    try:
+        _confirm(files, note, _Unseen(), patience_s=CONFIRM_S, phase=lambda: "")
+    except NotReadyError:
+        return found
+    return look(files)
+
+
+def _confirm(
+    files: StackFiles, note: StackNote, bar: Step, *, patience_s: float, phase: Callable[[], str]
+) -> Stack:
+    """Have a token generated, by the engine and through the proxy, and note that it came."""
+    from autosre_lab.engine.readiness import wait_for_engine, wait_for_proxy
+
+    deadline_s = time.monotonic() + patience_s
+    _wait_for_listener(files.engine, note.engine_port, bar, deadline_s=deadline_s, phase=phase)
+    served = wait_for_engine(note.engine_url, bar, deadline_s=deadline_s, look=phase)
+    bar.note("a first token through the proxy")
+    _wait_for_listener(files.proxy, note.proxy_port, bar, deadline_s=deadline_s, phase=phase)
+    wait_for_proxy(note.proxy_url, note.token, deadline_s=deadline_s, look=phase)
+    ready = replace(note, ready=True, model=served.id, max_model_len=served.max_model_len)
+    with locked(files.lock):
+        _refuse_another(files, note)
+        for service in files.services:
+            service.mark_ready()
+        files.write(ready)
+    return _stack(files, ready)
+
+
+def _wait_for_listener(
+    service: Service, port: int, bar: Step, *, deadline_s: float, phase: Callable[[], str]
+) -> None:
+    """Wait until the service has its port: a token of another engine there would prove nothing."""
+    while not service.listens_on(port):
+        bar.note(phase())
+        if time.monotonic() > deadline_s:
+            raise NotReadyError(
+                f"the {service.name} does not listen on port {port} yet",
+                remedy="give it more time (AUTOSRE_READY_TIMEOUT_S), or see "
+                f"{service.log_path} for what it waits for",
+            )
+        time.sleep(LISTEN_POLL_S)
+
+
+def _refuse_another(files: StackFiles, note: StackNote) -> None:
+    """Make sure that the stack is still the one that was waited for; the token tells."""
+    current = files.read()
+    if current is None or current.stopping or current.token != note.token:
+        raise NotReadyError("the stack was stopped meanwhile", remedy="start it: `autosre start`")
+
+
+def _raise_if_ended(service: Service) -> None:
+    record = service.record()
+    if record is not None and record.supervised:
+        return
+    code = record.exit_code if record is not None else None
+    found = explain_end(service)
+    raise ServiceCrashedError(
+        f"the {service.name} ended (exit code {code}); likely cause: {found.cause}",
+        remedy=f"{found.remedy} (whole log: {service.log_path})",
+        service=service.name,
+        exit_code=code,
+        log_tail=service.tail(),
+        cause=found.cause,
+    )
+
+
+def _raise_unless_another_port_helps(
+    files: StackFiles, error: ServiceCrashedError, asked: tuple[int, int], *, last: bool
+) -> None:
+    service, port = next(
+        (service, port)
+        for service, port in zip(files.services, asked, strict=True)
+        if service.name == error.service
+    )
+    found = explain_end(service)
+    if found.cause != PORT_TAKEN:
+        raise error
+    if port:
+        raise PortTakenError(
+            f"port {port} was taken before the {service.name} listened there", remedy=found.remedy
+        ) from error
+    if last:
+        raise error
+
+
+class _Unseen:
+    """A step that nobody watches."""
+
+    def advance(self, amount: float = 1) -> None:
+        """Show nothing."""
+
+    def reach(self, done: float, total: float | None = None) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+
+def _stack(files: StackFiles, note: StackNote) -> Stack:
+    return Stack(
+        recipe_name=note.recipe_name,
+        engine_url=note.engine_url,
+        proxy_url=note.proxy_url,
+        token=note.token,
+        model=note.model,
+        max_model_len=note.max_model_len,
+        log_dir=files.logs,
+        request_log=files.request_log,
+    )

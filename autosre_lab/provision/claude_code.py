@@ -1,0 +1,117 @@
+"""The pinned Claude Code, from npm into a folder of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from autosre_lab.errors import ProvisionError
+from autosre_lab.processes.files import locked
+from autosre_lab.progress import step
+from autosre_lab.provision.installing import (
+    InstallerFailed,
+    check_disk,
+    installer_environment,
+    run_installer,
+)
+from autosre_lab.settings import paths
+
+__all__ = ["CLAUDE_CODE_VERSION", "claude_code_executable", "provision_claude_code"]
+
+CLAUDE_CODE_VERSION = "2.1.197"
+"""The version whose requests and reactions the proxy and the launcher are tested against."""
+
+MIN_NODE = 18
+_SIZE_BYTES = 0.6e9
+
+
+def claude_code_executable() -> Path:
+    """Return where the pinned Claude Code is or will be."""
+    prefix = paths().data / "claude-code" / CLAUDE_CODE_VERSION
+    return prefix / "node_modules" / ".bin" / "claude"
+
+
+def provision_claude_code() -> Path:
+    """Install the pinned Claude Code, unless it is there.
+
+    Returns:
+        The executable.
+
+    Raises:
+        ProvisionError: Node or npm is missing or too old, or npm failed.
+    """
+    executable = claude_code_executable()
+    prefix = executable.parents[2]
+    complete = prefix / "autosre-complete"
+    if complete.exists() and executable.exists():
+        return executable
+    with locked(prefix.with_name(prefix.name + ".lock")):
+        if complete.exists() and executable.exists():
+            return executable
+        _check_node()
+        what = f"Install Claude Code {CLAUDE_CODE_VERSION}"
+        check_disk(prefix, _SIZE_BYTES, what)
+        # npm does not mend what was left half unpacked.
+        shutil.rmtree(prefix / "node_modules", ignore_errors=True)
+        with step(what) as bar:
+            try:
+                run_installer(
+                    [
+                        *("npm", "install", "--prefix", prefix, "--no-audit", "--no-fund"),
+                        *("--no-save", f"@anthropic-ai/claude-code@{CLAUDE_CODE_VERSION}"),
+                    ],
+                    bar,
+                    environ=installer_environment(),
+                    cwd=prefix,
+                )
+            except InstallerFailed as error:
+                raise error.as_error(what) from error
+            _check_version(executable)
+            complete.touch()
+    return executable
+
+
+def _check_node() -> None:
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise ProvisionError(
+                f"Claude Code needs Node.js, and there is no `{program}` on PATH",
+                remedy=f"install Node.js {MIN_NODE} or newer with npm, e.g. "
+                "`sudo apt-get install nodejs npm`",
+            )
+    said = subprocess.run(
+        ["node", "--version"], capture_output=True, text=True, encoding="utf-8", check=False
+    ).stdout
+    found = re.match(r"v(\d+)", said)
+    if found is None or int(found[1]) < MIN_NODE:
+        raise ProvisionError(
+            f"Claude Code needs Node.js {MIN_NODE} or newer, not {said.strip() or 'a broken one'}",
+            remedy="install a newer Node.js and put it first on PATH",
+        )
+
+
+def _check_version(executable: Path) -> None:
+    try:
+        said = subprocess.run(
+            [executable, "--version"],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+            timeout=60,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ProvisionError(
+            f"Claude Code was installed but does not run: {error}",
+            remedy=f"delete {executable.parents[2]} and start again; "
+            "npm must be allowed to install optional dependencies",
+        ) from error
+    if CLAUDE_CODE_VERSION not in said.stdout:
+        raise ProvisionError(
+            f"Claude Code says {(said.stdout + said.stderr).strip()[-300:]!r}, "
+            f"not {CLAUDE_CODE_VERSION}",
+            remedy=f"delete {executable.parents[2]} and start again; "
+            "npm must be allowed to install optional dependencies",
+        )

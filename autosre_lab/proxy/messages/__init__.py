@@ -1,0 +1,1 @@
+"""Anthropic's Messages API: everything here speaks it, and nothing outside does."""

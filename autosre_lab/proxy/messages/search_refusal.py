@@ -1,0 +1,80 @@
+"""The honest answer to a request that wants Anthropic's servers to search the web.
+
+Claude Code's WebSearch is a small request of its own whose only tool is a server's. A model that
+gets it without the tool writes search results from memory, and Claude Code takes them for real.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from autosre_lab.proxy.messages import events as sse
+from autosre_lab.proxy.messages.events import encode
+from autosre_lab.proxy.messages.request import MessagesRequest
+from autosre_lab.proxy.messages.tools import server_tools
+
+__all__ = ["refusal_events", "refusal_message", "wants_only_search"]
+
+_TEXT = (
+    "The web was not searched: this model runs on a local engine, which has no web search. "
+    "Nothing was found and nothing may be quoted. Where the tool mcp__search__search is offered, "
+    "it searches the web from this machine."
+)
+
+
+def wants_only_search(request: MessagesRequest) -> bool:
+    """Whether a web search by the server is the only tool that the request brings."""
+    left_out = server_tools(request)
+    return len(left_out) == len(request.tools or ()) and any(
+        tool.type.startswith("web_search") for tool in left_out
+    )
+
+
+def refusal_message(message_id: str, model: str, *, input_tokens: int = 0) -> dict[str, Any]:
+    """Return the whole message: a search that was tried and is unavailable."""
+    digest = hashlib.blake2b(message_id.encode("utf-8", "replace"), digest_size=12).hexdigest()
+    search_id = f"srvtoolu_{digest}"
+    error = {"type": "web_search_tool_result_error", "error_code": "unavailable"}
+    return {
+        "id": message_id,
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [
+            {"type": "server_tool_use", "id": search_id, "name": "web_search", "input": {}},
+            {"type": "web_search_tool_result", "tool_use_id": search_id, "content": error},
+            {"type": "text", "text": _TEXT},
+        ],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": input_tokens,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "output_tokens": 0,
+        },
+    }
+
+
+def refusal_events(message_id: str, model: str, *, input_tokens: int = 0) -> bytes:
+    """Return the same message as a stream."""
+    message = refusal_message(message_id, model, input_tokens=input_tokens)
+    events = [sse.message_start(message_id, model, input_tokens=input_tokens, cached_tokens=0)]
+    for index, block in enumerate(message["content"]):
+        text = block.get("text")
+        start = block if text is None else {"type": "text", "text": ""}
+        events.append(
+            b'event: content_block_start\ndata: {"type":"content_block_start","index":%d,'
+            b'"content_block":%b}\n\n' % (index, encode(start))
+        )
+        if text is not None:
+            events.append(sse.delta_head("text", index) + encode(text) + sse.DELTA_END)
+        events.append(sse.block_stop(index))
+    events.append(
+        sse.message_delta(
+            "end_turn", None, input_tokens=input_tokens, cached_tokens=0, output_tokens=0
+        )
+    )
+    events.append(sse.message_stop())
+    return b"".join(events)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from autosre_lab.agents.claude.first_request import (
+    BYTES_PER_TOKEN,
+    count_first_prompt,
+    estimate_first_prompt,
+    first_request,
+)
+from autosre_lab.agents.claude.profiles import PROFILES
+from tests.agents.claude.facts import Facts
+
+CLOSED_PORT = "http://127.0.0.1:1"
+TOOLS = {
+    "full": {"Agent", "Bash", "Edit", "Read", "Skill", "TaskCreate", "Write"},
+    "trimmed": {"Bash", "Edit", "Read", "Write"},
+    "lean": {"Bash", "Edit", "Read"},
+}
+
+
+@pytest.mark.claude
+@pytest.mark.parametrize("name", list(PROFILES))
+def test_the_real_first_request_is_recorded_once(
+    name: str, claude_code: Path, tmp_path: Path
+) -> None:
+    profile = PROFILES[name]
+
+    def record(executable: Path) -> dict[str, object] | None:
+        return first_request(
+            profile,
+            executable=executable,
+            version="any",
+            cache_dir=tmp_path,
+            environ=dict(os.environ),
+        )
+
+    body = record(claude_code)
+
+    assert body is not None
+    tools = body["tools"]
+    assert isinstance(tools, list)
+    names = {tool["name"] for tool in tools}
+    assert names == TOOLS[name] if name != "full" else names >= TOOLS[name]
+    assert not names & {"WebFetch", "WebSearch", "Workflow"}
+    (file,) = (tmp_path / "claude").iterdir()
+    # The size on record serves estimates, and must not drift from what the CLI really sends.
+    assert file.stat().st_size == pytest.approx(profile.recorded_bytes, rel=0.1)
+    assert record(Path("/nonexistent/claude")) == body
+
+
+def test_without_claude_code_or_engine_the_prompt_is_estimated_too_high(tmp_path: Path) -> None:
+    counted = count_first_prompt(
+        PROFILES["full"],
+        Facts(proxy_url=CLOSED_PORT),
+        executable=Path("/nonexistent/claude"),
+        version="any",
+        cache_dir=tmp_path,
+        environ={},
+    )
+
+    assert counted == estimate_first_prompt(PROFILES["full"]) == 53_000 // BYTES_PER_TOKEN

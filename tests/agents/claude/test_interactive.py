@@ -1,0 +1,101 @@
+"""The real Claude Code in a terminal, started by our plan in a fresh configuration folder."""
+
+from __future__ import annotations
+
+import pytest
+
+from autosre_lab.scripted.upstream import Turn
+from tests.agents.claude.conftest import MakeLab
+from tests.agents.claude.lab import by_round, call
+from tests.agents.claude.terminal import Terminal, terminal
+
+pytestmark = pytest.mark.claude
+
+PROMPT = "? for shortcuts"
+QUESTIONS = ("Choose the text style", "Select login method", "I trust this folder")
+
+
+@pytest.mark.parametrize("profile", ["full", "lean"])
+def test_a_first_start_asks_nothing_and_answers(make_lab: MakeLab, profile: str) -> None:
+    lab = make_lab()
+    lab.upstream.script = by_round(Turn(text="Bonjour from the script."))
+    launch = lab.plan(profile=profile)
+
+    with terminal(launch.argv, launch.env, lab.work) as tty:
+        assert tty.wait_for(PROMPT, *QUESTIONS) == PROMPT
+        say(tty, "Greet me.")
+        tty.wait_for("Bonjour from the script.")
+        leave(tty)
+
+
+def test_a_folder_with_hooks_is_asked_about(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    (lab.work / ".claude").mkdir()
+    launch = lab.plan()
+
+    with terminal(launch.argv, launch.env, lab.work) as tty:
+        assert tty.wait_for(PROMPT, *QUESTIONS) == "I trust this folder"
+
+
+def test_the_parallel_counts_of_slash_context_are_answered(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    launch = lab.plan(profile="full")
+
+    with terminal(launch.argv, launch.env, lab.work) as tty:
+        tty.wait_for(PROMPT)
+        say(tty, "/context")
+        tty.wait_for("Estimated usage by category", timeout_s=60)
+        tty.wait_for(f"{lab.upstream.model} ·", lab.upstream.model)
+        leave(tty)
+
+    counts = [one for one in lab.upstream.requests if one.path == "/tokenize"]
+    assert len(counts) >= 10
+    assert not lab.chats
+
+
+def test_a_session_can_be_continued(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.upstream.script = by_round(Turn(text="The word is xylophone."), Turn(text="As I said."))
+    assert lab.ask("Give me a word.").code == 0
+
+    ran = lab.ask("Which word?", "--continue")
+
+    assert (ran.code, ran.text) == (0, "As I said.")
+    assert "xylophone" in str(lab.chats[-1].body["messages"])
+
+
+def say(tty: Terminal, line: str) -> None:
+    tty.type(line)
+    tty.wait_for(line)
+    tty.type("\r")
+
+
+def leave(tty: Terminal) -> None:
+    tty.type("\x03")
+    tty.wait_for("again to exit")
+    tty.type("\x03")
+    assert tty.wait_for_end() == 0
+
+
+def test_an_interactive_session_has_its_web_tools(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.upstream.script = by_round(
+        Turn(tool_calls=[call("mcp__capabilities__get_command", name="autosre stop")]),
+        Turn(text="That ends it."),
+    )
+    launch = lab.plan(profile="full", servers=["capabilities"])
+
+    with terminal(launch.argv, launch.env, lab.work) as tty:
+        assert tty.wait_for(PROMPT, *QUESTIONS) == PROMPT
+        # In a terminal Claude Code does not wait for its servers; a person takes longer to type.
+        say(tty, "/mcp")
+        tty.wait_for("connected")
+        tty.type("\x1b")
+        tty.wait_for(PROMPT)
+        say(tty, "How do I stop it?")
+        tty.wait_for("That ends it.")
+        leave(tty)
+
+    first, second = (request.body for request in lab.chats)
+    assert first["tools"] == second["tools"]
+    assert "End the stack" in str(second["messages"][-1])

@@ -1,0 +1,175 @@
+"""The real Claude Code works through our proxy: its tools are run, its requests only grow."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from autosre_lab.scripted.upstream import ToolCall, Turn
+from tests.agents.claude.conftest import MakeLab
+from tests.agents.claude.lab import by_round, call
+
+pytestmark = pytest.mark.claude
+
+DONE = Turn(text="All done.")
+
+
+def names(request: Any) -> list[str]:
+    return [tool["function"]["name"] for tool in request.body.get("tools", [])]
+
+
+def test_a_session_of_many_turns_changes_files_and_only_appends(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    notes = str(lab.work / "notes.txt")
+    lab.upstream.script = by_round(
+        Turn(
+            thinking="I need a file.",
+            text="First a file.",
+            tool_calls=[call("Write", file_path=notes, content="one\ntwo\n")],
+        ),
+        Turn(tool_calls=[call("Read", file_path=notes)]),
+        Turn(tool_calls=[call("Edit", file_path=notes, old_string="two", new_string="TWO")]),
+        Turn(tool_calls=[call("Bash", command=f"wc -l < {notes}; echo 'ünïcödé ✓'")]),
+        DONE,
+    )
+
+    ran = lab.ask("Make me a file.")
+
+    assert (ran.code, ran.text) == (0, "All done.")
+    assert (lab.work / "notes.txt").read_text() == "one\nTWO\n"
+    assert not any(result.get("is_error") for result in ran.tool_results)
+    assert "2\nünïcödé ✓" in json.dumps(ran.tool_results[-1], ensure_ascii=False).replace(
+        "\\n", "\n"
+    )
+    assert_append_only([request.body for request in lab.chats], turns=5)
+
+
+def test_parallel_tool_calls_are_all_run_and_answered_each_by_its_own_result(
+    make_lab: MakeLab,
+) -> None:
+    lab = make_lab()
+    lab.upstream.script = by_round(
+        Turn(
+            text="Three at once.",
+            tool_calls=[call("Bash", command=f"echo result-{number}") for number in range(3)],
+            interleave=True,
+        ),
+        DONE,
+    )
+
+    ran = lab.ask("Run three things.")
+
+    assert (ran.code, ran.text) == (0, "All done.")
+    *_, asked = (m for m in lab.chats[-1].body["messages"] if m["role"] == "assistant")
+    answers = {
+        message["tool_call_id"]: message["content"]
+        for message in lab.chats[-1].body["messages"]
+        if message["role"] == "tool"
+    }
+    assert [answers[one["id"]] for one in asked["tool_calls"]] == [
+        "result-0",
+        "result-1",
+        "result-2",
+    ]
+
+
+def test_a_subagent_does_its_own_work_and_reports_back(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    task = "SUBAGENT-TASK: say what 6 times 7 is."
+
+    def script(body: Any) -> Turn:
+        if body["messages"][-1]["role"] == "tool":
+            return Turn(text="The agent says 42.")
+        asked = json.dumps([m for m in body["messages"] if m["role"] == "user"])
+        if task in asked:
+            return Turn(text="It is 42.")
+        return Turn(
+            tool_calls=[
+                call("Agent", description="Multiply", prompt=task, subagent_type="general-purpose")
+            ]
+        )
+
+    lab.upstream.script = script
+
+    ran = lab.ask("Let an agent multiply.", profile="full")
+
+    assert (ran.code, ran.text) == (0, "The agent says 42.")
+    assert "It is 42." in json.dumps(ran.tool_results)
+    # Whatever model Claude Code would pick for its agents, ours answers.
+    assert {request.body["model"] for request in lab.chats} == {lab.upstream.model}
+    kinds = [record["kind"] for record in lab.log_records() if record["kind"] != "background"]
+    assert kinds == ["main", "subagent", "main"]
+    main, subagent, _ = (request.body["priority"] for request in lab.chats)
+    assert main < subagent
+
+
+def test_malformed_tool_json_comes_back_to_the_model_and_is_tried_again(
+    make_lab: MakeLab,
+) -> None:
+    lab = make_lab()
+    lab.upstream.script = by_round(
+        Turn(tool_calls=[ToolCall(name="Bash", arguments='{"command": "echo bro')]),
+        Turn(tool_calls=[call("Bash", command="echo mended")]),
+        DONE,
+    )
+
+    ran = lab.ask("Run something.")
+
+    assert (ran.code, ran.text) == (0, "All done.")
+    broken, mended = ran.tool_results
+    assert broken["is_error"]
+    assert "InputValidationError" in str(broken["content"])
+    assert "mended" in str(mended["content"])
+
+
+def test_any_model_name_is_answered_by_the_model_served(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.upstream.script = by_round(Turn(text="Here."))
+
+    ran = lab.ask("Who is there?", "--model", "claude-opus-4-1-20250805")
+
+    assert (ran.code, ran.text) == (0, "Here.")
+    assert {request.body["model"] for request in lab.chats} == {lab.upstream.model}
+
+
+def test_a_web_search_is_refused_honestly(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.upstream.script = by_round(
+        Turn(tool_calls=[call("WebSearch", query="weather in Paris today")]),
+        Turn(text="I cannot search."),
+    )
+
+    ran = lab.ask("Search the web.", "--allowedTools=WebSearch", "--tools=Bash,WebSearch")
+
+    assert (ran.code, ran.text) == (0, "I cannot search.")
+    # The nested request that Claude Code makes for it must not reach the model, which would
+    # invent results.
+    assert len(lab.chats) == 2
+    (result,) = ran.tool_results
+    assert "unavailable" in str(result["content"])
+
+
+def test_a_first_request_is_the_same_from_another_session(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.upstream.script = by_round(Turn(text="Yes."))
+
+    for _ in range(2):
+        assert lab.ask("Are you there?", profile="full").code == 0
+
+    first, second = (request.body for request in lab.chats)
+    assert first["messages"] == second["messages"]
+    assert first["tools"] == second["tools"]
+    assert list(first["tools"][0]) == list(second["tools"][0])
+
+
+def assert_append_only(bodies: list[Any], *, turns: int) -> None:
+    """Each request's conversation is the beginning of the next one's."""
+    assert len(bodies) == turns
+    for earlier, later in itertools.pairwise(bodies):
+        assert json.dumps(earlier["tools"]) == json.dumps(later["tools"])
+        kept = later["messages"][: len(earlier["messages"])]
+        assert json.dumps(kept) == json.dumps(earlier["messages"])
+        assert len(later["messages"]) > len(earlier["messages"])

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from autosre_lab.proxy.messages.block_sequence import MALFORMED_ARGUMENTS
+from tests.proxy.chunks import (
+    CALLS,
+    ROLE,
+    blocks,
+    call,
+    chunk,
+    make_stream,
+    run_chunks,
+)
+from tests.proxy.event_grammar import events_of, read_stream
+
+
+def test_input_of_a_whole_message_keeps_key_order_and_number_spelling() -> None:
+    stream = make_stream()
+    arguments = '{"z": 1.50, "a": 123456789012345678901234567890, "z2": 1e3}'
+    run_chunks(chunk(tool_calls=[call(0, arguments, name="f", id="x")]), CALLS, stream=stream)
+    assert arguments.encode() in msgspec.json.encode(stream.message())
+
+
+def test_tool_arguments_stream_byte_for_byte_as_they_come() -> None:
+    fragments = ['{"pa', 'th": "a\\', 'nb"', ', "x"', ": [1,", " 2]}"]
+    stream = make_stream()
+    stream.feed(ROLE)
+    opening = stream.feed(chunk(tool_calls=[call(0, name="Write", id="chatcmpl-tool-1")]))
+    assert [event["type"] for event in events_of(opening)] == ["content_block_start"]
+    for fragment in fragments:
+        (event,) = events_of(stream.feed(chunk(tool_calls=[call(0, fragment)])))
+        assert event["delta"] == {"type": "input_json_delta", "partial_json": fragment}
+    stream.feed(CALLS)
+    stream.finish()
+    assert stream.stop_reason == "tool_use"
+
+
+def test_parallel_calls_in_turn_stream_as_they_come() -> None:
+    stream = make_stream()
+    stream.feed(chunk(tool_calls=[call(0, '{"a":1}', name="one", id="x")]))
+    data = stream.feed(chunk(tool_calls=[call(1, '{"b":', name="two", id="y")]))
+    assert [event["type"] for event in events_of(data)] == [
+        "content_block_stop",
+        "content_block_start",
+        "content_block_delta",
+    ]
+
+
+def test_interleaved_calls_are_regrouped_and_lose_nothing() -> None:
+    read = read_stream(
+        run_chunks(
+            ROLE,
+            chunk(tool_calls=[call(0, '{"a', name="one", id="x")]),
+            chunk(tool_calls=[call(1, '{"b', name="two", id="y")]),
+            chunk(tool_calls=[call(0, '":1'), call(1, '":2')]),
+            chunk(content="text between"),
+            chunk(tool_calls=[call(1, "}"), call(0, "}")]),
+            CALLS,
+        )
+    )
+    assert blocks(read) == [
+        ("tool_use", '{"a":1}'),
+        ("tool_use", '{"b":2}'),
+        ("text", "text between"),
+    ]
+    assert [block.start["name"] for block in read.blocks[:2]] == ["one", "two"]
+
+
+def test_a_waiting_call_starts_as_soon_as_the_one_before_it_is_complete() -> None:
+    stream = make_stream()
+    stream.feed(chunk(tool_calls=[call(0, '{"a', name="one", id="x")]))
+    assert stream.feed(chunk(tool_calls=[call(1, '{"b', name="two", id="y")])) == b""
+    data = stream.feed(chunk(tool_calls=[call(0, '":1}')]))
+    assert [event["type"] for event in events_of(data)] == [
+        "content_block_delta",
+        "content_block_stop",
+        "content_block_start",
+        "content_block_delta",
+    ]
+
+
+def test_a_call_behind_a_malformed_one_comes_at_the_end() -> None:
+    read = read_stream(
+        run_chunks(
+            chunk(tool_calls=[call(0, '{"a":', name="one", id="x")]),
+            chunk(tool_calls=[call(1, '{"b":2}', name="two", id="y")]),
+            CALLS,
+        )
+    )
+    assert blocks(read) == [("tool_use", '{"a":'), ("tool_use", '{"b":2}')]
+
+
+def test_a_call_that_goes_on_after_it_was_closed_becomes_another_call() -> None:
+    read = read_stream(
+        run_chunks(
+            chunk(tool_calls=[call(0, "{}", name="one", id="x")]),
+            chunk(tool_calls=[call(1, '{"b":2}', name="two", id="y")]),
+            chunk(tool_calls=[call(0, "\n")]),
+            chunk(tool_calls=[call(0, "}")]),
+            CALLS,
+        )
+    )
+    assert [(b.start["name"], b.content) for b in read.blocks] == [
+        ("one", "{}"),
+        ("two", '{"b":2}'),
+        ("one", "}"),
+    ]
+
+
+def test_calls_that_share_an_index_but_not_an_id_are_different_calls() -> None:
+    read = read_stream(
+        run_chunks(
+            chunk(tool_calls=[call(0, '{"a":1}', name="one", id="x")]),
+            chunk(tool_calls=[call(0, '{"b":2}', name="two", id="y")]),
+            CALLS,
+        )
+    )
+    assert [(b.start["name"], b.content) for b in read.blocks] == [
+        ("one", '{"a":1}'),
+        ("two", '{"b":2}'),
+    ]
+
+
+def test_an_id_repeated_in_every_chunk_is_one_call() -> None:
+    read = read_stream(
+        run_chunks(
+            chunk(tool_calls=[call(0, '{"a"', name="one", id="x")]),
+            chunk(tool_calls=[call(0, ":1}", name="one", id="x")]),
+            CALLS,
+        )
+    )
+    assert blocks(read) == [("tool_use", '{"a":1}')]
+
+
+def test_a_call_without_id_index_or_early_name_still_arrives() -> None:
+    read = read_stream(
+        run_chunks(
+            chunk(tool_calls=[call(None, '{"a"')]),
+            chunk(tool_calls=[call(None, ":1", name="late")]),
+            chunk(tool_calls=[call(None, "}")]),
+            CALLS,
+        )
+    )
+    assert [(b.start["name"], b.content) for b in read.blocks] == [("late", '{"a":1}')]
+
+
+def test_a_call_that_never_gets_a_name_is_shown_and_not_dropped() -> None:
+    read = read_stream(run_chunks(chunk(tool_calls=[call(0, '{"a":1}')]), CALLS))
+    assert blocks(read) == [("tool_use", '{"a":1}')]
+
+
+def test_a_call_with_neither_name_nor_arguments_is_no_call() -> None:
+    read = read_stream(run_chunks(chunk(tool_calls=[call(0, id="x")]), CALLS))
+    assert blocks(read) == [("text", "")]
+    assert read.stop_reason == "end_turn"
+
+
+def test_tool_ids_are_stable_for_one_message_and_differ_between_messages() -> None:
+    def tool_id(message_id: str) -> str:
+        data = run_chunks(
+            chunk(tool_calls=[call(0, "{}", name="f", id="call_0")]), CALLS, message_id=message_id
+        )
+        return str(read_stream(data).blocks[0].start["id"])
+
+    assert tool_id("msg_1") == tool_id("msg_1")
+    assert tool_id("msg_1") != tool_id("msg_2")
+
+
+def test_undeclared_tool_names_pass_through() -> None:
+    read = read_stream(
+        run_chunks(chunk(tool_calls=[call(0, "{}", name="no.such/tool", id="x")]), CALLS)
+    )
+    assert read.blocks[0].start["name"] == "no.such/tool"
+
+
+def test_white_space_between_thinking_and_a_call_makes_no_block() -> None:
+    read = read_stream(
+        run_chunks(
+            chunk(reasoning="r"),
+            chunk(content="\n\n"),
+            chunk(tool_calls=[call(0, "{}", name="f", id="x")]),
+            chunk(content="\n"),
+            CALLS,
+        )
+    )
+    assert blocks(read) == [("thinking", "r"), ("tool_use", "{}")]
+
+
+@pytest.mark.parametrize("arguments", ['{"a":', "[1]", '"text"', "42", '{"a":1}}', "{'a':1}"])
+def test_malformed_arguments_survive_in_a_whole_message(arguments: str) -> None:
+    stream = make_stream()
+    read = read_stream(
+        run_chunks(chunk(tool_calls=[call(0, arguments, name="f", id="x")]), CALLS, stream=stream)
+    )
+    assert blocks(read) == [("tool_use", arguments)]
+    assert stream.message()["content"][0]["input"] == {MALFORMED_ARGUMENTS: arguments}
+
+
+@pytest.mark.parametrize("arguments", [None, "", "  "])
+def test_no_arguments_are_an_empty_input(arguments: str | None) -> None:
+    stream = make_stream()
+    run_chunks(chunk(tool_calls=[call(0, arguments, name="f", id="x")]), CALLS, stream=stream)
+    assert stream.message()["content"][0]["input"] == {}
