@@ -29,7 +29,7 @@ from autosre_lab.scripted.answers import answer_to
 from autosre_lab.scripted.prefix_cache import PrefixCache
 from autosre_lab.stack import Stack
 
-RECIPE = Path(__file__).parents[3] / "binder" / "scripted.yaml"
+RECIPE = Path(__file__).parents[2] / "binder" / "scripted.yaml"
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-LICENSE = Path(__file__).parents[2] / "LICENSE"
+LICENSE = Path(__file__).parents[3] / "LICENSE"
 KEPT_TEXTS = {"What is the capital of France?"}
 PROSE_KEYS = {"text", "description", "content"}
 
