@@ -34,13 +34,35 @@ MOST_SITES = 3
 """Allowed domains that are asked for one by one; with more of them, one search is filtered."""
 
 _DOMAIN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*(/[^\s*]*)?(\*[^\s*]*)?", re.IGNORECASE)
+_COUNTRIES = {
+    "en": "AU CA GB IE IN NZ SG US ZA",
+    "es": "AR CL CO ES MX",
+    "de": "AT CH DE",
+    "nl": "BE NL",
+    "pt": "BR PT",
+    "cs": "CZ",
+    "da": "DK",
+    "el": "GR",
+    "fi": "FI",
+    "fr": "FR",
+    "he": "IL",
+    "hu": "HU",
+    "id": "ID",
+    "it": "IT",
+    "jp": "JP",
+    "kr": "KR",
+    "ms": "MY",
+    "no": "NO",
+    "pl": "PL",
+    "ro": "RO",
+    "ru": "RU",
+    "sv": "SE",
+    "tr": "TR",
+    "uk": "UA",
+    "zh": "CN",
+}
 _LANGUAGES = {
-    **{"AR": "es", "AT": "de", "AU": "en", "BE": "nl", "BR": "pt", "CA": "en", "CH": "de"},
-    **{"CL": "es", "CN": "zh", "CO": "es", "CZ": "cs", "DE": "de", "DK": "da", "ES": "es"},
-    **{"FI": "fi", "FR": "fr", "GB": "en", "GR": "el", "HU": "hu", "ID": "id", "IE": "en"},
-    **{"IL": "he", "IN": "en", "IT": "it", "JP": "jp", "KR": "kr", "MX": "es", "MY": "ms"},
-    **{"NL": "nl", "NO": "no", "NZ": "en", "PL": "pl", "PT": "pt", "RO": "ro", "RU": "ru"},
-    **{"SE": "sv", "SG": "en", "TR": "tr", "UA": "uk", "US": "en", "ZA": "en"},
+    country: language for language, listed in _COUNTRIES.items() for country in listed.split()
 }
 """The language of DuckDuckGo's region for a country, as in de-de or us-en."""
 _REGION_COUNTRIES = {"GB": "uk"}
