@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cluster": BASE | {"recipe", "preemption", "engine", "stack", "provision", "chart"},
     "parity": BASE
     | {"recipe", "preemption", "processes", "engine", "provision", "local", "chart", "cluster"},
-    "metrics": BASE | {"recipe", "proxy", "processes", "engine", "local"},
+    "metrics": BASE | {"recipe", "proxy", "processes", "engine", "provision", "local"},
     "lifecycle": BASE
     | {"recipe", "processes", "engine", "stack", "local", "chart", "cluster", "parity", "metrics"},
     "agents": BASE | {"recipe", "processes", "engine", "stack", "provision", "lifecycle"},
