@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
     "web": BASE,
     "browser": BASE | {"processes", "web"},
-    "discovery": BASE | {"docstrings", "recipe", "cli", "notebooks", "agents.claude.web_servers"},
+    "discovery": BASE | {"docstrings", "recipe", "cli", "notebooks", "agents.web_servers"},
     "mcp_servers": BASE | {"docstrings", "web", "browser", "discovery", "proxy.config"},
     "__main__": {"cli"},
 }
