@@ -64,7 +64,7 @@ def find_changes(recipe: Recipe, *, place: str | None = None) -> list[Change]:
     from autosre_lab.cluster.options import chart_options, configured_client
 
     client = configured_client()
-    return _in_cluster(recipe, client, chart_options())
+    return _in_cluster(recipe, client, chart_options(client, recipe))
 
 
 def _local_command(recipe: Recipe) -> Change:
@@ -204,8 +204,8 @@ def _like(live: Any, wanted: Any) -> Any:
     Entries of a list that have names stay, also those that nobody asked for: they go with the
     object.
     """
+    from autosre_lab.cluster.foreign_fields import entry_name
     from autosre_lab.parity.mismatch import same
-    from autosre_lab.parity.objects import entry_name
 
     if isinstance(live, dict) and isinstance(wanted, dict):
         return {key: _like(live[key], value) for key, value in wanted.items() if key in live}

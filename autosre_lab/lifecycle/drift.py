@@ -36,11 +36,14 @@ def find_stack_drift(
         return find_drift(recipe or _required(local.status().recipe_name))
     from autosre_lab.cluster.options import chart_options, configured_client
     from autosre_lab.cluster.release import read_release
+    from autosre_lab.recipe import load_recipe
 
     client = configured_client()
     release = read_release(client)
     wanted = recipe or (release.recipe if release is not None else None)
-    return find_drift(_required(wanted), client=client, options=chart_options())
+    chosen = _required(wanted)
+    loaded = load_recipe(chosen) if isinstance(chosen, str) else chosen
+    return find_drift(loaded, client=client, options=chart_options(client, loaded))
 
 
 def warn_at_start(recipe: Recipe, place: Place) -> DriftReport:
@@ -54,7 +57,8 @@ def warn_at_start(recipe: Recipe, place: Place) -> DriftReport:
         return warn_on_recipe_drift(recipe)
     from autosre_lab.cluster.options import chart_options, configured_client
 
-    return warn_on_recipe_drift(recipe, client=configured_client(), options=chart_options())
+    client = configured_client()
+    return warn_on_recipe_drift(recipe, client=client, options=chart_options(client, recipe))
 
 
 def _required(recipe: Recipe | str | None) -> Recipe | str:
