@@ -28,7 +28,7 @@ def find_sources(client: KubeClient, **other: Any) -> Sources:
     from autosre_lab.cluster.application_gate import service_url
     from autosre_lab.cluster.release import ENGINE, PROXY, read_release
     from autosre_lab.metrics import GpuReader, HostReader, LogFeed, Sources
-    from autosre_lab.metrics.sources import recipe_limits
+    from autosre_lab.metrics.limits import recipe_limits
 
     release = read_release(client)
     if release is None:

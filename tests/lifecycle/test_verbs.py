@@ -12,6 +12,7 @@ import pytest
 import autosre_lab
 from autosre_lab import lifecycle
 from autosre_lab.cluster import deploying, gone, options
+from autosre_lab.cluster.release import ENGINE as ENGINE_NAME
 from autosre_lab.errors import AutosreError, ConfigError, NotReadyError, RecipeError
 from autosre_lab.lifecycle.cluster_place import ClusterPlace
 from autosre_lab.lifecycle.local_place import LocalPlace
@@ -66,7 +67,7 @@ def _cluster(monkeypatch: pytest.MonkeyPatch) -> World:
     second = other()
 
     def refuse_second() -> None:
-        live = kube.get("Deployment", "vllm")
+        live = kube.get("Deployment", ENGINE_NAME)
         assert live is not None
         if "4096" in live["spec"]["template"]["spec"]["containers"][0]["command"]:
             raise NotReadyError("no token came", remedy="-")
