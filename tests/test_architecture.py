@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preemption": BASE | {"recipe"},
     "processes": BASE,
     "engine": {"errors", "logs", "progress", "settings", "recipe"},
-    "stack": {"cards"},
+    "stack": {"cards", "recipe"},
     "provision": BASE | {"recipe", "processes"},
     # Light: it also runs alone, in a Pod.
     "proxy": {"errors", "logs", "engine.protocol"},
@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cluster": BASE | {"recipe", "preemption", "engine", "stack", "provision", "chart"},
     "parity": BASE
     | {"recipe", "preemption", "processes", "engine", "provision", "local", "chart", "cluster"},
-    "metrics": BASE | {"recipe", "proxy", "processes", "engine", "local"},
+    "metrics": BASE | {"recipe", "proxy", "processes", "engine", "provision", "local"},
     "lifecycle": BASE
     | {"recipe", "processes", "engine", "stack", "local", "chart", "cluster", "parity", "metrics"},
     "agents": BASE | {"recipe", "processes", "engine", "stack", "provision", "lifecycle"},

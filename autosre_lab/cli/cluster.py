@@ -1,4 +1,4 @@
-"""preflight and drift: is the cluster fit for a recipe, and does it run that recipe."""
+"""preflight and drift: can a recipe be started, and does what runs follow it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["drift", "preflight"]
 
 @click.command()
 @click.argument("recipe", required=False, type=RECIPE)
+@place_option
 @output_option
 @explained
-def preflight(*, recipe: str | None, output: Format) -> None:
-    """Say what the cluster lacks for RECIPE, and how to fix it.
+def preflight(*, recipe: str | None, place: str | None, output: Format) -> None:
+    """Say what this machine or the cluster lacks for RECIPE, and how to fix it.
 
     The exit code is 0 if nothing stands in the way, 1 if something does.
 
     Example: autosre preflight qwen3.6-35b-a3b-nvfp4
     """
-    from autosre_lab.cluster.preflight_checks import preflight as check_cluster
-    from autosre_lab.settings import load_settings
+    from autosre_lab.lifecycle import preflight as check_place
 
-    report = check_cluster(recipe or load_settings().recipe)
+    report = check_place(recipe, place=place)
     facts = report.as_dict()
     show(facts, output=output, text=report.as_text, rows=facts["checks"])
     if not report.passed:
@@ -59,9 +59,9 @@ def drift(
 
         click.echo(recipe_from_pod(configured_client()).yaml, nl=False)
         return
-    from autosre_lab.lifecycle.drift import find_stack_drift
+    from autosre_lab.lifecycle import find_drift
 
-    report = find_stack_drift(recipe, place=place)
+    report = find_drift(recipe, place=place)
     show(report.to_json(), output=output, text=lambda: str(report))
     if code := report.exit_code(strict=strict):
         sys.exit(code)

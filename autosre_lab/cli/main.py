@@ -79,7 +79,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Cluster": {
         "preflight": (
             "cli.cluster:preflight",
-            "Say what the cluster lacks for RECIPE, and how to fix it.",
+            "Say what this machine or the cluster lacks for RECIPE, and how to fix it.",
         ),
         "drift": ("cli.cluster:drift", "Compare what runs with what RECIPE would run."),
         "chart": ("cli.chart:chart", "Show what a recipe becomes in Kubernetes."),

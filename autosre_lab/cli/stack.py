@@ -48,7 +48,7 @@ def start(
     from autosre_lab import lifecycle
 
     if no_wait:
-        shown = lifecycle.start(
+        stack = lifecycle.start(
             recipe,
             place=place,
             engine_port=engine_port,
@@ -56,7 +56,7 @@ def start(
             dedicated=dedicated,
             wait=False,
         )
-        show_status(shown, output=output)
+        show_status(stack.status(), output=output)
         return
     stack = lifecycle.start(
         recipe,

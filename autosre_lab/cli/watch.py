@@ -185,7 +185,7 @@ def grafana(*, out: Path | None, bandwidth: float) -> None:
 def _sources(
     place: str | None, engine: str | None, request_log: Path | None, other: dict[str, Any]
 ) -> Sources:
-    from autosre_lab.lifecycle.sources import stack_sources
+    from autosre_lab.lifecycle import stack_sources
     from autosre_lab.metrics import Sources
 
     if request_log is not None:

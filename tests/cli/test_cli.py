@@ -29,8 +29,8 @@ def run(*argv: str) -> Result:
     return CliRunner().invoke(main, list(argv))
 
 
-COMMANDS = main.commands
-assert isinstance(COMMANDS, LazyCommands)
+assert isinstance(main.commands, LazyCommands)
+COMMANDS: LazyCommands = main.commands
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
