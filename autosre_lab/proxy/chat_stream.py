@@ -1,7 +1,8 @@
 """The engine's side of a stream: Chat Completions chunks as typed structs.
 
 Only the fields that the translation reads are declared; msgspec skips the others without building
-objects for them, which is most of what makes a chunk cheap.
+objects for them, which is most of what makes a chunk cheap. What does not fit is read a second
+time, leniently (`lenient_chunks`): a counter or half an emoji must never cost an answer.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import msgspec
 from autosre_lab.errors import RemoteError
 
 __all__ = [
+    "ENDING_REASONS",
     "ChatChoice",
     "ChatChunk",
     "ChatDelta",
@@ -18,9 +20,17 @@ __all__ = [
     "ChatToolCallDelta",
     "ChatUsage",
     "PromptTokensDetails",
+    "TokenCounts",
     "UpstreamStreamError",
     "decode_chunk",
+    "reported_error",
 ]
+
+ENDING_REASONS = frozenset(
+    {"stop", "length", "tool_calls", "function_call", "content_filter", "repetition"}
+)
+"""The reasons by which an answer has ended. "abort" and "error" are the engine's own end of the
+request, and whatever else stands there ("", "null") is no reason."""
 
 
 _NOTHING = msgspec.Raw(b"")
@@ -69,14 +79,55 @@ class PromptTokensDetails(msgspec.Struct, gc=False):
     """How much of the prompt came from the prefix cache (`--enable-prompt-tokens-details`)."""
 
     cached_tokens: int | None = None
+    created_cache_tokens: int | None = None
 
 
 class ChatUsage(msgspec.Struct, gc=False):
     """Token counts. `prompt_tokens` includes the cached ones."""
 
-    prompt_tokens: int = 0
+    prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: PromptTokensDetails | None = None
+
+
+class TokenCounts:
+    """The newest counts of an answer: never negative, and none of them more than it can be.
+
+    Attributes:
+        prompt: Prompt tokens, the cached ones included.
+        cached: Of these, what the prefix cache held.
+        created: Of these, what was newly written into the cache; 0 where the engine does not say.
+        output: Generated tokens.
+    """
+
+    __slots__ = ("cached", "created", "output", "prompt")
+
+    def __init__(self) -> None:
+        self.prompt = 0
+        self.cached = 0
+        self.created = 0
+        self.output = 0
+
+    @property
+    def computed(self) -> int:
+        """Prompt tokens that were not in the cache."""
+        return self.prompt - self.cached
+
+    def note(self, usage: ChatUsage) -> None:
+        """Take what the engine says now; what it leaves out stays."""
+        if (prompt := usage.prompt_tokens) is not None and prompt > 0:
+            self.prompt = prompt
+        if (output := usage.completion_tokens) is not None and output > 0:
+            self.output = output
+        if (details := usage.prompt_tokens_details) is not None:
+            if (cached := details.cached_tokens) is not None and cached > 0:
+                self.cached = cached
+            if (created := details.created_cache_tokens) is not None and created > 0:
+                self.created = created
+        if self.cached > self.prompt:
+            self.cached = self.prompt
+        if self.created > self.prompt - self.cached:
+            self.created = self.prompt - self.cached
 
 
 class ChatChunk(msgspec.Struct, gc=False):
@@ -121,10 +172,10 @@ _detail_decoder = msgspec.json.Decoder(_ErrorDetail)
 
 
 def decode_chunk(data: bytes) -> ChatChunk | None:
-    """Decode what follows `data: ` on one line of the engine's stream.
+    """Decode the data of one event of the engine's stream.
 
     Args:
-        data: The line's payload; surrounding white space does not matter.
+        data: The event's data; surrounding white space does not matter.
 
     Returns:
         The chunk, or None for the closing `[DONE]`.
@@ -138,21 +189,27 @@ def decode_chunk(data: bytes) -> ChatChunk | None:
         if data.strip() == b"[DONE]":
             return None
         raise UpstreamStreamError(
-            f"the engine's stream carries something that is no chunk: {error}",
-            status=502,
-            body=_text(data),
+            "the engine's stream carries something that is no chunk", status=502, body=_text(data)
         ) from error
     # `Raw | None` would take nothing but null: the union swallows the raw part.
     if chunk.error and bytes(chunk.error) != b"null":
-        raise _reported(chunk.error, data)
+        raise reported_error(bytes(chunk.error), data)
+    if chunk.choices is None and b'"error"' in data:
+        raise reported_error(data, data)  # the older form: {"object":"error","message":…}
     return chunk
 
 
-def _reported(raw: msgspec.Raw, data: bytes) -> UpstreamStreamError:
+def reported_error(detail_json: bytes, data: bytes) -> UpstreamStreamError:
+    """Return the error that an engine reports.
+
+    Args:
+        detail_json: The object (or text) with `message`, `type` and `code`.
+        data: All that came, for the log.
+    """
     try:
-        detail = _detail_decoder.decode(raw)
+        detail = _detail_decoder.decode(detail_json)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        detail = _ErrorDetail(message=_text(bytes(raw)))
+        detail = _ErrorDetail(message=_text(detail_json))
     code = str(detail.code or "")
     return UpstreamStreamError(
         detail.message or "the engine reported an error without a message",

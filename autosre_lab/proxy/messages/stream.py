@@ -8,16 +8,21 @@ from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.chat_stream import ChatChoice, ChatChunk, ChatToolCallDelta, ChatUsage
+from autosre_lab.proxy.chat_stream import (
+    ENDING_REASONS,
+    ChatChoice,
+    ChatChunk,
+    ChatToolCallDelta,
+    TokenCounts,
+)
 from autosre_lab.proxy.inline_thinking import InlineThinking
 from autosre_lab.proxy.messages import events as sse
 from autosre_lab.proxy.messages.block_sequence import Block, BlockSequence
+from autosre_lab.proxy.messages.errors import error_message, error_type
 from autosre_lab.proxy.messages.events import DELTA_END, encode
+from autosre_lab.proxy.refusals import Refusal
 
 __all__ = ["MessageStream", "Usage"]
-
-# The engine ended the request itself: what came is not an answer, whatever it looks like.
-_BROKEN_OFF = frozenset({"abort", "error"})
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -68,9 +73,7 @@ class MessageStream:
         self._matched_stop: str | None = None
         self._refused = False
         self._stop: tuple[str, str | None] | None = None
-        self._prompt_tokens = 0
-        self._output_tokens = 0
-        self._cached_tokens = 0
+        self.counts = TokenCounts()
         self._sequence = BlockSequence()
         self._inline: InlineThinking | None = InlineThinking()
         # White space that would open a block by itself waits for something worth a block.
@@ -95,7 +98,7 @@ class MessageStream:
     @property
     def finished(self) -> bool:
         """The engine said why it stopped. False at the end of its stream means it died."""
-        return self._finish_reason is not None and self._finish_reason not in _BROKEN_OFF
+        return self._finish_reason is not None
 
     @property
     def stop_reason(self) -> str | None:
@@ -105,10 +108,11 @@ class MessageStream:
     @property
     def usage(self) -> Usage:
         """The newest counts known."""
+        counts = self.counts
         return Usage(
-            input_tokens=max(0, self._prompt_tokens - self._cached_tokens),
-            cache_read_input_tokens=self._cached_tokens,
-            output_tokens=self._output_tokens,
+            input_tokens=counts.computed,
+            cache_read_input_tokens=counts.cached,
+            output_tokens=counts.output,
         )
 
     def start(self, input_tokens: int) -> bytes:
@@ -123,7 +127,7 @@ class MessageStream:
         if self._started:
             return b""
         self._started = True
-        self._prompt_tokens = self._prompt_tokens or input_tokens
+        self.counts.prompt = self.counts.prompt or input_tokens
         usage = self.usage
         return sse.message_start(
             self._message_id,
@@ -150,7 +154,7 @@ class MessageStream:
         """Translate one chunk into zero or more events."""
         usage = chunk.usage
         if usage is not None:
-            self._count(usage)
+            self.counts.note(usage)
         events = b"" if self._started else self.start(0)
         choices = chunk.choices
         if not choices:
@@ -218,6 +222,14 @@ class MessageStream:
         """
         return sse.error_event(type, message)
 
+    def refuse(self, refusal: Refusal) -> bytes:
+        """Write the error event of a refusal."""
+        return self.error(error_type(refusal), error_message(refusal))
+
+    def whole(self) -> bytes:
+        """Return the whole message as JSON, after `finish()`."""
+        return encode(self.message())
+
     def message(self) -> dict[str, Any]:
         """Return the whole message, for a client that did not ask for a stream.
 
@@ -241,15 +253,6 @@ class MessageStream:
                 "output_tokens": usage.output_tokens,
             },
         }
-
-    def _count(self, usage: ChatUsage) -> None:
-        if usage.prompt_tokens > 0:
-            self._prompt_tokens = usage.prompt_tokens
-        if usage.completion_tokens:
-            self._output_tokens = usage.completion_tokens
-        details = usage.prompt_tokens_details
-        if details is not None and details.cached_tokens:
-            self._cached_tokens = min(max(0, details.cached_tokens), self._prompt_tokens)
 
     def _reasoning(self, text: str) -> bytes:
         events = self._flush_inline()
@@ -331,6 +334,8 @@ class MessageStream:
         return Block("tool_use", tool_id=f"toolu_{digest.hexdigest()}", tool_name=name or None)
 
     def _note_finish(self, choice: ChatChoice) -> None:
+        if choice.finish_reason not in ENDING_REASONS:
+            return
         self._finish_reason = choice.finish_reason
         if isinstance(choice.stop_reason, str):
             self._matched_stop = choice.stop_reason
