@@ -16,6 +16,23 @@ settings.register_profile("steady", deadline=None, suppress_health_check=[Health
 settings.load_profile("steady")
 
 
+TOGETHER = ("notebooks", "browser", "local")
+"""Folders whose tests share what is costly to start, so that one worker runs them all."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests one worker has to run, the longest groups first; alone it changes nothing.
+
+    The real engine takes both cores of a small machine, so never two of them run at once.
+    """
+    for item in items:
+        folder = Path(str(item.path)).relative_to(Path(__file__).parent).parts[0]
+        group = "engine" if item.get_closest_marker("engine") else folder
+        if group == "engine" or group in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cluster": BASE | {"recipe", "preemption", "engine", "stack", "provision", "chart"},
     "parity": BASE
     | {"recipe", "preemption", "processes", "engine", "provision", "local", "chart", "cluster"},
-    "metrics": BASE | {"recipe", "proxy", "processes", "engine", "local"},
+    "metrics": BASE | {"recipe", "proxy", "processes", "engine", "provision", "local"},
     "lifecycle": BASE
     | {"recipe", "processes", "engine", "stack", "local", "chart", "cluster", "parity", "metrics"},
     "agents": BASE | {"recipe", "processes", "engine", "stack", "provision", "lifecycle"},
@@ -63,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
     "web": BASE,
     "browser": BASE | {"processes", "web", "serving"},
-    "discovery": BASE | {"docstrings", "recipe", "cli", "notebooks", "agents.claude.web_servers"},
+    "discovery": BASE | {"docstrings", "recipe", "cli", "notebooks", "agents.web_servers"},
     "mcp_servers": BASE | {"docstrings", "web", "browser", "discovery", "serving"},
     "__main__": {"cli"},
 }

@@ -156,7 +156,7 @@ def until_ready(
             wait_rollout(kube, ENGINE, deadline_s=deadline_s, tell=bar.note, phase=phase_of)
             raise NotReadyError(
                 "the engine's container was replaced while its first token was awaited",
-                remedy="see what ended it: kubectl logs deploy/vllm --previous",
+                remedy="see what ended it: kubectl logs deploy/autosre-vllm-local --previous",
             )
         return "a first token"
 
@@ -175,7 +175,7 @@ def until_ready(
     return Stack(
         recipe_name=recipe.name,
         engine_url=service_url(values["vllm"]),
-        proxy_url=service_url(values["anthropicProxy"]),
+        proxy_url=service_url(values["proxy"]),
         token=token,
         model=readiness.served.id,
         max_model_len=readiness.served.max_model_len,

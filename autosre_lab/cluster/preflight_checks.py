@@ -35,7 +35,7 @@ from autosre_lab.cluster.preflight_node import (
     rank_nodes,
 )
 from autosre_lab.cluster.preflight_report import Check, PreflightReport, fail, ok, unknown
-from autosre_lab.cluster.release import ENGINE
+from autosre_lab.cluster.release import ENGINE_LABELS
 from autosre_lab.errors import AutosreError, ClusterError, KubeError
 from autosre_lab.recipe import Recipe, load_recipe
 
@@ -152,14 +152,13 @@ def _node(recipe: Recipe, client: KubeClient, node: Object, values: Values) -> I
         yield check_runtime_class(gpu, client.find("RuntimeClass"))
         yield check_device(gpu, node)
     pods = client.find("Pod", fields={"spec.nodeName": node["metadata"]["name"]}, everywhere=True)
-    ours = {"app.kubernetes.io/name": "autosre", "app.kubernetes.io/component": ENGINE}
     if gpu is not None:
-        yield check_device_free(gpu, node, pods, ours)
+        yield check_device_free(gpu, node, pods, ENGINE_LABELS)
         if (plugin := check_device_plugin(pods)) is not None:
             yield plugin
     requests = (values["vllm"].get("resources") or {}).get("requests") or {}
-    yield from check_room(node, pods, requests, ours)
-    sections = (values["vllm"], values["anthropicProxy"])
+    yield from check_room(node, pods, requests, ENGINE_LABELS)
+    sections = (values["vllm"], values["proxy"])
     yield from check_images(node, [section["image"] for section in sections])
 
 

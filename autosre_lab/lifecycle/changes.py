@@ -127,7 +127,7 @@ def _pod_command(client: KubeClient) -> Sequence[str]:
     if live is None or not live["spec"].get("replicas", 1):
         return ()
     containers = live["spec"]["template"]["spec"]["containers"]
-    engine = next((one for one in containers if one["name"] == ENGINE), containers[0])
+    engine = next((one for one in containers if one["name"] == "vllm"), containers[0])
     return [*(engine.get("command") or ()), *(engine.get("args") or ())]
 
 

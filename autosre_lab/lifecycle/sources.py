@@ -43,7 +43,7 @@ def _of_cluster() -> dict[str, Any]:
     from autosre_lab.cluster.options import configured_client
     from autosre_lab.cluster.release import ENGINE, PROXY, read_release
     from autosre_lab.metrics import GpuReader, HostReader, LogFeed
-    from autosre_lab.metrics.sources import recipe_limits
+    from autosre_lab.metrics.limits import recipe_limits
 
     client = configured_client()
     release = read_release(client)

@@ -14,12 +14,9 @@ import aiohttp
 import msgspec
 
 from autosre_lab.proxy.chat_stream import (
-    ChatChoice,
     ChatChunk,
-    ChatDelta,
-    ChatUsage,
+    ChunkDecoder,
     UpstreamStreamError,
-    decode_chunk,
     reported_error,
 )
 from autosre_lab.proxy.server_events import EventTooLargeError, ServerEvents
@@ -63,6 +60,7 @@ async def _streamed(
     response: aiohttp.ClientResponse, first: bytes, finished: Callable[[], bool]
 ) -> AsyncIterator[list[ChatChunk]]:
     events = ServerEvents()
+    decoder = ChunkDecoder()
     loop = asyncio.get_running_loop()
     ends_at: float | None = None
     read = response.content.readany
@@ -78,7 +76,7 @@ async def _streamed(
             raise UpstreamStreamError(str(error), status=502, body="") from error
         chunks: list[ChatChunk] = []
         try:
-            _decode(found, chunks)
+            _decode(decoder, found, chunks)
         except UpstreamStreamError:
             if chunks:
                 yield chunks
@@ -99,9 +97,9 @@ async def _streamed(
             return
 
 
-def _decode(found: Iterable[bytes], chunks: list[ChatChunk]) -> None:
+def _decode(decoder: ChunkDecoder, found: Iterable[bytes], chunks: list[ChatChunk]) -> None:
     for data in found:
-        chunk = decode_chunk(data)
+        chunk = decoder.decode(data)
         if chunk is not None:
             chunks.append(chunk)
 
@@ -135,20 +133,6 @@ async def _rest(response: aiohttp.ClientResponse, size: int) -> bytes:
     return b"".join(pieces)
 
 
-class _Choice(msgspec.Struct):
-    message: ChatDelta | None = None
-    finish_reason: str | None = None
-    stop_reason: int | str | None = None
-
-
-class _Completion(msgspec.Struct):
-    choices: list[_Choice]
-    usage: ChatUsage | None = None
-
-
-_completion_decoder = msgspec.json.Decoder(_Completion)
-
-
 def completion_chunk(body: bytes) -> ChatChunk:
     """Return a whole completion as one chunk.
 
@@ -156,37 +140,28 @@ def completion_chunk(body: bytes) -> ChatChunk:
         UpstreamStreamError: It is an error, or no completion.
     """
     try:
-        whole = _completion_decoder.decode(body.lstrip(b"\xef\xbb\xbf"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _reported(body) from error
-    choices = [
-        ChatChoice(
-            delta=_numbered(choice.message),
-            finish_reason=choice.finish_reason,
-            stop_reason=choice.stop_reason,
+        whole = msgspec.json.decode(body.lstrip(b"\xef\xbb\xbf"), type=dict[str, msgspec.Raw])
+        choices = msgspec.json.decode(
+            whole.get("choices", b"[]"), type=list[dict[str, msgspec.Raw]]
         )
-        for choice in whole.choices
-    ]
-    return ChatChunk(choices=choices, usage=whole.usage)
-
-
-def _numbered(message: ChatDelta | None) -> ChatDelta | None:
-    for index, call in enumerate((message.tool_calls if message else None) or ()):
-        if call.index is None:
-            call.index = index
-    return message
-
-
-def _reported(body: bytes) -> UpstreamStreamError:
-    try:
-        decode_chunk(body)
-    except UpstreamStreamError as error:
-        if error.message and b'"error"' in body:
-            return error
-    if b'"message"' in body or b'"detail"' in body:
-        return reported_error(body, body)
-    return UpstreamStreamError(
-        "it answered with JSON that is neither a stream nor a completion",
-        status=502,
-        body=body[:2000].decode("utf-8", "replace"),
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        whole, choices = {}, []
+    # A message is a delta that says everything at once.
+    whole["choices"] = msgspec.Raw(
+        msgspec.json.encode(
+            [{_DELTA.get(name, name): value for name, value in one.items()} for one in choices]
+        )
     )
+    chunk = ChunkDecoder().decode(msgspec.json.encode(whole))
+    if not choices or chunk is None:
+        if whole.keys() & {"message", "detail"}:
+            raise reported_error(body, body)
+        raise UpstreamStreamError(
+            "it answered with JSON that is no completion",
+            status=502,
+            body=body[:2000].decode("utf-8", "replace"),
+        )
+    return chunk
+
+
+_DELTA = {"message": "delta"}

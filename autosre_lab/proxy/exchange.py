@@ -61,6 +61,7 @@ class Exchange:
         self._response: web.StreamResponse | None = None
         self._committing: asyncio.Task[None] | None = None
         self._last_write_s = started_s
+        self._outbox = b""
 
     async def answer(self) -> web.StreamResponse:
         """Answer the request.
@@ -190,17 +191,12 @@ class Exchange:
         alive = asyncio.create_task(self._keep_alive(prompt, stream))
         try:
             async for events in self._events(prompt, body, stream):
-                if not response.prepared:
-                    await self._commit()
                 await self._write(events)
-            if not response.prepared:
-                await self._commit()
             await self._write(stream.finish())
             await response.write_eof()
         except Refused as error:
             if self._committing is None:
                 raise
-            await self._commit()
             await self._end_with(error.refusal, stream)
         except asyncio.CancelledError:
             if self._state.closing and self._committing is not None:
@@ -228,10 +224,17 @@ class Exchange:
         await response.prepare(self._http)
 
     async def _write(self, events: bytes) -> None:
-        assert self._response is not None  # noqa: S101 - made before anything is written
-        self._last_write_s = time.perf_counter()
-        self._record.bytes_out += len(events)
-        await self._response.write(events)
+        """Write events in the order in which they were made, whoever waits for the status line."""
+        response = self._response
+        assert response is not None  # noqa: S101 - made before anything is written
+        self._outbox += events
+        if not response.prepared:
+            await self._commit()
+        if ready := self._outbox:
+            self._outbox = b""
+            self._last_write_s = time.perf_counter()
+            self._record.bytes_out += len(ready)
+            await response.write(ready)
 
     async def _end_with(self, refusal: Refusal, stream: AnswerStream) -> None:
         assert self._response is not None  # noqa: S101 - made before anything is written
@@ -258,7 +261,6 @@ class Exchange:
             opening = b""
             if not stream.started:
                 tokens = await self._count_for_keepalive(prompt)
-                await self._commit()
                 opening = stream.start(tokens)
             self._record.keepalives += 1
             self._state.metrics.keepalives.inc()
@@ -289,7 +291,6 @@ class Exchange:
         if not self._ask.stream:
             return self._whole(canned.body)
         self._response = self._event_stream()
-        await self._commit()
         await self._write(canned.body)
         await self._response.write_eof()
         return self._response

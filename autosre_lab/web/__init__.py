@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from autosre_lab.web.guarded_client import GuardedClient, Reply
     from autosre_lab.web.page_reader import Page, PageReader, show_page
     from autosre_lab.web.robots import Robots
+    from autosre_lab.web.search_requests import (
+        SearchOutcome,
+        SearchRules,
+        answer_searches,
+        search_rules,
+    )
     from autosre_lab.web.search_results import (
         SearchQuery,
         SearchResult,
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
         show_results,
     )
     from autosre_lab.web.untrusted import mark_untrusted
+    from autosre_lab.web.url_verdict import why_not_fetch
     from autosre_lab.web.web_search import WebSearch, make_query
 
 _HOME = {
@@ -33,16 +40,21 @@ _HOME = {
     "Reply": "guarded_client",
     "Resolver": "address_guard",
     "Robots": "robots",
+    "SearchOutcome": "search_requests",
     "SearchQuery": "search_results",
     "SearchResult": "search_results",
     "SearchResults": "search_results",
+    "SearchRules": "search_requests",
     "WebSearch": "web_search",
+    "answer_searches": "search_requests",
     "extract_html": "extraction",
     "judge_address": "addresses",
     "make_query": "web_search",
     "mark_untrusted": "untrusted",
+    "search_rules": "search_requests",
     "show_page": "page_reader",
     "show_results": "search_results",
+    "why_not_fetch": "url_verdict",
 }
 
 __all__ = [
@@ -56,16 +68,21 @@ __all__ = [
     "Reply",
     "Resolver",
     "Robots",
+    "SearchOutcome",
     "SearchQuery",
     "SearchResult",
     "SearchResults",
+    "SearchRules",
     "WebSearch",
+    "answer_searches",
     "extract_html",
     "judge_address",
     "make_query",
     "mark_untrusted",
+    "search_rules",
     "show_page",
     "show_results",
+    "why_not_fetch",
 ]
 
 

@@ -379,7 +379,7 @@ class _Printed:
 def _of_recipe() -> tuple[Any, dict[str, int]]:
     from autosre_lab import lifecycle
     from autosre_lab.errors import RecipeError
-    from autosre_lab.metrics.sources import recipe_limits
+    from autosre_lab.metrics.limits import recipe_limits
     from autosre_lab.recipe import load_recipe
 
     name = lifecycle.status().recipe_name

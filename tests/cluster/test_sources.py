@@ -79,16 +79,16 @@ def test_the_engine_is_scraped_at_its_services_address(
 
 
 def test_a_pods_lines_come_once_and_those_of_the_pod_after_it_too(kube: FakeKube) -> None:
-    kube.cluster.behaviours[ENGINE] = Behaviour(log=["first"])
+    kube.cluster.behaviours["vllm"] = Behaviour(log=["first"])
     deployed(kube)
     lines = sources._pod_lines(kube, ENGINE)
     assert [next(lines), next(lines), next(lines)] == ["first", "", ""]
-    kube.cluster.behaviours[ENGINE].log.append("second")
+    kube.cluster.behaviours["vllm"].log.append("second")
     assert next(lines) == "second"
 
-    (pod,) = kube.find("Pod", labels={"app.kubernetes.io/component": "vllm"})
+    (pod,) = kube.find("Pod", labels={"app.kubernetes.io/component": "vllm-local"})
     kube.delete("Pod", pod["metadata"]["name"], grace_s=0)
-    kube.cluster.behaviours[ENGINE] = Behaviour(log=["from the new one"])
+    kube.cluster.behaviours["vllm"] = Behaviour(log=["from the new one"])
     kube.cluster.advance(30)
     assert next(one for one in lines if one) == "from the new one"
 

@@ -49,7 +49,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stack that is ready, with a window for every web tool."""
     stack = Stack(
         recipe_name="qwen3-coder-30b-a3b-fp8",
-        engine_url="http://10.96.0.30:8000",
+        engine_url="http://10.96.0.30:8010",
         proxy_url="http://10.96.0.31:8011",
         token="proxy-token",
         model="qwen",
