@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preemption": BASE | {"recipe"},
     "processes": BASE,
     "engine": {"errors", "logs", "progress", "settings", "recipe"},
-    "stack": {"cards"},
+    "stack": {"cards", "recipe"},
     "provision": BASE | {"recipe", "processes"},
     # Light, and in the images of the proxy and the browser.
     "serving": {"errors", "logs"},
