@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from autosre_lab.cluster.kube import KubeClient, Object
-from autosre_lab.cluster.preflight_report import Check, fail, ok
 from autosre_lab.cluster.release import is_ours
+from autosre_lab.stack.preflight import Check, fail, ok
 
 __all__ = ["check_owner"]
 

@@ -126,10 +126,10 @@ def ensure_secrets(client: KubeClient, *, browser: bool = False) -> str:
     return ensure_token(client)
 
 
-def read_token(client: KubeClient, secret: str = TOKEN_SECRET) -> str | None:
+def read_token(client: KubeClient, name: str = TOKEN_SECRET, key: str = TOKEN_KEY) -> str | None:
     """Return the token in a Secret, the proxies' by default, or None where there is none."""
-    found = client.get("Secret", secret)
-    encoded = ((found or {}).get("data") or {}).get(TOKEN_KEY)
+    found = client.get("Secret", name)
+    encoded = ((found or {}).get("data") or {}).get(key)
     return base64.b64decode(encoded).decode() if encoded else None
 
 
