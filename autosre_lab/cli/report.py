@@ -72,14 +72,12 @@ def run(
     Example: autosre report run --quick --out report
     """
     from autosre_lab.lifecycle import start, status, wait_ready
-    from autosre_lab.recipe import load_recipe
     from autosre_lab.report import gather, measure_stack, write_report
 
     running = status().state in ("ready", "starting")
     stack = wait_ready() if running else start()
     where = measure_stack(
         stack,
-        load_recipe(stack.recipe_name),
         out / "results",
         levels=[one for one in levels.split(",") if one],
         limit=limit,
