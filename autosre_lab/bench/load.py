@@ -22,7 +22,7 @@ from autosre_lab.bench.stream_client import open_http, stream_request
 from autosre_lab.bench.target import Target
 from autosre_lab.bench.timing import RequestTiming
 from autosre_lab.bench.workload import Session, Workload
-from autosre_lab.proxy.priority import AGENT_HEADER, SESSION_HEADER
+from autosre_lab.proxy.messages.claude_code import AGENT_HEADER, SESSION_HEADER
 
 __all__ = ["LoadRun", "run_load"]
 

@@ -35,11 +35,12 @@ class Served(NamedTuple):
     recipe: Recipe | None = None
 
 
-def what_runs(api: Protocol = "messages") -> Served:
+def what_runs(api: Protocol = "messages", *, place: str | None = None) -> Served:
     """Return the stack that runs.
 
     Args:
         api: Messages goes through the proxy, the others to the engine.
+        place: Where; by default where the last stack was started.
 
     Raises:
         NotReadyError: No stack runs.
@@ -47,7 +48,7 @@ def what_runs(api: Protocol = "messages") -> Served:
     """
     from autosre_lab.lifecycle import wait_ready
 
-    return served_by(wait_ready(), api)
+    return served_by(wait_ready(place=place), api)
 
 
 def served_by(stack: Stack, api: Protocol = "messages", recipe: Recipe | None = None) -> Served:

@@ -15,6 +15,7 @@ from autosre_lab.bench.card_text import gpu_text
 from autosre_lab.bench.gpu_use import Gpu, GpuWatch, gpu_reader_for
 from autosre_lab.bench.measure import run_benchmark
 from autosre_lab.bench.plan import Plan
+from autosre_lab.bench.target import Target
 from autosre_lab.metrics import GpuReader
 from autosre_lab.scripted.upstream import Turn
 from tests.bench.sessions import target_at, workload
@@ -29,7 +30,7 @@ ELSEWHERE = msgspec.structs.replace(LOCAL, url="http://10.96.0.31:8011")
 def driver(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
     """Two H100 of this machine."""
     fake = data_centre(sm_clock=1755)
-    monkeypatch.setitem(sys.modules, "pynvml", fake)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
     return fake
 
 
@@ -63,7 +64,7 @@ def test_a_card_of_a_gpu_has_its_facts(driver: FakeNvml) -> None:
 
 
 def test_a_gpu_that_was_slowed_makes_a_card_doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", gb10())  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "pynvml", gb10())
     with scripted(*[Turn(text="one two three four")] * 20) as upstream:
         target = msgspec.structs.replace(target_at(upstream.url), badge="gpu")
         result = run_benchmark(workload(), target, Plan(check_tokens=0))
@@ -98,8 +99,8 @@ def a_vllm_process() -> Iterator[int]:
 
 
 def test_one_rule_says_whose_gpu_is_read(driver: FakeNvml, a_vllm_process: int) -> None:
-    def asked(target: object) -> bool:
-        reader = gpu_reader_for(target)  # type: ignore[arg-type]
+    def asked(target: Target) -> bool:
+        reader = gpu_reader_for(target)
         if reader is not None:
             reader.close()
         return reader is not None
@@ -115,7 +116,7 @@ def test_one_rule_says_whose_gpu_is_read(driver: FakeNvml, a_vllm_process: int) 
 
 
 def test_no_gpu_is_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml({}, gpus=0))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml({}, gpus=0))
     assert gpu_reader_for(LOCAL) is None
 
 

@@ -17,7 +17,7 @@ from autosre_lab.bench.machine_check import (
 )
 from autosre_lab.bench.statistics import median
 from autosre_lab.errors import BenchmarkError
-from autosre_lab.scripted.upstream import Turn
+from autosre_lab.scripted.upstream import RecordedRequest, Turn
 from tests.bench.sessions import target_at
 from tests.bench.test_measure import scripted
 from tests.support.h100 import card, facts
@@ -35,6 +35,10 @@ def check(passes: Sequence[float]) -> MachineCheck:
         passes=tuple(passes),
         answer_sha256="a",
     )
+
+
+def bearer(request: RecordedRequest) -> str:
+    return {name.lower(): value for name, value in request.headers.items()}["authorization"]
 
 
 def test_an_idle_h100_is_not_suspect() -> None:
@@ -127,7 +131,7 @@ def test_the_engines_key_goes_to_the_engine() -> None:
             engine_key="the engine's",
         )
         run_machine_check(proxy, tokens=20)
-    assert {one.headers["authorization"] for one in upstream.chats} == {"Bearer the engine's"}
+    assert {bearer(one) for one in upstream.chats} == {"Bearer the engine's"}
     assert "the engine's" not in repr(proxy)
 
 
