@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         load_evaluation,
         save_evaluation,
     )
-    from autosre_lab.evaluation.sandbox import run_sandboxed
     from autosre_lab.evaluation.short_form import GateResult, gate
 
 _HOME = {
@@ -30,7 +29,6 @@ _HOME = {
     "gate": "short_form",
     "load_evaluation": "result",
     "load_tasks": "own_tasks",
-    "run_sandboxed": "sandbox",
     "save_evaluation": "result",
 }
 
@@ -46,7 +44,6 @@ __all__ = [
     "gate",
     "load_evaluation",
     "load_tasks",
-    "run_sandboxed",
     "save_evaluation",
 ]
 
