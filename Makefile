@@ -7,6 +7,7 @@
 #   make lint        ruff, mypy, notebooks
 #   make notebooks   write each notebook anew from its percent source
 #   make lab         JupyterLab on notebooks/
+#   make docs        write docs/commands.md anew from the commands, ARCHITECTURE.md's map from the imports
 #   make pictures    the README's pictures anew, from notebooks in a real JupyterLab
 #   make bench       what the proxy adds, against its rivals, in one run     (RIVALS=1 installs them)
 #   make bench-preemption   how long a request that matters waits, stock against the hook
@@ -19,11 +20,11 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab pictures bench \
+.PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab docs pictures bench \
   bench-preemption lock clean
 
 help:
-	@sed -n '3,13s/^# *//p' Makefile
+	@sed -n '3,15s/^# *//p' Makefile
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -43,8 +44,13 @@ demo: $(VENV)/.core
 	@$(RUN) -m autosre_lab.claude -p "$$AUTOSRE_QUESTION"
 demo: export AUTOSRE_QUESTION = $(QUESTION)
 
+# Several workers, because most of what takes time waits; tests that share a real engine, a
+# JupyterLab or a Chromium stay together (tests/conftest.py).
+WORKERS ?= 3
+PARALLEL = -n $(WORKERS) --dist loadgroup
+
 test: $(VENV)/.all
-	$(RUN) -m pytest -m "not cluster"
+	$(RUN) -m pytest $(PARALLEL) -m "not cluster"
 
 # The images, built with debootstrap and buildah. AUTOSRE_IMAGE_IMPORT is what imports an archive
 # into the node's containerd, "k3s ctr images import" by default.
@@ -56,7 +62,7 @@ test-cluster: $(VENV)/.all
 	$(RUN) -m pytest -m cluster tests/cluster
 
 test-fast: $(VENV)/.all
-	$(RUN) -m pytest -m "not engine and not claude and not notebook and not wheel and not cluster and not browser"
+	$(RUN) -m pytest $(PARALLEL) -m "not engine and not claude and not notebook and not wheel and not cluster and not browser"
 
 lint: $(VENV)/.all
 	$(RUN) -m ruff check .
@@ -73,6 +79,10 @@ notebooks: $(VENV)/.all
 
 lab: $(VENV)/.all
 	$(RUN) -m jupyter lab --notebook-dir notebooks
+
+docs: $(VENV)/.all
+	$(RUN) -m autosre_lab.cli.reference docs/commands.md
+	$(RUN) -m tests.import_map ARCHITECTURE.md
 
 pictures: $(VENV)/.all
 	$(RUN) -m tests.notebooks.pictures

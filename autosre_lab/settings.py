@@ -95,6 +95,7 @@ class Settings:
         fetch_proxy: A proxy for the web tools; it then decides which addresses are reached.
         search_backend: Who searches the web: auto, ddg_html, ddg_lite or searxng.
         searxng_url: An own SearXNG instance; auto takes it where it is named.
+        claude: Claude Code to run: a path, or a name on PATH; empty for the one installed here.
         log_level: Level of this project's own log messages: debug, info, warning or error.
     """
 
@@ -114,6 +115,7 @@ class Settings:
     fetch_proxy: str = ""
     search_backend: str = "auto"
     searxng_url: str = ""
+    claude: str = ""
     log_level: str = "warning"
 
 
@@ -154,6 +156,7 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "http://host or https://host",
         lambda url: re.fullmatch(r"(https?://[^\s@]+)?", url) is not None,
     ),
+    "claude": ("the path of Claude Code's executable", lambda _: True),
     "log_level": (f"one of {', '.join(LEVELS)}", lambda level: level.lower() in LEVELS),
 }
 """What each setting has to be, in words and as a test."""

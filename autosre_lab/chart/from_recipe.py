@@ -39,13 +39,13 @@ from autosre_lab.recipe import (
 from autosre_lab.recipe.schema import Image, PypiGgufSource
 
 __all__ = [
-    "ANTHROPIC_PROXY_IP",
     "BROWSERLESS_IMAGE",
     "BROWSER_IMAGE",
     "BROWSER_IP",
     "BROWSER_SECRET",
     "CODEX_PROXY_IP",
     "PROXY_IMAGE",
+    "PROXY_IP",
     "TOKEN_KEY",
     "TOKEN_SECRET",
     "VLLM_IP",
@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 VLLM_IP = "10.96.0.30"
-ANTHROPIC_PROXY_IP = "10.96.0.31"
+PROXY_IP = "10.96.0.31"
 CODEX_PROXY_IP = "10.96.0.32"
 BROWSER_IP = "10.96.0.33"
 
@@ -69,7 +69,11 @@ BROWSER_SECRET = "autosre-browser"  # noqa: S105 - the Secret's name
 TOKEN_SECRET = "autosre-proxy"  # noqa: S105 - the Secret's name
 TOKEN_KEY = "token"  # noqa: S105 - the entry's name
 
+"""10.96.0.34 is kept for the dropbox."""
+
 BROWSER_PORT = 3010
+RECORDINGS = "/recordings"
+"""The folder of films in the browser's Pod, which RECORDING_PATH names there."""
 DEFAULT_SHM = "2Gi"
 PROBE_PERIOD_S = 5
 
@@ -80,7 +84,7 @@ class ChartOptions:
 
     Attributes:
         proxy_image: The image of the proxies.
-        proxy_ip: The Anthropic proxy's fixed address.
+        proxy_ip: The proxy's fixed address.
         codex_ip: The Codex proxy's.
         browser_ip: The browser's.
         codex_proxy: Whether the Codex proxy runs.
@@ -97,7 +101,7 @@ class ChartOptions:
     """
 
     proxy_image: str = PROXY_IMAGE
-    proxy_ip: str = ANTHROPIC_PROXY_IP
+    proxy_ip: str = PROXY_IP
     codex_ip: str = CODEX_PROXY_IP
     browser_ip: str = BROWSER_IP
     codex_proxy: bool = False
@@ -136,16 +140,9 @@ def chart_values(recipe: Recipe, options: ChartOptions | None = None) -> ChartVa
         ),
         vllm=_vllm(recipe, image),
         preemption=_preemption(recipe),
-        anthropic_proxy=_proxy(
-            chosen, "autosre_lab.proxy", engine_url, port=8011, ip=chosen.proxy_ip, enabled=True
-        ),
+        proxy=_proxy(chosen, engine_url, port=8011, ip=chosen.proxy_ip, enabled=True),
         codex_proxy=_proxy(
-            chosen,
-            "autosre_lab.codex_proxy",
-            engine_url,
-            port=8012,
-            ip=chosen.codex_ip,
-            enabled=chosen.codex_proxy,
+            chosen, engine_url, port=8012, ip=chosen.codex_ip, enabled=chosen.codex_proxy
         ),
         browser=_browser(chosen),
         host_aliases=list(chosen.host_aliases),
@@ -330,13 +327,13 @@ def _preemption(recipe: Recipe) -> PreemptionValues:
 
 
 def _proxy(
-    options: ChartOptions, module: str, engine_url: str, *, port: int, ip: str, enabled: bool
+    options: ChartOptions, engine_url: str, *, port: int, ip: str, enabled: bool
 ) -> ProxyValues:
     return ProxyValues(
         enabled=enabled,
         image=options.proxy_image,
         command=[
-            *("python3", "-m", module, str(port), engine_url),
+            *("python3", "-m", "autosre_lab.proxy", str(port), engine_url),
             *("--host", "0.0.0.0"),  # noqa: S104 - in a Pod; it asks for the token
             *("--request-log", "/var/log/autosre/requests.jsonl"),
         ],
@@ -354,7 +351,7 @@ def _browser(options: ChartOptions) -> BrowserValues:
         *("python3", "-m", "autosre_lab.browser.gate"),
         *("--host", "0.0.0.0", "--port", str(BROWSER_PORT)),  # noqa: S104 - it asks for the token
         # Chromium's own sandbox needs user namespaces, which this Pod may not make: the Pod is it.
-        *("--no-sandbox", "--profiles", "/tmp", "--recordings", "/recordings"),  # noqa: S108
+        *("--no-sandbox", "--profiles", "/tmp", "--recordings", RECORDINGS),  # noqa: S108
     ]
     return BrowserValues(
         enabled=options.browser,
@@ -366,6 +363,6 @@ def _browser(options: ChartOptions) -> BrowserValues:
         cluster_ip=options.browser_ip,
         token_secret=SecretKey(name=BROWSER_SECRET, key=TOKEN_KEY),
         fetch_allow=options.fetch_allow,
-        recordings_host_path=options.browser_recordings,
+        recording_host_path=options.browser_recordings,
         resources={"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "3Gi"}},
     )

@@ -157,10 +157,11 @@ class BrowserValues(Values):
     """Networks that pages may reach besides the public ones."""
     allow_from: list[Cidr] = []
     """Networks that may reach the browser; empty: all, for the token guards it."""
-    recordings_host_path: str = ""
+    recording_host_path: str = ""
     """A folder of the node seen as /recordings, writable for user 65532; empty: gone with the
     Pod."""
-    recordings_ttl_hours: Annotated[float, Field(ge=0)] = 24.0
+    recording_ttl: Annotated[float, Field(ge=0)] = 24.0
+    """Hours that a recording is kept."""
     shm: Name = "1Gi"
     """Size of /dev/shm, which Chromium's processes share; it counts as the Pod's memory."""
     resources: Json = {}
@@ -174,7 +175,7 @@ class ChartValues(Values):
     recipe: RecipeValues
     vllm: VllmValues
     preemption: PreemptionValues = PreemptionValues()
-    anthropic_proxy: ProxyValues
+    proxy: ProxyValues
     codex_proxy: ProxyValues
     browser: BrowserValues
     host_aliases: list[Json] = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from autosre_lab.web.address_guard import AddressGuard, CheckedUrl, Resolver
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     from autosre_lab.web.guarded_client import GuardedClient, Reply
     from autosre_lab.web.page_reader import Page, PageReader, show_page
     from autosre_lab.web.robots import Robots
+    from autosre_lab.web.search_requests import (
+        SearchOutcome,
+        SearchRules,
+        answer_searches,
+        search_rules,
+    )
     from autosre_lab.web.search_results import (
         SearchQuery,
         SearchResult,
@@ -20,30 +27,11 @@ if TYPE_CHECKING:
         show_results,
     )
     from autosre_lab.web.untrusted import mark_untrusted
+    from autosre_lab.web.url_verdict import why_not_fetch
     from autosre_lab.web.web_search import WebSearch, make_query
-
-_HOME = {
-    "AddressGuard": "address_guard",
-    "AllowList": "allow_list",
-    "CheckedUrl": "address_guard",
-    "Extracted": "extraction",
-    "GuardedClient": "guarded_client",
-    "Page": "page_reader",
-    "PageReader": "page_reader",
-    "Reply": "guarded_client",
-    "Resolver": "address_guard",
-    "Robots": "robots",
-    "SearchQuery": "search_results",
-    "SearchResult": "search_results",
-    "SearchResults": "search_results",
-    "WebSearch": "web_search",
-    "extract_html": "extraction",
-    "judge_address": "addresses",
-    "make_query": "web_search",
-    "mark_untrusted": "untrusted",
-    "show_page": "page_reader",
-    "show_results": "search_results",
-}
+else:
+    # Servers start per session: the guard must not wait for an HTML parser or an HTTP stack.
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "AddressGuard",
@@ -56,23 +44,19 @@ __all__ = [
     "Reply",
     "Resolver",
     "Robots",
+    "SearchOutcome",
     "SearchQuery",
     "SearchResult",
     "SearchResults",
+    "SearchRules",
     "WebSearch",
+    "answer_searches",
     "extract_html",
     "judge_address",
     "make_query",
     "mark_untrusted",
+    "search_rules",
     "show_page",
     "show_results",
+    "why_not_fetch",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # Servers start per session: the guard must not wait for an HTML parser or an HTTP stack.
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -252,8 +252,11 @@ def _canonical_host(host: str, url: str) -> str:
 
 
 def _mapped_to_ascii(host: str, url: str) -> str:
-    import idna
-
+    try:
+        import idna
+    except ImportError:
+        why = "its host is not ASCII, and the package idna of the web extra is not installed"
+        raise _blocked(url, why, "write the host in ASCII (xn--…)") from None
     try:
         # Digits in circles and full-width dots become plain ones here; then they are judged.
         mapped = idna.uts46_remap(host, std3_rules=False, transitional=False)

@@ -54,7 +54,7 @@ class Robots:
         """Return where a page may be read. Blocks while robots.txt is fetched.
 
         Raises:
-            RobotsError: It may not, or nobody can tell because robots.txt is out of reach.
+            RobotsError: It may not, or robots.txt could not be fetched.
         """
         parts = urlsplit(url)
         site = f"{parts.scheme}://{parts.netloc}"
@@ -68,7 +68,7 @@ class Robots:
             self._kept[site] = kept
         if kept.refusal:
             raise RobotsError(
-                f"{shown_url(url)} is not read: {kept.refusal}",
+                f"{shown_url(url)} was not read: {kept.refusal}",
                 remedy="try again later, or use another source",
             )
         if kept.rules is not None and not kept.rules.can_fetch(url, AGENT):
@@ -83,10 +83,13 @@ class Robots:
         try:
             reply = self._client.get(f"{site}/robots.txt", max_bytes=PARSED_BYTES)
         except FetchError as error:
-            why = f"{site}/robots.txt is out of reach, which means no ({error.message})"
+            why = (
+                f"{site}/robots.txt could not be fetched, so the page was not read "
+                f"(RFC 9309): {error.message}"
+            )
             return _Kept(None, why, now + KEPT_UNREACHABLE_S)
         if reply.status >= 500:
-            why = f"{site}/robots.txt answers {reply.status}, which means no"
+            why = f"{site}/robots.txt answers {reply.status}, so the page was not read (RFC 9309)"
             return _Kept(None, why, now + KEPT_UNREACHABLE_S)
         if not 200 <= reply.status < 300:
             return _Kept(None, "", now + KEPT_S)

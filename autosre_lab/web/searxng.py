@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["read_searxng", "searxng_url"]
 
 _PERIODS = {"d": "day", "w": "week", "m": "month", "y": "year"}
+_ISO_LANGUAGES = {"jp": "ja", "kr": "ko"}
+_ISO_COUNTRIES = {"uk": "gb"}
+"""Where DuckDuckGo's regions differ from ISO's codes."""
 
 
 def searxng_url(base: str, query: SearchQuery) -> str:
@@ -30,7 +33,8 @@ def searxng_url(base: str, query: SearchQuery) -> str:
         fields["time_range"] = _PERIODS[query.period]
     country, _, language = query.region.partition("-")
     if language and country != "wt":
-        fields["language"] = f"{language}-{country.upper()}"
+        iso = _ISO_COUNTRIES.get(country, country).upper()
+        fields["language"] = f"{_ISO_LANGUAGES.get(language, language)}-{iso}"
     return f"{base.rstrip('/')}/search?{urlencode(fields)}"
 
 

@@ -310,6 +310,8 @@ def robots_of(site: Site, text: str, status: int = 200) -> PageReader:
         ("User-agent: *\nDisallow: /\n\nUser-agent: autosre-lab\nAllow: /a", 200, True),
         ("User-agent: *\nDisallow: /", 404, True),
         ("User-agent: *\nDisallow: /", 403, True),
+        ("", 499, True),
+        ("", 500, False),
         ("", 503, False),
         ("\0\xff junk", 200, True),
     ],
@@ -337,7 +339,7 @@ def test_robots_txt_holds_for_redirects_and_is_asked_once(site: Site) -> None:
 def test_a_robots_txt_that_leads_to_a_private_address_means_no(site: Site) -> None:
     site.answers["/robots.txt"] = Answer(status=302, headers={"Location": "http://10.0.0.1/"})
     site.answers["/a"] = Answer("page", headers=PLAIN)
-    with pytest.raises(RobotsError, match="out of reach"):
+    with pytest.raises(RobotsError, match="could not be fetched"):
         reader(site, robots=True).read(f"{site.url}/a")
 
 

@@ -1,0 +1,69 @@
+"""What a feed polls of a stack in a cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from autosre_lab.errors import ClusterError, NotReadyError
+
+if TYPE_CHECKING:
+    from autosre_lab.cluster import KubeClient
+    from autosre_lab.metrics import Sources
+
+__all__ = ["find_sources"]
+
+_TAIL_LINES = 100
+_POD_LOG_S = 2.0
+
+
+def find_sources(client: KubeClient, **other: Any) -> Sources:
+    """Return what is polled of a stack in a cluster; ``other`` takes the place of its own.
+
+    Raises:
+        NotReadyError: No stack was started there.
+    """
+    from autosre_lab.cluster.application_gate import service_url
+    from autosre_lab.cluster.release import ENGINE, PROXY, read_release
+    from autosre_lab.metrics import GpuReader, HostReader, LogFeed, Sources
+    from autosre_lab.metrics.limits import recipe_limits
+
+    release = read_release(client)
+    if release is None:
+        raise NotReadyError(
+            f"no stack was started in namespace {client.namespace}",
+            remedy="start one: autosre start RECIPE --place cluster",
+        )
+    limits = recipe_limits(release.recipe)
+    own: dict[str, Any] = {
+        "engine_url": service_url(release.values["vllm"]),
+        "gpu": GpuReader(),
+        "host": HostReader(),
+        "logs": LogFeed(
+            streams={
+                "engine": _pod_lines(client, ENGINE),
+                "proxy": _pod_lines(client, PROXY),
+            }
+        ),
+        "limits": lambda: limits,
+    }
+    return Sources(**(own | other))
+
+
+def _pod_lines(client: KubeClient, name: str) -> Iterator[str]:
+    """Yield the new lines of a Deployment's newest Pod, for ever; an empty one after each look."""
+    from autosre_lab.cluster.rollout import take_snapshot
+    from autosre_lab.metrics.logs_feed import appended_lines
+
+    before: list[str] = []
+    while True:
+        with suppress(ClusterError):
+            pods = take_snapshot(client, name).pods
+            if pods:
+                lines = client.logs(pods[-1]["metadata"]["name"], tail=_TAIL_LINES)
+                yield from appended_lines(before, lines)
+                before = lines
+        yield ""
+        time.sleep(_POD_LOG_S)
