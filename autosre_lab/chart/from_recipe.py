@@ -354,7 +354,7 @@ def _browser(options: ChartOptions) -> BrowserValues:
         *("python3", "-m", "autosre_lab.browser.gate"),
         *("--host", "0.0.0.0", "--port", str(BROWSER_PORT)),  # noqa: S104 - it asks for the token
         # Chromium's own sandbox needs user namespaces, which this Pod may not make: the Pod is it.
-        *("--no-sandbox", "--profiles", "/tmp", "--recordings", "/recordings"),  # noqa: S108
+        *("--no-sandbox", "--profiles", "/tmp"),  # noqa: S108
     ]
     return BrowserValues(
         enabled=options.browser,
@@ -366,6 +366,6 @@ def _browser(options: ChartOptions) -> BrowserValues:
         cluster_ip=options.browser_ip,
         token_secret=SecretKey(name=BROWSER_SECRET, key=TOKEN_KEY),
         fetch_allow=options.fetch_allow,
-        recordings_host_path=options.browser_recordings,
+        recording_host_path=options.browser_recordings,
         resources={"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "3Gi"}},
     )

@@ -55,7 +55,9 @@ class ImageKind:
 
 PROXY = ImageKind(folder="proxy", tag=PROXY_IMAGE, parts=(*_BASICS, "engine", "proxy"))
 BROWSER = ImageKind(
-    folder="browser", tag=BROWSER_IMAGE, parts=(*_BASICS, "processes", "browser", "web")
+    folder="browser",
+    tag=BROWSER_IMAGE,
+    parts=(*_BASICS, "settings.py", "processes", "browser", "web"),
 )
 
 

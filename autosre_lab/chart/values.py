@@ -157,10 +157,10 @@ class BrowserValues(Values):
     """Networks that pages may reach besides the public ones."""
     allow_from: list[Cidr] = []
     """Networks that may reach the browser; empty: all, for the token guards it."""
-    recordings_host_path: str = ""
+    recording_host_path: str = ""
     """A folder of the node seen as /recordings, writable for user 65532; empty: gone with the
     Pod."""
-    recordings_ttl_hours: Annotated[float, Field(ge=0)] = 24.0
+    recording_ttl_hours: Annotated[float, Field(ge=0)] = 24.0
     shm: Name = "1Gi"
     """Size of /dev/shm, which Chromium's processes share; it counts as the Pod's memory."""
     resources: Json = {}

@@ -162,6 +162,8 @@ def _browser_for(servers: Sequence[str], environ: Mapping[str, str]) -> Browser 
     """
     if "browser" not in servers or "AUTOSRE_BROWSER_URL" in environ:
         return None
+    if load_settings(environ).browser_url:
+        return None
     from autosre_lab.lifecycle import stack_browser
 
     return stack_browser()
