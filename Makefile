@@ -43,8 +43,13 @@ demo: $(VENV)/.core
 	@$(RUN) -m autosre_lab.claude -p "$$AUTOSRE_QUESTION"
 demo: export AUTOSRE_QUESTION = $(QUESTION)
 
+# Several workers, because most of what takes time waits; tests that share a real engine, a
+# JupyterLab or a Chromium stay together (tests/conftest.py).
+WORKERS ?= 3
+PARALLEL = -n $(WORKERS) --dist loadgroup
+
 test: $(VENV)/.all
-	$(RUN) -m pytest -m "not cluster"
+	$(RUN) -m pytest $(PARALLEL) -m "not cluster"
 
 # The images, built with debootstrap and buildah. AUTOSRE_IMAGE_IMPORT is what imports an archive
 # into the node's containerd, "k3s ctr images import" by default.
@@ -56,7 +61,7 @@ test-cluster: $(VENV)/.all
 	$(RUN) -m pytest -m cluster tests/cluster
 
 test-fast: $(VENV)/.all
-	$(RUN) -m pytest -m "not engine and not claude and not notebook and not wheel and not cluster and not browser"
+	$(RUN) -m pytest $(PARALLEL) -m "not engine and not claude and not notebook and not wheel and not cluster and not browser"
 
 lint: $(VENV)/.all
 	$(RUN) -m ruff check .

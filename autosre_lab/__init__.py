@@ -20,11 +20,21 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from autosre_lab.agents.claude import Answer, ask, launch
     from autosre_lab.chart import helm_values, render
-    from autosre_lab.cluster import preflight
     from autosre_lab.engine import VllmBackend
     from autosre_lab.errors import AutosreError
-    from autosre_lab.lifecycle import start, status, stop, switch, wait_ready
-    from autosre_lab.parity import find_drift, recipe_from_pod, warn_on_recipe_drift
+    from autosre_lab.lifecycle import (
+        find_changes,
+        find_drift,
+        preflight,
+        start,
+        started_recipe,
+        status,
+        stop,
+        switch,
+        wait_ready,
+        warn_on_recipe_drift,
+    )
+    from autosre_lab.parity import recipe_from_pod
     from autosre_lab.proxy import read_request_log
     from autosre_lab.recipe import (
         Recipe,
@@ -49,24 +59,26 @@ _HOME = {
     "ask": "autosre_lab.agents.claude",
     "build_runtime_env": "autosre_lab.recipe",
     "build_vllm_serve_cmd": "autosre_lab.recipe",
-    "find_drift": "autosre_lab.parity",
+    "find_changes": "autosre_lab.lifecycle",
+    "find_drift": "autosre_lab.lifecycle",
     "helm_values": "autosre_lab.chart",
     "launch": "autosre_lab.agents.claude",
     "load_recipe": "autosre_lab.recipe",
     "load_settings": "autosre_lab.settings",
     "paths": "autosre_lab.settings",
-    "preflight": "autosre_lab.cluster",
+    "preflight": "autosre_lab.lifecycle",
     "read_request_log": "autosre_lab.proxy",
     "recipe_from_pod": "autosre_lab.parity",
     "recipe_names": "autosre_lab.recipe",
     "render": "autosre_lab.chart",
     "show_settings": "autosre_lab.settings",
     "start": "autosre_lab.lifecycle",
+    "started_recipe": "autosre_lab.lifecycle",
     "status": "autosre_lab.lifecycle",
     "stop": "autosre_lab.lifecycle",
     "switch": "autosre_lab.lifecycle",
     "wait_ready": "autosre_lab.lifecycle",
-    "warn_on_recipe_drift": "autosre_lab.parity",
+    "warn_on_recipe_drift": "autosre_lab.lifecycle",
 }
 
 __all__ = [
@@ -83,6 +95,7 @@ __all__ = [
     "ask",
     "build_runtime_env",
     "build_vllm_serve_cmd",
+    "find_changes",
     "find_drift",
     "helm_values",
     "launch",
@@ -96,6 +109,7 @@ __all__ = [
     "render",
     "show_settings",
     "start",
+    "started_recipe",
     "status",
     "stop",
     "switch",

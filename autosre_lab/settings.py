@@ -113,6 +113,7 @@ class Settings:
         recording_path: Where recordings are written; empty for a folder of the state folder.
         chromium: Chromium's program; empty for the first one found.
         chromium_sandbox: Whether Chromium sandboxes itself: 0, 1, or empty: whenever it can.
+        claude: Claude Code to run: a path, or a name on PATH; empty for the one installed here.
         log_level: Level of this project's own log messages: debug, info, warning or error.
     """
 
@@ -141,6 +142,7 @@ class Settings:
     recording_path: str = ""
     chromium: str = ""
     chromium_sandbox: str = ""
+    claude: str = ""
     log_level: str = "warning"
 
 
@@ -197,6 +199,7 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "recording_path": _ABSOLUTE,
     "chromium": ("the name or the path of a program", lambda _: True),
     "chromium_sandbox": ("0 or 1", lambda switch: switch in ("", "0", "1")),
+    "claude": ("the path of Claude Code's executable", lambda _: True),
     "log_level": (f"one of {', '.join(LEVELS)}", lambda level: level.lower() in LEVELS),
 }
 """What each setting has to be, in words and as a test."""

@@ -8,12 +8,29 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from autosre_lab.local import start, stop
+from autosre_lab.lifecycle import start, stop
 from autosre_lab.stack import Stack
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+
+TOGETHER = ("notebooks", "browser", "local")
+"""Folders whose tests share what is costly to start, so that one worker runs them all."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests one worker has to run, the longest groups first; alone it changes nothing.
+
+    The real engine takes both cores of a small machine, so never two of them run at once.
+    """
+    for item in items:
+        folder = Path(str(item.path)).relative_to(Path(__file__).parent).parts[0]
+        group = "engine" if item.get_closest_marker("engine") else folder
+        if group == "engine" or group in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 @pytest.fixture(autouse=True)

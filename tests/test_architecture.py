@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preemption": BASE | {"recipe"},
     "processes": BASE,
     "engine": {"errors", "logs", "progress", "settings", "recipe"},
-    "stack": {"cards"},
+    "stack": {"cards", "recipe"},
     "provision": BASE | {"recipe", "processes"},
     # Light: it also runs alone, in a Pod.
     "proxy": {"errors", "logs", "engine.protocol"},
@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cluster": BASE | {"recipe", "preemption", "engine", "stack", "provision", "chart"},
     "parity": BASE
     | {"recipe", "preemption", "processes", "engine", "provision", "local", "chart", "cluster"},
-    "metrics": BASE | {"recipe", "proxy", "processes", "engine", "local"},
+    "metrics": BASE | {"recipe", "proxy", "processes", "engine", "provision", "local"},
     "lifecycle": BASE
     | {"recipe", "processes", "engine", "stack", "local", "chart", "cluster", "parity", "metrics"},
     "agents": BASE | {"recipe", "processes", "engine", "stack", "provision", "lifecycle"},
@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
     "web": BASE,
     "browser": BASE | {"processes", "web"},
-    "discovery": BASE | {"docstrings", "recipe", "cli", "notebooks", "agents.claude.web_servers"},
+    "discovery": BASE | {"docstrings", "recipe", "cli", "notebooks", "agents.web_servers"},
     "mcp_servers": BASE | {"docstrings", "web", "browser", "discovery", "proxy.config"},
     "__main__": {"cli"},
 }

@@ -138,12 +138,14 @@ def figures(summary: Summary) -> dict[str, str]:
     """Return a run's figures in words."""
     found = {
         "requests": f"{summary.requests}, {summary.failed} failed, {summary.unsent} not sent, "
-        f"{summary.warmup} of the warm-up left out; {summary.sessions} sessions",
+        + (f"{summary.cut} past the time, " if summary.cut else "")
+        + f"{summary.warmup} of the warm-up left out; {summary.sessions} sessions",
         "duration": duration_text(summary.duration_s),
         "tokens": f"{summary.input_tokens} in ({_share(summary.hit_rate)} from the prefix cache), "
         f"{summary.output_tokens} out",
         "throughput": f"{_number(summary.output_tps)} output tokens/s, "
-        f"{_number(summary.rps)} requests/s, {_number(summary.concurrency)} under way",
+        f"{_number(summary.rps)} requests/s, {_number(summary.concurrency)} under way, "
+        f"{_number(summary.decoding)} decoding",
         "one request": f"{_number(summary.decode_tps)} tokens/s decode, "
         f"{_number(summary.prefill_tps)} fresh tokens/s until the first token",
         "session": f"{duration_text(summary.session_s)}, "

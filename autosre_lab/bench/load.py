@@ -34,7 +34,8 @@ class LoadRun:
 
     Attributes:
         timings: Each request, in order of its end.
-        unsent: Turns that were not sent, because one before them failed or the time was over.
+        unsent: Turns that were not sent, because one before them failed.
+        cut: Turns that were not sent, because the time was over.
         started_ns: The run's start, of `time.perf_counter_ns`.
         ended_ns: Its end.
         loop_lag_s: The longest that the client itself was late with anything.
@@ -43,6 +44,7 @@ class LoadRun:
 
     timings: list[RequestTiming] = field(default_factory=list)
     unsent: int = 0
+    cut: int = 0
     started_ns: int = 0
     ended_ns: int = 0
     loop_lag_s: float = 0.0
@@ -144,7 +146,7 @@ class _Driver:
         previous: list[Message] = []
         for index, turn in enumerate(session.turns):
             if self._too_late(due_ns):
-                self._run.unsent += len(session.turns) - index
+                self._run.cut += len(session.turns) - index
                 return
             await _sleep_until(due_ns)
             history.append(input_message(turn, previous))

@@ -110,7 +110,7 @@ def run_benchmark(
     machine = machine_facts()
     salt = secrets.token_hex(6)
     run, before, after, server = run_async(_unless(stopping, _measure(plan, salt)))
-    summary = summarise(run.timings, unsent=run.unsent, limits=limits)
+    summary = summarise(run.timings, unsent=run.unsent, cut=run.cut, limits=limits)
     ceiling = ceiling_of(recipe, summary, server, gpu=gpu) if recipe is not None else None
     wall_s = (run.ended_ns - run.started_ns) / 1e9
     harness = Harness(

@@ -11,11 +11,11 @@ import msgspec
 from autosre_lab.badges import Badge
 from autosre_lab.bench.canary import Canary
 from autosre_lab.bench.machine import Machine
-from autosre_lab.bench.roofline import Roofline
 from autosre_lab.bench.summary import Summary
 from autosre_lab.bench.timing import RequestTiming
 from autosre_lab.errors import BenchmarkError
 from autosre_lab.metrics.rates import WindowRates
+from autosre_lab.metrics.roofline import Roofline
 
 __all__ = ["SCHEMA", "Conditions", "Harness", "Result", "load_result", "save_result"]
 

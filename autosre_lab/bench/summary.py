@@ -62,7 +62,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         requests: Sent and measured.
         failed: Of them, those without a whole answer.
-        unsent: Turns not sent, since one before failed or the time was over.
+        unsent: Turns not sent, since one before them failed.
+        cut: Turns not sent, since the time was over; neither good nor bad.
         warmup: Requests left out.
         sessions: Sessions measured.
         duration_s: From the first sending to the last end.
@@ -75,8 +76,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         rps: Whole answers a second.
         error_rate: Failed over sent.
         concurrency: Mean requests under way (Little's law).
+        decoding: Mean requests between their first and last token: what decode steps carried.
+        decoded_tps: Tokens after the first, a second; of the time in which something decoded where
+            that is less than the run.
         good_fraction: Share of requests, failed and unsent ones included, that kept every limit;
-            None without limits.
+            turns that the clock cut off are not among them. None without limits.
         goodput_rps: Good requests a second; None without limits.
         session_s: Median of whole sessions, from their first due time to their last end.
         turns_per_hour: Whole answers an hour and session.
@@ -110,6 +114,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     decode_tps: float | None
     tokens_per_chunk: float | None
     latency: dict[str, Distribution]
+    cut: int = 0
+    decoding: float | None = None
+    decoded_tps: float | None = None
 
     def value(self, metric: str) -> float | None:
         """Return a figure by its name: a field's, or ``ttft_p50`` for a distribution's.
@@ -149,6 +156,7 @@ def summarise(
     timings: Sequence[RequestTiming],
     *,
     unsent: int = 0,
+    cut: int = 0,
     limits: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> Summary:
@@ -156,7 +164,8 @@ def summarise(
 
     Args:
         timings: Every request.
-        unsent: Turns that were not sent.
+        unsent: Turns that were not sent, since one before them failed.
+        cut: Turns that were not sent, since the time was over.
         limits: Seconds by name; see `parse_slo`.
         seed: Of the bootstrap.
     """
@@ -171,12 +180,14 @@ def summarise(
     cached = sum(one.cached_tokens or 0 for one in whole) if known else None
     good = sum(is_good(one, limits) for one in measured) if limits else None
     asked = len(measured) + unsent
+    decoding_s = sum(one.decoding_s for one in measured)
     sessions = _sessions(measured)
     tpot = _pooled(measured, "tpot")
     return Summary(
         requests=len(measured),
         failed=len(measured) - len(whole),
         unsent=unsent,
+        cut=cut,
         warmup=len(timings) - len(measured),
         sessions=len(sessions),
         duration_s=duration_s,
@@ -189,6 +200,8 @@ def summarise(
         rps=_over(len(whole), duration_s),
         error_rate=_over(len(measured) - len(whole), len(measured)),
         concurrency=_over(sum(one.e2el_s or 0.0 for one in whole), duration_s),
+        decoding=_over(decoding_s, duration_s),
+        decoded_tps=_over(_later_tokens(measured), min(decoding_s, duration_s)),
         good_fraction=_over(good, asked),
         goodput_rps=_over(good, duration_s),
         session_s=median(sessions),
@@ -240,6 +253,15 @@ def _pooled(timings: Sequence[RequestTiming], metric: str) -> list[float]:
 def _prefill_tps(timing: RequestTiming) -> float | None:
     fresh, ttft = timing.fresh_tokens, timing.ttft_s
     return fresh / ttft if fresh and ttft else None
+
+
+def _later_tokens(timings: Sequence[RequestTiming]) -> int:
+    """Tokens after each request's first chunk; where that hides a call's opening, after one."""
+    return sum(
+        max(0, (one.output_tokens or 0) - (one.first_chunk_tokens or 1))
+        for one in timings
+        if one.decoding_s > 0
+    )
 
 
 def _each(

@@ -134,6 +134,13 @@ class RequestTiming(msgspec.Struct, kw_only=True):
         return (self.last_token_ns - self.first_token_ns) / _NS / later
 
     @property
+    def decoding_s(self) -> float:
+        """From the first token to the last: the time in which it was part of decode steps."""
+        if self.first_token_ns is None or self.last_token_ns is None:
+            return 0.0
+        return (self.last_token_ns - self.first_token_ns) / _NS
+
+    @property
     def ntpot_s(self) -> float | None:
         """End-to-end latency over output tokens."""
         whole = self.e2el_s

@@ -39,13 +39,13 @@ from autosre_lab.recipe import (
 from autosre_lab.recipe.schema import Image, PypiGgufSource
 
 __all__ = [
-    "ANTHROPIC_PROXY_IP",
     "BROWSERLESS_IMAGE",
     "BROWSER_IMAGE",
     "BROWSER_IP",
     "BROWSER_SECRET",
     "CODEX_PROXY_IP",
     "PROXY_IMAGE",
+    "PROXY_IP",
     "TOKEN_KEY",
     "TOKEN_SECRET",
     "VLLM_IP",
@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 VLLM_IP = "10.96.0.30"
-ANTHROPIC_PROXY_IP = "10.96.0.31"
+PROXY_IP = "10.96.0.31"
 CODEX_PROXY_IP = "10.96.0.32"
 BROWSER_IP = "10.96.0.33"
 
@@ -68,6 +68,8 @@ BROWSERLESS_IMAGE = "ghcr.io/browserless/chromium:v2.42.0"
 BROWSER_SECRET = "autosre-browser"  # noqa: S105 - the Secret's name
 TOKEN_SECRET = "autosre-proxy"  # noqa: S105 - the Secret's name
 TOKEN_KEY = "token"  # noqa: S105 - the entry's name
+
+"""10.96.0.34 is kept for the dropbox."""
 
 BROWSER_PORT = 3010
 DEFAULT_SHM = "2Gi"
@@ -80,7 +82,7 @@ class ChartOptions:
 
     Attributes:
         proxy_image: The image of the proxies.
-        proxy_ip: The Anthropic proxy's fixed address.
+        proxy_ip: The proxy's fixed address.
         codex_ip: The Codex proxy's.
         browser_ip: The browser's.
         codex_proxy: Whether the Codex proxy runs.
@@ -97,7 +99,7 @@ class ChartOptions:
     """
 
     proxy_image: str = PROXY_IMAGE
-    proxy_ip: str = ANTHROPIC_PROXY_IP
+    proxy_ip: str = PROXY_IP
     codex_ip: str = CODEX_PROXY_IP
     browser_ip: str = BROWSER_IP
     codex_proxy: bool = False
@@ -136,16 +138,9 @@ def chart_values(recipe: Recipe, options: ChartOptions | None = None) -> ChartVa
         ),
         vllm=_vllm(recipe, image),
         preemption=_preemption(recipe),
-        anthropic_proxy=_proxy(
-            chosen, "autosre_lab.proxy", engine_url, port=8011, ip=chosen.proxy_ip, enabled=True
-        ),
+        proxy=_proxy(chosen, engine_url, port=8011, ip=chosen.proxy_ip, enabled=True),
         codex_proxy=_proxy(
-            chosen,
-            "autosre_lab.codex_proxy",
-            engine_url,
-            port=8012,
-            ip=chosen.codex_ip,
-            enabled=chosen.codex_proxy,
+            chosen, engine_url, port=8012, ip=chosen.codex_ip, enabled=chosen.codex_proxy
         ),
         browser=_browser(chosen),
         host_aliases=list(chosen.host_aliases),
@@ -330,13 +325,13 @@ def _preemption(recipe: Recipe) -> PreemptionValues:
 
 
 def _proxy(
-    options: ChartOptions, module: str, engine_url: str, *, port: int, ip: str, enabled: bool
+    options: ChartOptions, engine_url: str, *, port: int, ip: str, enabled: bool
 ) -> ProxyValues:
     return ProxyValues(
         enabled=enabled,
         image=options.proxy_image,
         command=[
-            *("python3", "-m", module, str(port), engine_url),
+            *("python3", "-m", "autosre_lab.proxy", str(port), engine_url),
             *("--host", "0.0.0.0"),  # noqa: S104 - in a Pod; it asks for the token
             *("--request-log", "/var/log/autosre/requests.jsonl"),
         ],

@@ -160,7 +160,8 @@ class BrowserValues(Values):
     recording_host_path: str = ""
     """A folder of the node seen as /recordings, writable for user 65532; empty: gone with the
     Pod."""
-    recording_ttl_hours: Annotated[float, Field(ge=0)] = 24.0
+    recording_ttl: Annotated[float, Field(ge=0)] = 24.0
+    """Hours that a recording is kept."""
     shm: Name = "1Gi"
     """Size of /dev/shm, which Chromium's processes share; it counts as the Pod's memory."""
     resources: Json = {}
@@ -174,7 +175,7 @@ class ChartValues(Values):
     recipe: RecipeValues
     vllm: VllmValues
     preemption: PreemptionValues = PreemptionValues()
-    anthropic_proxy: ProxyValues
+    proxy: ProxyValues
     codex_proxy: ProxyValues
     browser: BrowserValues
     host_aliases: list[Json] = []

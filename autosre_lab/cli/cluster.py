@@ -1,4 +1,4 @@
-"""preflight and drift: is the cluster fit for a recipe, and does it run that recipe."""
+"""preflight and drift: can a recipe be started, and does what runs follow it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["drift", "preflight"]
 
 @click.command()
 @click.argument("recipe", required=False)
+@PLACE
 @JSON
 @explained
-def preflight(*, recipe: str | None, as_json: bool) -> None:
-    """Say what the cluster lacks for RECIPE, and how to mend it.
+def preflight(*, recipe: str | None, place: str | None, as_json: bool) -> None:
+    """Say what this machine or the cluster lacks for RECIPE, and how to mend it.
 
     The exit code is 0 if nothing stands in the way, 1 if something does.
 
     Example: autosre preflight qwen3.6-35b-a3b-nvfp4
     """
-    from autosre_lab.cluster.preflight_checks import preflight as look
-    from autosre_lab.settings import load_settings
+    from autosre_lab.lifecycle import preflight as look
 
-    report = look(recipe or load_settings().recipe)
+    report = look(recipe, place=place)
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2))
     else:
@@ -50,9 +50,9 @@ def drift(*, recipe: str | None, place: str | None, strict: bool, as_json: bool)
 
     Example: autosre drift --strict
     """
-    from autosre_lab.lifecycle.drift import find_stack_drift
+    from autosre_lab.lifecycle import find_drift
 
-    report = find_stack_drift(recipe, place=place)
+    report = find_drift(recipe, place=place)
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else str(report))
     if code := report.exit_code(strict=strict):
         sys.exit(code)

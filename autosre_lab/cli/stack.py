@@ -55,7 +55,7 @@ def start(
     from autosre_lab import lifecycle
 
     if no_wait:
-        shown = lifecycle.start(
+        stack = lifecycle.start(
             recipe,
             place=place,
             engine_port=engine_port,
@@ -63,7 +63,7 @@ def start(
             dedicated=dedicated,
             wait=False,
         )
-        show_status(shown, as_json=as_json)
+        show_status(stack.status(), as_json=as_json)
         return
     stack = lifecycle.start(
         recipe,

@@ -175,7 +175,7 @@ def grafana(*, output: Path | None, bandwidth: float) -> None:
 
 
 def _sources(engine: str | None, request_log: Path | None, other: dict[str, Any]) -> Sources:
-    from autosre_lab.lifecycle.sources import stack_sources
+    from autosre_lab.lifecycle import stack_sources
     from autosre_lab.metrics import Sources
 
     if request_log is not None:

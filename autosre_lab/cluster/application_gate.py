@@ -66,7 +66,7 @@ def generate_tokens(
     started = container_started()
     first_token_s = (datetime.now(UTC) - started).total_seconds() if started else None
     bar.note("a first token through the proxy")
-    wait_for_proxy(service_url(values["anthropicProxy"]), token, deadline_s=deadline_s, look=look)
+    wait_for_proxy(service_url(values["proxy"]), token, deadline_s=deadline_s, look=look)
     return Readiness(served=served, first_token_s=first_token_s)
 
 

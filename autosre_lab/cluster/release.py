@@ -18,7 +18,9 @@ from autosre_lab.recipe import Recipe, parse_recipe
 
 __all__ = [
     "BROWSER",
+    "CODEX_PROXY",
     "ENGINE",
+    "ENGINE_LABELS",
     "MANAGED",
     "PROXY",
     "Release",
@@ -32,9 +34,14 @@ __all__ = [
     "superseded",
 ]
 
-ENGINE = "vllm"
-PROXY = "anthropic-proxy"
-BROWSER = "browser"
+ENGINE = "autosre-vllm-local"
+PROXY = "autosre-proxy"
+CODEX_PROXY = "autosre-codex-proxy"
+BROWSER = "autosre-browser"
+ENGINE_LABELS = {
+    "app.kubernetes.io/name": "autosre",
+    "app.kubernetes.io/component": "vllm-local",
+}
 MANAGED = {"app.kubernetes.io/managed-by": "autosre", "app.kubernetes.io/name": "autosre"}
 
 _RECIPE_CONFIG = "autosre-recipe"

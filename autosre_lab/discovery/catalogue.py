@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from autosre_lab.agents.claude.web_servers import WEB_SERVERS
+from autosre_lab.agents.web_servers import WEB_SERVERS
 from autosre_lab.discovery.entries import Entry, Kind
 from autosre_lab.discovery.files import notebook_entries, recipe_entries
 from autosre_lab.discovery.public_api import module_summaries, public_entries

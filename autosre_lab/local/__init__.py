@@ -6,19 +6,23 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from autosre_lab.local.stack import start, status, stop, wait_ready
+    from autosre_lab.local.stack import start, started_recipe, status, stop, switch, wait_ready
 
 _HOME = {
     "start": "stack",
+    "started_recipe": "stack",
     "status": "stack",
     "stop": "stack",
+    "switch": "stack",
     "wait_ready": "stack",
 }
 
 __all__ = [
     "start",
+    "started_recipe",
     "status",
     "stop",
+    "switch",
     "wait_ready",
 ]
 

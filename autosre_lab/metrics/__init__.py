@@ -21,12 +21,14 @@ if TYPE_CHECKING:
         ProcessSample,
         connections,
     )
+    from autosre_lab.metrics.limits import Limits
+    from autosre_lab.metrics.live_rates import LiveRates
     from autosre_lab.metrics.logs_feed import LogFeed, LogLine
     from autosre_lab.metrics.rates import WindowRates, rates_of, window_rates
     from autosre_lab.metrics.recorder import Recorder
     from autosre_lab.metrics.recording import Recording, read_recording, read_samples
     from autosre_lab.metrics.samples import FeedSample
-    from autosre_lab.metrics.sources import Limits, LocalStack, Sources
+    from autosre_lab.metrics.sources import LocalStack, Sources
     from autosre_lab.metrics.tables import sample_tables
     from autosre_lab.metrics.vllm_text import parse_engine_metrics, read_engine_metrics
     from autosre_lab.metrics.windows import EngineWindow, merged_windows, window_between
@@ -47,7 +49,8 @@ _HOME = {
     "Histogram": "engine_sample",
     "HostReader": "host",
     "HostSample": "host",
-    "Limits": "sources",
+    "Limits": "limits",
+    "LiveRates": "live_rates",
     "LocalStack": "sources",
     "LogFeed": "logs_feed",
     "LogLine": "logs_feed",
@@ -91,6 +94,7 @@ __all__ = [
     "HostReader",
     "HostSample",
     "Limits",
+    "LiveRates",
     "LocalStack",
     "LogFeed",
     "LogLine",

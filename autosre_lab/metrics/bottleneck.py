@@ -20,6 +20,7 @@ Label = Literal[
     "QUEUED",
     "IDLE",
     "NO_STEPS",
+    "FRONTEND_BOUND",
     "CACHE_MISS",
     "BANDWIDTH_BOUND",
     "UNDERLOADED",
@@ -30,6 +31,8 @@ _KV_FULL = 0.95
 _BUDGET_NEAR = 0.9
 _HIT_LOW = 0.5
 _BANDWIDTH_HIGH = 0.8
+_FRONTEND_HIGH = 0.8
+"""Of one core: vLLM's API server tokenises, parses and writes streams in one thread."""
 
 
 class Bottleneck(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +93,7 @@ def _not_judged(
         "TOKEN_BUDGET": max_num_batched_tokens is None,
         "DEFERRED": sample.waiting_deferred is None,
         "PREEMPTING": rates.preemptions_per_s is None,
+        "FRONTEND_BOUND": rates.frontend_cpu is None,
         "BANDWIDTH_BOUND": rates.mbu is None,
     }
     return tuple(label for label, missing in unknown.items() if missing)
@@ -151,10 +155,15 @@ def _while_still(sample: EngineSample, rates: WindowRates) -> tuple[Label, str] 
 
 
 def _while_running(rates: WindowRates, *, multi_turn: bool) -> tuple[Label, str]:
+    if rates.frontend_cpu is not None and rates.frontend_cpu >= _FRONTEND_HIGH:
+        return "FRONTEND_BOUND", (
+            f"the API server's process uses {rates.frontend_cpu:.2f} of a core: it cannot feed the "
+            "engine faster; --api-server-count gives it more processes"
+        )
     if multi_turn and rates.prefix_hit is not None and rates.prefix_hit < _HIT_LOW:
         return "CACHE_MISS", (
             f"{rates.prefix_hit:.0%} of the prompt tokens came from the prefix cache"
         )
-    if rates.mbu is not None and rates.mbu > _BANDWIDTH_HIGH:
+    if rates.mbu is not None and rates.mbu >= _BANDWIDTH_HIGH:
         return "BANDWIDTH_BOUND", f"{rates.mbu:.0%} of the memory's bandwidth is in use"
     return "UNDERLOADED", "no limit is reached of those that can be judged from here"

@@ -115,7 +115,8 @@ CATALOGUE: tuple[Metric, ...] = (
         "share",
         "Bytes that the steps have to read over what the memory delivers; above 1 the assumed "
         "bytes are wrong.",
-        "step_bytes × steps_per_s / bandwidth, or Δestimated_read_bytes / Δt / bandwidth",
+        "bytes of a step by the model's shape × steps_per_s / bandwidth by the GPU's name, or "
+        "Δestimated_read_bytes / Δt / bandwidth",
         "Throughput",
         _rate("estimated_read_bytes_per_gpu_total") + " / $bandwidth",
     ),
@@ -354,8 +355,8 @@ CATALOGUE: tuple[Metric, ...] = (
         "gpu.memory_used_bytes",
         "GPU memory in use",
         "B",
-        "Not told by a GB10, whose memory is the machine's.",
-        "NVML memory info",
+        "As nvidia-smi shows it; not told by a GB10, whose memory is the machine's.",
+        "NVML memory info v2, used",
         "GPU",
         "sum(DCGM_FI_DEV_FB_USED) * 1048576",
     ),

@@ -23,6 +23,9 @@ __all__ = ["Energy", "PowerMeter", "integrated_energy_j"]
 
 logger = get_logger(__name__)
 
+_LAST_READING_S = 2.0
+"""How long the reading that closes a stretch may wait for one under way."""
+
 Sample = tuple[int, float]
 """`time.perf_counter_ns` and watts."""
 
@@ -31,7 +34,7 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True):
     """What a stretch of time took.
 
     Attributes:
-        joules: By integration.
+        joules: By integration of the power; by the energy counter where that has a gap.
         seconds: Its length.
         mean_w: Joules over seconds.
         max_w: The highest reading in it.
@@ -112,6 +115,8 @@ class PowerMeter:
         self._lock = threading.Lock()
         self._reading = threading.Lock()
         self._stopped = threading.Event()
+        # Before anything can be asked for: a stretch that begins now has a reading at its begin.
+        self._take(patience_s=-1)
         self._thread = threading.Thread(target=self._run, name="power-meter", daemon=True)
         self._thread.start()
 
@@ -144,17 +149,21 @@ class PowerMeter:
             end_ns: Its end, which has passed.
 
         Returns:
-            None where the power is not told, or was not all the time.
+            None where neither power nor energy is told, and for a stretch that began before the
+            meter, or ended after it.
         """
         with self._lock:
             late = not self._samples or self._samples[-1][0] < end_ns
         if late and not self._stopped.is_set():
-            self._take(patience_s=0.5)
+            self._take(patience_s=_LAST_READING_S)
         with self._lock:
             samples, counter = list(self._samples), list(self._counter)
         joules = integrated_energy_j(
             samples, start_ns, end_ns, max_gap_s=max(2.0, 5 * self._interval_s)
         )
+        counted = _counted(counter, start_ns, end_ns)
+        if joules is None:
+            joules = counted
         if joules is None:
             return None
         seconds = (end_ns - start_ns) / 1e9
@@ -165,7 +174,7 @@ class PowerMeter:
             mean_w=joules / seconds,
             max_w=max(inside, default=joules / seconds),
             readings=len(inside),
-            counter_j=_counted(counter, start_ns, end_ns),
+            counter_j=counted,
         )
 
     def _take(self, *, patience_s: float) -> None:
@@ -176,11 +185,12 @@ class PowerMeter:
             watts = self._asked(self._power_w)
             at_ns = time.perf_counter_ns()
             counted = self._asked(self._energy_j)
+            counted_ns = time.perf_counter_ns()
             with self._lock:
                 if watts is not None:
                     self._samples.append((at_ns, watts))
                 if counted is not None:
-                    self._counter.append((at_ns, counted))
+                    self._counter.append((counted_ns, counted))
         finally:
             self._reading.release()
 

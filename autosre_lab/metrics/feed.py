@@ -14,11 +14,9 @@ import msgspec
 
 from autosre_lab.errors import NotReadyError
 from autosre_lab.logs import get_logger
-from autosre_lab.metrics.bottleneck import find_bottleneck
 from autosre_lab.metrics.energy import Energy, PowerMeter
 from autosre_lab.metrics.engine_sample import HISTOGRAMS, EngineSample
 from autosre_lab.metrics.polling import Answers, PolledSources
-from autosre_lab.metrics.rates import window_rates
 from autosre_lab.metrics.samples import FeedSample
 from autosre_lab.metrics.sources import Sources
 
@@ -72,6 +70,7 @@ class Feed:
         self._polling = threading.Lock()
         self._polled: PolledSources | None = None
         self._meter: PowerMeter | None = None
+        self._rates = self.sources.live_rates(0.0)
         self._before: EngineSample | None = None
         self._number = 0
         self._stopped = threading.Event()
@@ -195,25 +194,12 @@ class Feed:
         engine: EngineSample | None = values.get("engine")
         before = self._before
         rates = bottleneck = energy = None
-        sources = self.sources
         if engine is not None:
             self._before = engine
-            if before is not None:
-                rates = window_rates(
-                    before,
-                    engine,
-                    step_bytes=sources.step_bytes,
-                    bandwidth_bytes_per_s=sources.bandwidth_bytes_per_s,
-                )
-                if self._meter is not None:
-                    energy = self._meter.energy(before.clock_ns, engine.clock_ns)
-            limits = sources.limits()
-            bottleneck = find_bottleneck(
-                engine,
-                rates,
-                max_num_seqs=limits.max_num_seqs,
-                max_num_batched_tokens=limits.max_num_batched_tokens,
-            )
+            rates = self._rates.add(engine, values.get("gpu"))
+            bottleneck = self._rates.bottleneck()
+            if before is not None and self._meter is not None:
+                energy = self._meter.energy(before.clock_ns, engine.clock_ns)
         return FeedSample(
             number=self._number,
             time_s=time.time(),

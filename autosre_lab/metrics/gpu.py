@@ -57,7 +57,8 @@ class GpuSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         util: Share of time in which a kernel ran, 0 to 1; says nothing about how much of the GPU.
         memory_util: Share of time in which memory was read or written, 0 to 1.
         memory_total_bytes: None with unified memory.
-        memory_used_bytes: None with unified memory.
+        memory_used_bytes: As `nvidia-smi` shows it: without what the driver reserves for itself.
+            None with unified memory.
         sm_clock_mhz: Of the multiprocessors.
         sm_clock_max_mhz: Its maximum.
         memory_clock_mhz: Of the memory.
@@ -232,7 +233,7 @@ class GpuReader:
             return self._ask(index, signal, call, errors)
 
         nvml = self._nvml
-        memory = ask("memory", lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+        memory = ask("memory", lambda: self._memory(handle))
         util = ask("util", lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
         fan = ask("fan", lambda: nvml.nvmlDeviceGetFanSpeed(handle))
         sm, mem = nvml.NVML_CLOCK_SM, nvml.NVML_CLOCK_MEM
@@ -283,6 +284,17 @@ class GpuReader:
             return None
         known[signal] = "ok" if value is not None else "not supported"
         return value
+
+    def _memory(self, handle: Any) -> Any:
+        nvml = self._nvml
+        version = getattr(nvml, "nvmlMemory_v2", None)
+        if version is not None:
+            try:
+                # The first version counts the driver's reserve as used: 480 MiB on an H100.
+                return nvml.nvmlDeviceGetMemoryInfo(handle, version=version)
+            except nvml.NVMLError:
+                pass  # a driver from before that version
+        return nvml.nvmlDeviceGetMemoryInfo(handle)
 
     def _power(self, handle: Any) -> float:
         milliwatts: float = self._nvml.nvmlDeviceGetPowerUsage(handle)

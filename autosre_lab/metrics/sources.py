@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, Self
 
 import httpx
 import msgspec
@@ -18,30 +18,17 @@ from autosre_lab.local.stack_files import StackFiles, StackNote
 from autosre_lab.metrics.engine_sample import EngineSample
 from autosre_lab.metrics.gpu import GpuReader
 from autosre_lab.metrics.host import Connections, HostReader, HostSample, connections
+from autosre_lab.metrics.limits import Limits, recipe_limits
+from autosre_lab.metrics.live_rates import LiveRates
 from autosre_lab.metrics.logs_feed import FollowedFile, LogFeed
 from autosre_lab.metrics.vllm_text import scrape
 from autosre_lab.proxy.request_log import RequestRecord
 from autosre_lab.settings import paths
 
-if TYPE_CHECKING:
-    from autosre_lab.recipe import Recipe
-
-__all__ = ["Limits", "LocalStack", "Sources", "recipe_limits"]
+__all__ = ["LocalStack", "Sources"]
 
 NOTE_S = 2.0
 _SCRAPE_S = 10.0
-
-
-class Limits(NamedTuple):
-    """What the engine was started with; None where it is not known.
-
-    Attributes:
-        max_num_seqs: Requests in a batch.
-        max_num_batched_tokens: Tokens in a step.
-    """
-
-    max_num_seqs: int | None = None
-    max_num_batched_tokens: int | None = None
 
 
 class LocalStack:
@@ -130,8 +117,9 @@ class Sources:
         ports: Tells the ports whose connections are counted.
         logs: Reads logs.
         limits: Tells the engine's limits.
-        step_bytes: Bytes that a decode step reads, for the bandwidth's utilisation.
-        bandwidth_bytes_per_s: The memory's bandwidth.
+        step_bytes: Bytes that a decode step reads, for the bandwidth's utilisation; by the model's
+            shape where not given.
+        bandwidth_bytes_per_s: The memory's bandwidth; by the GPU's name where not given.
         patience_s: How long one poll waits for its sources.
     """
 
@@ -193,6 +181,15 @@ class Sources:
         }
         return cls(**(own | other))
 
+    def live_rates(self, seconds: float) -> LiveRates:
+        """Return what computes the rates and the bottleneck of the last seconds."""
+        return LiveRates(
+            seconds,
+            limits=self.limits,
+            step_bytes=self.step_bytes,
+            bandwidth_bytes_per_s=self.bandwidth_bytes_per_s,
+        )
+
     def readers(self) -> dict[str, Callable[[], Any]]:
         """Return what to call for each source."""
         found: dict[str, Callable[[], Any]] = {}
@@ -245,15 +242,6 @@ def _decoded(lines: Iterable[bytes]) -> Iterator[RequestRecord]:
         except msgspec.DecodeError:
             # A machine that lost power leaves half a line.
             continue
-
-
-def recipe_limits(recipe: Recipe) -> Limits:
-    """Return the limits that a recipe names; vLLM's own defaults are not guessed."""
-    seqs = recipe.engine.args.get("max-num-seqs")
-    return Limits(
-        max_num_seqs=seqs if isinstance(seqs, int) else None,
-        max_num_batched_tokens=recipe.latency.max_step_tokens,
-    )
 
 
 def _named_limits(name: str) -> Limits:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from autosre_lab.errors import MissingExtraError
-from autosre_lab.metrics.bottleneck import Bottleneck, find_bottleneck
+from autosre_lab.metrics.bottleneck import Bottleneck
 from autosre_lab.metrics.catalogue import CATALOGUE, Metric
 from autosre_lab.metrics.feed import Feed
 from autosre_lab.metrics.figures import figure_of, shown, sparkline
 from autosre_lab.metrics.logs_feed import LogLine
 from autosre_lab.metrics.rates import WindowRates
 from autosre_lab.metrics.samples import FeedSample
-from autosre_lab.metrics.sliding_window import SlidingRates
 from autosre_lab.proxy.request_log import RequestRecord
 
 if TYPE_CHECKING:
@@ -40,8 +39,11 @@ _FEW = {
     "engine.waiting",
     "engine.kv_usage",
     "rates.prefix_hit",
+    "gpu.util",
+    "gpu.memory_used_bytes",
     "gpu.power_w",
     "gpu.temperature_c",
+    "host.cpu_busy",
     "host.memory_available_bytes",
     "host.pressure_memory_some.avg10",
 }
@@ -58,6 +60,7 @@ _LABELS = {
     "DEFERRED": "yellow",
     "QUEUED": "yellow",
     "CACHE_MISS": "yellow",
+    "FRONTEND_BOUND": "yellow",
     "BANDWIDTH_BOUND": "green",
 }
 
@@ -72,12 +75,7 @@ class StackView:
     """
 
     def __init__(self, feed: Feed, *, window_s: float = 10.0, recording: str = "") -> None:
-        self._feed = feed
-        self._sliding = SlidingRates(
-            window_s,
-            step_bytes=feed.sources.step_bytes,
-            bandwidth_bytes_per_s=feed.sources.bandwidth_bytes_per_s,
-        )
+        self._live = feed.sources.live_rates(window_s)
         self._window_s = window_s
         self._recording = recording
         self._sample: FeedSample | None = None
@@ -89,20 +87,14 @@ class StackView:
     def take(self, sample: FeedSample) -> None:
         """Take the newest sample."""
         self._sample = sample
-        self._rates = self._sliding.add(sample.engine) if sample.engine is not None else None
+        self._rates = self._live.add(sample.engine, sample.gpu)
         self._requests.extend(sample.requests)
         self._lines.extend(line for line in sample.logs if _OWN_SCRAPE not in line.text)
         self._gen_tps.append(figure_of(sample, "rates.gen_tps"))
 
     def bottleneck(self) -> Bottleneck:
         """Return what holds the engine back, by the window on the screen."""
-        limits = self._feed.sources.limits()
-        return find_bottleneck(
-            self._sample.engine if self._sample is not None else None,
-            self._rates,
-            max_num_seqs=limits.max_num_seqs,
-            max_num_batched_tokens=limits.max_num_batched_tokens,
-        )
+        return self._live.bottleneck()
 
     def line(self) -> str:
         """Return the newest sample as one line, for output that is no terminal."""
@@ -121,7 +113,8 @@ class StackView:
             f"running {figures['engine.running']}  waiting {figures['engine.waiting']}  "
             f"ttft {figures['rates.mean_ttft_s']}  tpot {figures['rates.decode_s_per_token']}  "
             f"kv {figures['engine.kv_usage']}  prefix {figures['rates.prefix_hit']}  "
-            f"power {figures['gpu.power_w']}  "
+            f"gpu {figures['gpu.util']}  gpu memory {figures['gpu.memory_used_bytes']}  "
+            f"power {figures['gpu.power_w']}  cpu {figures['host.cpu_busy']}  "
             f"available {figures['host.memory_available_bytes']}"
         )
 

@@ -22,7 +22,17 @@ from autosre_lab.parity.process_probe import HIDDEN, after_serve
 from autosre_lab.recipe.flag_values import parse_human_int
 from autosre_lab.recipe.flags import Flag, FlagTable
 
-__all__ = ["SECRET_FLAGS", "CommandLine", "difference", "read_command_line", "vllm_arguments"]
+__all__ = [
+    "SECRET_FLAGS",
+    "VLLM_PORT",
+    "CommandLine",
+    "difference",
+    "read_command_line",
+    "vllm_arguments",
+]
+
+VLLM_PORT = 8000
+"""Where vLLM listens if nobody says."""
 
 SECRET_FLAGS = frozenset({"--api-key", "--hf-token"})
 """Flags whose values are never kept, let alone shown."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.errors import AutosreError, ConfigError
 from autosre_lab.logs import get_logger
-from autosre_lab.parity.command_line import difference, read_command_line
+from autosre_lab.parity.command_line import VLLM_PORT, difference, read_command_line
 from autosre_lab.parity.environment import environment_difference
 from autosre_lab.parity.expectation import Expectation, expected_here, expected_in_pod
 from autosre_lab.parity.hook import compare_hook, hook_paths
@@ -231,8 +231,8 @@ def _here(recipe: Recipe, pid: int | None) -> _Found:
 def _own_port(recipe: Recipe, live: LiveEngine) -> int:
     """Return where an engine that somebody else started listens: no recipe says where it should."""
     line = read_command_line(live.process.argv, load_flag_table(recipe.vllm_version))
-    port = line.flags.get("--port", 8000)
-    return port if isinstance(port, int) else 8000
+    port = line.flags.get("--port", VLLM_PORT)
+    return port if isinstance(port, int) else VLLM_PORT
 
 
 def _engine(recipe: Recipe, layers: Sequence[Layer], found: _Found) -> Iterator[DriftRow]:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import JsonValue, ValidationError
 
 from autosre_lab.errors import RecipeError
-from autosre_lab.parity.command_line import SECRET_FLAGS, CommandLine, read_command_line
+from autosre_lab.parity.command_line import SECRET_FLAGS, VLLM_PORT, CommandLine, read_command_line
 from autosre_lab.parity.environment import is_of_the_engine
 from autosre_lab.parity.process_probe import is_secret
 from autosre_lab.preemption import hook_file
@@ -119,7 +119,7 @@ def draft_from_process(
     step = flags.pop("--max-num-batched-tokens", None)
     if isinstance(step, int):
         draft.tree["latency"] = {"max_step_tokens": step}
-    port = flags.pop("--port", None)
+    port = flags.pop("--port", VLLM_PORT)
     if isinstance(port, int):
         draft.tree["network"] = {"port": port}
     host = flags.pop("--host", None)

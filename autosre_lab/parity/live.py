@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from autosre_lab.cluster.kube import KubeClient, Object
+from autosre_lab.cluster.release import ENGINE_LABELS
 from autosre_lab.errors import ClusterError, EngineError
 from autosre_lab.parity import process_probe
 
 __all__ = ["LiveEngine", "LiveProcess", "find_engine_pod", "read_local", "read_pod"]
 
 ENGINE_CONTAINER = "vllm"
-"""Name of the container that runs vLLM, and of its component label."""
+"""Name of the container that runs vLLM."""
 
 PROC = Path("/proc")
 
@@ -187,8 +188,7 @@ def find_engine_pod(client: KubeClient, name: str | None = None) -> Object:
             f"there is no Pod {name} in namespace {client.namespace}",
             remedy=f"see `kubectl get pods -n {client.namespace}`",
         )
-    label = {"app.kubernetes.io/component": ENGINE_CONTAINER}
-    pods = client.find("Pod", labels=label)
+    pods = client.find("Pod", labels=ENGINE_LABELS)
     running = [
         pod
         for pod in pods

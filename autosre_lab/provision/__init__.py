@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from autosre_lab.provision.claude_code import (
         CLAUDE_CODE_VERSION,
+        CLAUDE_CODE_VERSIONS,
         claude_code_executable,
         provision_claude_code,
     )
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "CLAUDE_CODE_VERSION": "claude_code",
+    "CLAUDE_CODE_VERSIONS": "claude_code",
     "Provisioned": "provisioning",
     "claude_code_executable": "claude_code",
     "provision": "provisioning",
@@ -23,6 +25,7 @@ _HOME = {
 
 __all__ = [
     "CLAUDE_CODE_VERSION",
+    "CLAUDE_CODE_VERSIONS",
     "Provisioned",
     "claude_code_executable",
     "provision",

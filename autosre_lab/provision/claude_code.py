@@ -18,23 +18,35 @@ from autosre_lab.provision.installing import (
 )
 from autosre_lab.settings import paths
 
-__all__ = ["CLAUDE_CODE_VERSION", "claude_code_executable", "provision_claude_code"]
+__all__ = [
+    "CLAUDE_CODE_VERSION",
+    "CLAUDE_CODE_VERSIONS",
+    "claude_code_executable",
+    "provision_claude_code",
+]
 
-CLAUDE_CODE_VERSION = "2.1.197"
-"""The version whose requests and reactions the proxy and the launcher are tested against."""
+CLAUDE_CODE_VERSIONS = ("2.1.332", "2.1.197")
+"""The versions whose requests and reactions the proxy and the launcher are tested against, the
+newest first."""
+
+CLAUDE_CODE_VERSION = CLAUDE_CODE_VERSIONS[0]
+"""The version that is installed."""
 
 MIN_NODE = 18
 _SIZE_BYTES = 0.6e9
 
 
-def claude_code_executable() -> Path:
-    """Return where the pinned Claude Code is or will be."""
-    prefix = paths().data / "claude-code" / CLAUDE_CODE_VERSION
+def claude_code_executable(version: str = CLAUDE_CODE_VERSION) -> Path:
+    """Return where a Claude Code of ours is or will be."""
+    prefix = paths().data / "claude-code" / version
     return prefix / "node_modules" / ".bin" / "claude"
 
 
-def provision_claude_code() -> Path:
-    """Install the pinned Claude Code, unless it is there.
+def provision_claude_code(version: str = CLAUDE_CODE_VERSION) -> Path:
+    """Install Claude Code, unless it is there.
+
+    Args:
+        version: Which one; the pinned one when not given.
 
     Returns:
         The executable.
@@ -42,7 +54,7 @@ def provision_claude_code() -> Path:
     Raises:
         ProvisionError: Node or npm is missing or too old, or npm failed.
     """
-    executable = claude_code_executable()
+    executable = claude_code_executable(version)
     prefix = executable.parents[2]
     complete = prefix / "autosre-complete"
     if complete.exists() and executable.exists():
@@ -51,7 +63,7 @@ def provision_claude_code() -> Path:
         if complete.exists() and executable.exists():
             return executable
         _check_node()
-        what = f"Install Claude Code {CLAUDE_CODE_VERSION}"
+        what = f"Install Claude Code {version}"
         check_disk(prefix, _SIZE_BYTES, what)
         # npm does not mend what was left half unpacked.
         shutil.rmtree(prefix / "node_modules", ignore_errors=True)
@@ -60,7 +72,7 @@ def provision_claude_code() -> Path:
                 run_installer(
                     [
                         *("npm", "install", "--prefix", prefix, "--no-audit", "--no-fund"),
-                        *("--no-save", f"@anthropic-ai/claude-code@{CLAUDE_CODE_VERSION}"),
+                        *("--no-save", f"@anthropic-ai/claude-code@{version}"),
                     ],
                     bar,
                     environ=installer_environment(),
@@ -68,7 +80,7 @@ def provision_claude_code() -> Path:
                 )
             except InstallerFailed as error:
                 raise error.as_error(what) from error
-            _check_version(executable)
+            _check_version(executable, version)
             complete.touch()
     return executable
 
@@ -92,7 +104,7 @@ def _check_node() -> None:
         )
 
 
-def _check_version(executable: Path) -> None:
+def _check_version(executable: Path, version: str) -> None:
     try:
         said = subprocess.run(
             [executable, "--version"],
@@ -108,10 +120,9 @@ def _check_version(executable: Path) -> None:
             remedy=f"delete {executable.parents[2]} and start again; "
             "npm must be allowed to install optional dependencies",
         ) from error
-    if CLAUDE_CODE_VERSION not in said.stdout:
+    if version not in said.stdout:
         raise ProvisionError(
-            f"Claude Code says {(said.stdout + said.stderr).strip()[-300:]!r}, "
-            f"not {CLAUDE_CODE_VERSION}",
+            f"Claude Code says {(said.stdout + said.stderr).strip()[-300:]!r}, not {version}",
             remedy=f"delete {executable.parents[2]} and start again; "
             "npm must be allowed to install optional dependencies",
         )

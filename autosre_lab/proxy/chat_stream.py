@@ -1,27 +1,41 @@
 """The engine's side of a stream: Chat Completions chunks as typed structs.
 
 Only the fields that the translation reads are declared; msgspec skips the others without building
-objects for them, which is most of what makes a chunk cheap.
+objects for them, which is most of what makes a chunk cheap. A line that does not fit is read a
+second time by `chunk_mending`, leniently: a counter must never cost an answer.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from autosre_lab.errors import RemoteError
+from autosre_lab.proxy import chunk_mending
 
 __all__ = [
+    "FINISH_REASONS",
     "ChatChoice",
     "ChatChunk",
     "ChatDelta",
     "ChatFunctionDelta",
     "ChatToolCallDelta",
     "ChatUsage",
+    "ChunkDecoder",
     "PromptTokensDetails",
     "UpstreamStreamError",
     "decode_chunk",
 ]
 
+FINISH_REASONS = frozenset(
+    {"stop", "length", "tool_calls", "function_call", "content_filter", "repetition"}
+)
+"""The words that end an answer: OpenAI's, and vLLM's own "repetition".
+
+vLLM's "abort" and "error" are none of them, and neither are "", "null" and words that nobody
+knows: some engines send them in every chunk.
+"""
 
 _NOTHING = msgspec.Raw(b"")
 
@@ -66,9 +80,13 @@ class ChatChoice(msgspec.Struct, gc=False):
 
 
 class PromptTokensDetails(msgspec.Struct, gc=False):
-    """How much of the prompt came from the prefix cache (`--enable-prompt-tokens-details`)."""
+    """What of the prompt the prefix cache held and what it keeps from now on.
+
+    Told with `--enable-prompt-tokens-details` only.
+    """
 
     cached_tokens: int | None = None
+    created_cache_tokens: int | None = None
 
 
 class ChatUsage(msgspec.Struct, gc=False):
@@ -82,12 +100,14 @@ class ChatUsage(msgspec.Struct, gc=False):
 class ChatChunk(msgspec.Struct, gc=False):
     """One `data:` line of a Chat Completions stream.
 
-    `error` is set only on the chunk by which vLLM reports that the request failed mid-stream.
+    `error` is set only on the chunk by which vLLM reports that the request failed mid-stream; some
+    engines write such a chunk flat, with `object` "error".
     """
 
     choices: list[ChatChoice] | None = None
     usage: ChatUsage | None = None
     error: msgspec.Raw = _NOTHING
+    object: str | None = None
 
 
 class UpstreamStreamError(RemoteError):
@@ -120,32 +140,62 @@ _decoder = msgspec.json.Decoder(ChatChunk)
 _detail_decoder = msgspec.json.Decoder(_ErrorDetail)
 
 
-def decode_chunk(data: bytes) -> ChatChunk | None:
-    """Decode what follows `data: ` on one line of the engine's stream.
+class ChunkDecoder:
+    """Decodes the lines of one stream.
 
-    Args:
-        data: The line's payload; surrounding white space does not matter.
-
-    Returns:
-        The chunk, or None for the closing `[DONE]`.
-
-    Raises:
-        UpstreamStreamError: The engine reports an error, or the bytes are not a chunk.
+    It remembers half an emoji: engines cut their text anywhere, also between the two halves of a
+    surrogate pair or the bytes of a character, and the next chunk has the rest.
     """
+
+    def __init__(self) -> None:
+        self._halves: dict[str, str] = {}
+
+    def decode(self, data: bytes) -> ChatChunk | None:
+        """Decode what follows `data: ` on one line of the engine's stream.
+
+        Args:
+            data: The line's payload; surrounding white space does not matter.
+
+        Returns:
+            The chunk, or None for the closing `[DONE]`.
+
+        Raises:
+            UpstreamStreamError: The engine reports an error, or the bytes are not a chunk.
+        """
+        try:
+            chunk = _decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            if data.strip() == b"[DONE]":
+                return None
+            chunk = _mended(data, error)
+            chunk_mending.join_halves(chunk, self._halves)
+        else:
+            if self._halves:
+                chunk_mending.join_halves(chunk, self._halves)
+        # `Raw | None` would take nothing but null: the union swallows the raw part.
+        if chunk.error and bytes(chunk.error) != b"null":
+            raise _reported(chunk.error, data)
+        if chunk.object == "error":
+            raise _reported(msgspec.Raw(data), data)
+        return chunk
+
+
+def decode_chunk(data: bytes) -> ChatChunk | None:
+    """Decode one line by itself, as `ChunkDecoder.decode` does."""
+    return ChunkDecoder().decode(data)
+
+
+def _mended(data: bytes, cause: Exception) -> ChatChunk:
     try:
-        chunk = _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if data.strip() == b"[DONE]":
-            return None
+        body: Any = chunk_mending.read(data)
+        return msgspec.convert(body, ChatChunk)
+    except (ValueError, RecursionError) as error:
+        # The first reading's words name the field; the second one's only what is left.
         raise UpstreamStreamError(
-            f"the engine's stream carries something that is no chunk: {error}",
+            f"the engine's stream carries something that is no chunk: {cause}",
             status=502,
             body=_text(data),
         ) from error
-    # `Raw | None` would take nothing but null: the union swallows the raw part.
-    if chunk.error and bytes(chunk.error) != b"null":
-        raise _reported(chunk.error, data)
-    return chunk
 
 
 def _reported(raw: msgspec.Raw, data: bytes) -> UpstreamStreamError:

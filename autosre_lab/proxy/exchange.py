@@ -13,7 +13,7 @@ from aiohttp import web
 
 from autosre_lab.logs import get_logger
 from autosre_lab.proxy import failures
-from autosre_lab.proxy.chat_stream import UpstreamStreamError, decode_chunk
+from autosre_lab.proxy.chat_stream import ChunkDecoder, UpstreamStreamError
 from autosre_lab.proxy.counting import EncodedPrompt, encode_prompt
 from autosre_lab.proxy.failures import Failure
 from autosre_lab.proxy.messages.chat_request import to_chat_request
@@ -176,13 +176,14 @@ class Exchange:
                 if response.status != 200:
                     raise await self._refused(response, prompt)
                 tail = b""
+                decoder = ChunkDecoder()
                 async for data in response.content.iter_any():
                     lines = (tail + data).split(b"\n")
                     tail = lines.pop()
                     events = b""
                     for line in lines:
                         if line.startswith(b"data:"):
-                            chunk = decode_chunk(line[5:])
+                            chunk = decoder.decode(line[5:])
                             if chunk is not None:
                                 events += stream.feed(chunk)
                     if self._record.ttft_ms is None and stream.first_token_seen:
@@ -357,15 +358,16 @@ class Exchange:
     def _note_usage(self, prompt: EncodedPrompt, stream: MessageStream) -> None:
         usage = stream.usage
         record = self._record
-        record.input_tokens = usage.input_tokens
+        uncached = usage.prompt_tokens - usage.cache_read_input_tokens
+        record.input_tokens = uncached
         record.cached_tokens = usage.cache_read_input_tokens
         record.output_tokens = usage.output_tokens
         record.stop_reason = stream.stop_reason or ""
         tokens = self._proxy.metrics.tokens
-        tokens.labels("input").inc(usage.input_tokens)
+        tokens.labels("input").inc(uncached)
         tokens.labels("cached").inc(usage.cache_read_input_tokens)
         tokens.labels("output").inc(usage.output_tokens)
-        total = usage.input_tokens + usage.cache_read_input_tokens
+        total = usage.prompt_tokens
         if record.session and stream.first_token_seen and total:
             self._proxy.known.learn(self._conversation, prompt, total)
             self._proxy.prefixes.learn(record, prompt)

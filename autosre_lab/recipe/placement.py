@@ -93,7 +93,7 @@ class Security(Section):
 class Network(Section):
     """Where a Pod listens."""
 
-    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    port: Annotated[int, Field(ge=1, le=65535)] = 8010
     cluster_ip: ClusterIp | None = None
     """The engine's fixed address in the cluster; absent: the chart's own."""
 

@@ -87,7 +87,7 @@ class Dashboard(Shown):
         """Poll from now on, and return it."""
         self._wanted = True
         if self._feed is None:
-            from autosre_lab.lifecycle.sources import stack_sources
+            from autosre_lab.lifecycle import stack_sources
 
             sources = self._sources or stack_sources(request_tail_bytes=1 << 16)
             self._feed = Feed(sources, interval_s=self._interval_s, history=2)
@@ -379,7 +379,7 @@ class _Printed:
 def _of_recipe() -> tuple[Any, dict[str, int]]:
     from autosre_lab import lifecycle
     from autosre_lab.errors import RecipeError
-    from autosre_lab.metrics.sources import recipe_limits
+    from autosre_lab.metrics.limits import recipe_limits
     from autosre_lab.recipe import load_recipe
 
     name = lifecycle.status().recipe_name

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autosre_lab.errors import MissingExtraError
-from autosre_lab.metrics import FeedSample, LogLine, find_bottleneck
+from autosre_lab.metrics import FeedSample, LogLine
 from autosre_lab.metrics.bottleneck import Bottleneck
 from autosre_lab.metrics.catalogue import CATALOGUE, Unit
 from autosre_lab.metrics.figures import figure_of, shown
-from autosre_lab.metrics.sliding_window import SlidingRates
-from autosre_lab.metrics.sources import Limits
+from autosre_lab.metrics.limits import Limits
+from autosre_lab.metrics.live_rates import LiveRates
 from autosre_lab.proxy.request_log import RequestRecord
 
 if TYPE_CHECKING:
@@ -146,9 +146,9 @@ class Observation:
         classes: dict[str, int] | None = None,
     ) -> None:
         self._window_s = window_s
-        self._limits = limits or Limits()
         self._classes = classes or {}
-        self._sliding = SlidingRates(window_s)
+        bounds = limits or Limits()
+        self._live = LiveRates(window_s, limits=lambda: bounds)
         self._lock = threading.Lock()
         self._times: deque[float] = deque(maxlen=POINTS)
         self._values: dict[str, deque[float | None]] = {
@@ -164,7 +164,7 @@ class Observation:
         """Take the newest sample."""
         import msgspec
 
-        rates = self._sliding.add(sample.engine) if sample.engine is not None else None
+        rates = self._live.add(sample.engine, sample.gpu)
         windowed = msgspec.structs.replace(sample, rates=rates)
         with self._lock:
             self.sample = windowed
@@ -174,12 +174,7 @@ class Observation:
                 values.append(figure_of(windowed, key))
             self._requests.extend(sample.requests)
             self._lines.extend(line for line in sample.logs if _OWN_SCRAPE not in line.text)
-            self.bottleneck = find_bottleneck(
-                sample.engine,
-                rates,
-                max_num_seqs=self._limits.max_num_seqs,
-                max_num_batched_tokens=self._limits.max_num_batched_tokens,
-            )
+            self.bottleneck = self._live.bottleneck()
 
     def take_all(self, samples: Iterable[FeedSample]) -> None:
         """Take samples, oldest first."""

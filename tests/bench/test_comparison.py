@@ -20,9 +20,9 @@ from autosre_lab.bench.result import (
     load_result,
     save_result,
 )
-from autosre_lab.bench.roofline import Roofline
 from autosre_lab.bench.summary import summarise
 from autosre_lab.errors import BenchmarkError, NotComparableError
+from autosre_lab.metrics.roofline import Roofline
 from tests.bench.timings import request
 
 CONDITIONS = Conditions(

@@ -157,4 +157,5 @@ async def test_nothing_is_started_after_the_duration() -> None:
         )
     started = {one.session for one in run.timings}
     assert started == {"0", "1", "2"}
-    assert len(run.timings) + run.unsent == 10
+    assert len(run.timings) + run.cut == 10
+    assert run.unsent == 0

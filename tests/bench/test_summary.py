@@ -8,6 +8,7 @@ from autosre_lab.bench.slo import is_good, parse_slo
 from autosre_lab.bench.summary import samples_by_session, summarise
 from autosre_lab.errors import ConfigError
 from tests.bench.timings import failed, request
+from tests.support.h100 import card
 
 
 def test_a_request_is_timed_by_the_definitions() -> None:
@@ -120,3 +121,30 @@ def test_a_limit_on_what_did_not_apply_is_kept() -> None:
     assert is_good(request(tokens=1), {"tpot": 0.01, "ttfa": 0.01})
     assert not is_good(request(), {"tpot": 0.01})
     assert not is_good(request(first_token_ns=None), {"ttft": 9})
+
+
+def test_turns_that_the_clock_cut_off_are_not_bad() -> None:
+    # 755 turns of an H100, all of them good, and 191 that the time did not reach: "79.8 %".
+    measured = card("cc")
+    limits = measured.conditions.limits
+    summary = summarise(measured.timings, cut=191, limits=limits)
+    assert summary.good_fraction == 1.0
+    assert (summary.cut, summary.unsent) == (191, 0)
+    assert summarise(measured.timings, unsent=191, limits=limits).good_fraction == pytest.approx(
+        755 / 946
+    )
+
+
+def test_the_work_done_is_told_from_first_to_last_tokens() -> None:
+    # 8 requests under way, of which a third prefills or waits.
+    summary = summarise(card("cc").timings)
+    assert summary.concurrency == pytest.approx(7.95, abs=0.01)
+    assert summary.decoding == pytest.approx(5.2, abs=0.01)
+    assert summary.decoded_tps == pytest.approx(1805, rel=0.02), "what the engine says it made"
+
+
+def test_a_single_stream_decodes_at_its_own_pace() -> None:
+    alone = summarise([request("a", tokens=11), request("b", due=10, tokens=11)])
+    assert alone.decoding == pytest.approx(2 * 1.0 / 11.5)
+    assert alone.decoded_tps == pytest.approx(20 / 2.0)
+    assert summarise([request("a", tokens=1)]).decoded_tps is None

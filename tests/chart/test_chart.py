@@ -19,6 +19,14 @@ from autosre_lab.recipe import Recipe, build_vllm_serve_cmd, load_recipe, parse_
 from tests.chart.golden import CASES, FOLDER, rendered
 from tests.chart.recipes import everything, production
 
+DEPLOYMENTS = {
+    "vllm": "autosre-vllm-local",
+    "proxy": "autosre-proxy",
+    "codex-proxy": "autosre-codex-proxy",
+    "browser": "autosre-browser",
+}
+"""Container to the Deployment that has it."""
+
 Objects = dict[tuple[str, str], dict[str, Any]]
 
 
@@ -33,7 +41,7 @@ def pods() -> Objects:
 
 
 def pod_of(objects: Objects, name: str) -> dict[str, Any]:
-    pod: dict[str, Any] = objects["Deployment", name]["spec"]["template"]
+    pod: dict[str, Any] = objects["Deployment", DEPLOYMENTS[name]]["spec"]["template"]
     return pod
 
 
@@ -58,10 +66,10 @@ def test_every_object_is_valid_and_the_linter_is_content(make: Any) -> None:
 
 
 def test_validation_sees_a_misspelt_key_and_a_wrong_type(pods: Objects) -> None:
-    broken = json.loads(json.dumps(pods["Deployment", "vllm"]))
+    broken = json.loads(json.dumps(pods["Deployment", "autosre-vllm-local"]))
     broken["spec"]["template"]["spec"]["runtimClassName"] = "nvidia"
     assert "runtimClassName" in invalid_objects([broken])[0]
-    broken = json.loads(json.dumps(pods["Deployment", "vllm"]))
+    broken = json.loads(json.dumps(pods["Deployment", "autosre-vllm-local"]))
     broken["spec"]["template"]["spec"]["containers"][0]["command"] = "vllm serve"
     assert "command" in invalid_objects([broken])[0]
 
@@ -77,7 +85,7 @@ def test_the_schema_in_the_chart_is_made_from_the_types() -> None:
         ("vllm", "replica", 1, "replica"),
         ("vllm", "clusterIP", "vllm", "clusterIP"),
         ("vllm", "command", [], "command"),
-        ("anthropicProxy", "port", 70000, "port"),
+        ("proxy", "port", 70000, "port"),
         ("vllm", "replicas", 2, "replicas"),
     ],
 )
@@ -112,7 +120,7 @@ def test_the_engines_environment_is_the_recipes_and_holds_no_secret(pods: Object
     }
     assert env["OTHER"]["valueFrom"]["secretKeyRef"]["optional"] is True
     assert env["PYTHONPATH"]["value"] == "/opt/autosre"
-    proxy = container_of(pods, "anthropic-proxy")
+    proxy = container_of(pods, "proxy")
     assert [entry["name"] for entry in proxy["env"]] == ["AUTOSRE_PROXY_TOKEN"]
     assert "value" not in proxy["env"][0]
 
@@ -130,14 +138,14 @@ def test_budgets_follow_from_the_recipe(pods: Objects) -> None:
     probe = container_of(pods, "vllm")["startupProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] >= 601
     assert probe["periodSeconds"] * (probe["failureThreshold"] - 1) < 601
-    spec = pods["Deployment", "vllm"]["spec"]
+    spec = pods["Deployment", "autosre-vllm-local"]["spec"]
     assert spec["progressDeadlineSeconds"] == 901
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 33
     assert spec["strategy"] == {"type": "Recreate"}
 
 
 def test_no_pod_gets_service_variables_or_a_token_of_the_cluster(pods: Objects) -> None:
-    for name in ("vllm", "anthropic-proxy", "codex-proxy", "browser"):
+    for name in ("vllm", "proxy", "codex-proxy", "browser"):
         spec = pod_of(pods, name)["spec"]
         assert spec["enableServiceLinks"] is False
         assert spec["automountServiceAccountToken"] is False
@@ -152,9 +160,9 @@ def test_no_pod_gets_service_variables_or_a_token_of_the_cluster(pods: Objects) 
 
 
 def test_the_proxies_never_run_as_root_and_the_engine_as_the_recipe_says(pods: Objects) -> None:
-    for name in ("anthropic-proxy", "codex-proxy", "browser"):
+    for name in ("proxy", "codex-proxy", "browser"):
         assert pod_of(pods, name)["spec"]["securityContext"]["runAsNonRoot"] is True
-    assert container_of(pods, "anthropic-proxy")["securityContext"]["readOnlyRootFilesystem"]
+    assert container_of(pods, "proxy")["securityContext"]["readOnlyRootFilesystem"]
     engine = pod_of(pods, "vllm")["spec"]["securityContext"]
     assert (engine["runAsUser"], engine["runAsNonRoot"]) == (1000, True)
     plain = pod_of(objects_of(production()), "vllm")["spec"]["securityContext"]
@@ -190,8 +198,9 @@ def test_a_comment_in_the_recipe_or_a_newer_chart_makes_no_new_pod(pods: Objects
     meta = {"description": "the same, otherwise described"}
     noted = objects_of(everything(meta=meta), codex_proxy=True, browser=True)
     assert pod_of(noted, "vllm") == pod_of(pods, "vllm")
-    assert noted["Deployment", "vllm"]["metadata"] != pods["Deployment", "vllm"]["metadata"]
-    for name in ("vllm", "anthropic-proxy", "browser"):
+    engine = ("Deployment", "autosre-vllm-local")
+    assert noted[engine]["metadata"] != pods[engine]["metadata"]
+    for name in ("vllm", "proxy", "browser"):
         assert "helm.sh/chart" not in pod_of(pods, name)["metadata"]["labels"]
 
 
@@ -200,20 +209,20 @@ def test_addresses_are_pinned_and_the_proxies_find_the_engine_by_its_own(pods: O
         name: obj["spec"]["clusterIP"] for (kind, name), obj in pods.items() if kind == "Service"
     }
     assert ips == {
-        "vllm": "10.96.0.99",
-        "anthropic-proxy": "10.96.0.31",
-        "codex-proxy": "10.96.0.32",
-        "browser": "10.96.0.33",
+        "autosre-vllm-local": "10.96.0.99",
+        "autosre-proxy": "10.96.0.31",
+        "autosre-codex-proxy": "10.96.0.32",
+        "autosre-browser": "10.96.0.33",
     }
-    assert "http://10.96.0.99:9000" in container_of(pods, "anthropic-proxy")["command"]
+    assert "http://10.96.0.99:9000" in container_of(pods, "proxy")["command"]
     usual = objects_of(production())
-    assert usual["Service", "vllm"]["spec"]["clusterIP"] == "10.96.0.30"
+    assert usual["Service", "autosre-vllm-local"]["spec"]["clusterIP"] == "10.96.0.30"
 
 
 def test_selectors_match_their_pods_and_every_port_says_its_protocol(pods: Objects) -> None:
     for (kind, name), obj in pods.items():
         if kind == "Service":
-            labels = pod_of(pods, name)["metadata"]["labels"]
+            labels = pods["Deployment", name]["spec"]["template"]["metadata"]["labels"]
             assert obj["spec"]["selector"].items() <= labels.items()
             assert all(port["protocol"] == "TCP" for port in obj["spec"]["ports"])
         if kind == "Deployment":
@@ -224,23 +233,23 @@ def test_selectors_match_their_pods_and_every_port_says_its_protocol(pods: Objec
 
 
 def test_only_the_proxies_reach_the_engine_and_offline_it_reaches_nobody(pods: Objects) -> None:
-    policy = objects_of(production())["NetworkPolicy", "vllm"]["spec"]
+    policy = objects_of(production())["NetworkPolicy", "autosre-vllm-local"]["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert policy.get("egress") in ([], None)
     (rule,) = policy["ingress"]
     assert rule["from"][0]["podSelector"]["matchExpressions"][0]["values"] == [
-        "anthropic-proxy",
+        "proxy",
         "codex-proxy",
     ]
-    fetching = pods["NetworkPolicy", "vllm"]["spec"]
+    fetching = pods["NetworkPolicy", "autosre-vllm-local"]["spec"]
     assert {"port": 443, "protocol": "TCP"} in fetching["egress"][0]["ports"]
     proxy = objects_of(production(), allow_from=("192.168.7.0/24",))
-    (ingress,) = proxy["NetworkPolicy", "anthropic-proxy"]["spec"]["ingress"]
+    (ingress,) = proxy["NetworkPolicy", "autosre-proxy"]["spec"]["ingress"]
     assert ingress["from"] == [{"ipBlock": {"cidr": "192.168.7.0/24"}}]
 
 
 def test_the_browser_cannot_be_led_into_private_networks(pods: Objects) -> None:
-    block = pods["NetworkPolicy", "browser"]["spec"]["egress"][0]["to"][0]["ipBlock"]
+    block = pods["NetworkPolicy", "autosre-browser"]["spec"]["egress"][0]["to"][0]["ipBlock"]
     assert {"10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16"} <= set(block["except"])
 
 

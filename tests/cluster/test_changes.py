@@ -11,9 +11,9 @@ import pytest
 from autosre_lab.chart.from_recipe import helm_values
 from autosre_lab.chart.rendering import render
 from autosre_lab.cluster import deploying, gone, options, preflight_checks, stack
-from autosre_lab.cluster.release import ENGINE, apply_release
+from autosre_lab.cluster.release import ENGINE, PROXY, apply_release
 from autosre_lab.errors import KubeError
-from autosre_lab.lifecycle.changes import Change, find_changes
+from autosre_lab.lifecycle import Change, find_changes
 from autosre_lab.recipe import Recipe
 from autosre_lab.widgets import change_table, deploy, deploy_panel
 from autosre_lab.widgets.deployment import how_much
@@ -74,7 +74,12 @@ def test_where_nothing_is_deployed_everything_is_new_and_looking_creates_nothing
     before = dict(kube.cluster.objects)
     found = changes(cpu_recipe())
     assert {how_much(one) for one in found.values()} == {"new"}
-    assert {"command line", "values", "Deployment/vllm", "Service/vllm"} <= set(found)
+    assert {
+        "command line",
+        "values",
+        "Deployment/autosre-vllm-local",
+        "Service/autosre-vllm-local",
+    } <= set(found)
     assert "ConfigMap/autosre-recipe" in found
     assert not any(part.startswith("Secret/") for part in found)
     assert kube.cluster.objects == before
@@ -95,14 +100,14 @@ def test_another_recipe_is_a_diff_of_what_it_would_change_and_of_nothing_else(
     other = cpu_recipe(name="other", latency={"max_step_tokens": 4096})
     found = changes(other)
     same = {part for part, one in found.items() if not one.differs}
-    assert {"Deployment/anthropic-proxy", "ServiceAccount/autosre"} <= same
-    assert lines(found["Service/vllm"]) == {
+    assert {"Deployment/autosre-proxy", "ServiceAccount/autosre"} <= same
+    assert lines(found["Service/autosre-vllm-local"]) == {
         "-autosre.dev/recipe: cpu",
         "+autosre.dev/recipe: other",
     }
     assert "+--max-num-batched-tokens 4096" in lines(found["command line"])
     assert "+name: other" in lines(found["values"])
-    deployment = "\n".join(found["Deployment/vllm"].diff())
+    deployment = "\n".join(found["Deployment/autosre-vllm-local"].diff())
     assert "4096" in deployment
     assert "status" not in deployment
     # The recipe's text is shown as lines, not as one long string with the values.
@@ -115,7 +120,7 @@ def test_a_value_edited_by_hand_would_be_put_back(kube: FakeKube) -> None:
     edit(kube, command=[*container(kube)["command"], "--max-num-seqs", "3"])
     found = changes(cpu_recipe())
     assert lines(found["command line"]) == {"---max-num-seqs 3"}
-    assert found["Deployment/vllm"].differs
+    assert found["Deployment/autosre-vllm-local"].differs
     assert not found["values"].differs
     apply_release(kube, render(helm_values(cpu_recipe()), namespace="autosre"))
     assert "--max-num-seqs" not in container(kube)["command"]
@@ -126,18 +131,18 @@ def test_a_variable_added_by_hand_goes_only_where_the_engine_is_made_anew(kube: 
     added = {"name": "BY_HAND", "value": "1"}
     edit(kube, env=[*container(kube).get("env", []), added])
     # Applied over, it stays: the drift table tells of it, a start of the same does not touch it.
-    assert not changes(cpu_recipe())["Deployment/vllm"].differs
+    assert not changes(cpu_recipe())["Deployment/autosre-vllm-local"].differs
     other = cpu_recipe(name="other", latency={"max_step_tokens": 4096})
-    assert "-- name: BY_HAND" in lines(changes(other)["Deployment/vllm"])
+    assert "-- name: BY_HAND" in lines(changes(other)["Deployment/autosre-vllm-local"])
 
 
 def test_a_stack_at_zero_replicas_would_be_started(kube: FakeKube) -> None:
     deployed(kube, cpu_recipe())
-    for name in (ENGINE, "anthropic-proxy"):
+    for name in (ENGINE, PROXY):
         kube.patch("Deployment", name, {"spec": {"replicas": 0}})
     found = changes(cpu_recipe())
     assert how_much(found["command line"]) == "new"
-    for name in (ENGINE, "anthropic-proxy"):
+    for name in (ENGINE, PROXY):
         assert lines(found[f"Deployment/{name}"]) == {"-replicas: 0", "+replicas: 1"}
 
 
@@ -153,7 +158,7 @@ def test_what_the_recipe_does_not_have_any_more_is_told_as_taken_away(kube: Fake
 def test_another_address_of_the_service_is_a_change_and_no_refusal(kube: FakeKube) -> None:
     deployed(kube, cpu_recipe())
     found = changes(cpu_recipe(network={"cluster_ip": "10.96.0.77"}))
-    assert lines(found["Service/vllm"]) == {
+    assert lines(found["Service/autosre-vllm-local"]) == {
         "-clusterIP: 10.96.0.30",
         "+clusterIP: 10.96.0.77",
     }
@@ -164,7 +169,7 @@ def test_who_may_only_read_is_told_what_cannot_be_told(kube: FakeKube) -> None:
     denied = KubeError("you may not patch deployments", remedy="-", status=403)
     kube.cluster.refuse = lambda action, *_: denied if action == "patch" else None
     table = change_table(cpu_recipe(), place="cluster").set_index("part")
-    assert table.change["Deployment/vllm"] == "cannot be told: you may not patch deployments"
+    assert table.change[f"Deployment/{ENGINE}"] == "cannot be told: you may not patch deployments"
     assert table.change["command line"] == "no change"
 
 
@@ -180,7 +185,7 @@ def recipe(kube: FakeKube, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     tokens_come(monkeypatch)
     chosen = cpu_recipe()
     monkeypatch.setattr(deploy_panel, "load_recipe", lambda _: chosen)
-    monkeypatch.setattr("autosre_lab.lifecycle.stack._loaded", lambda _: chosen)
+    monkeypatch.setattr("autosre_lab.lifecycle.verbs._loaded", lambda _: chosen)
     return chosen
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from autosre_lab.cluster.dedicated import NOTE, dedicate, displaced, restore
+from autosre_lab.cluster.release import ENGINE
 from autosre_lab.errors import ClusterError, KubeError
 from tests.cluster.fake_api import FakeCluster, FakeKube
 from tests.cluster.objects import deployment, runtime_class, statefulset
@@ -29,7 +30,7 @@ def shared() -> FakeKube:
     kube.apply(statefulset("trainer", replicas=3, gpu=1, namespace="team"))
     kube.apply(deployment("paused", replicas=0, gpu=1, namespace="idle"))
     kube.apply(deployment("web", replicas=2, namespace="team"))
-    kube.apply(deployment("vllm", gpu=1))
+    kube.apply(deployment(ENGINE, gpu=1))
     cluster.advance(5)
     return kube
 
@@ -42,7 +43,7 @@ def replicas(kube: FakeKube) -> dict[str, int]:
     }
 
 
-BEFORE = {"notebook": 2, "trainer": 3, "paused": 0, "web": 2, "vllm": 1}
+BEFORE = {"notebook": 2, "trainer": 3, "paused": 0, "web": 2, ENGINE: 1}
 DEDICATED = {**BEFORE, "notebook": 0, "trainer": 0}
 
 

@@ -13,9 +13,10 @@ import pytest
 from autosre_lab.chart.from_recipe import helm_values
 from autosre_lab.cluster import preflight_checks
 from autosre_lab.cluster.preflight_checks import preflight, target_node
-from autosre_lab.cluster.preflight_report import Check, PreflightReport
+from autosre_lab.cluster.release import ENGINE
 from autosre_lab.errors import ClusterError, KubeError
 from autosre_lab.recipe import Recipe
+from autosre_lab.stack.preflight import Check, PreflightReport
 from tests.cluster.fake_api import FakeCluster, FakeKube
 from tests.cluster.objects import deployment, runtime_class, service
 from tests.cluster.recipes import REVISION, cpu_recipe, gpu_recipe
@@ -81,12 +82,14 @@ def test_every_finding_that_is_not_in_order_has_a_remedy() -> None:
     assert not report.passed
 
 
-def test_a_server_that_does_not_answer_is_the_only_finding() -> None:
+def test_a_server_that_does_not_answer_is_the_last_finding() -> None:
     kube = fit()
     silent = KubeError("no answer", remedy="start it", status=0)
     kube.cluster.refuse = lambda *_: silent
-    (check,) = look(kube).checks
-    assert (check.name, check.state, check.remedy) == ("API server", "fail", "start it")
+    checks = [one for one in look(kube).checks if not one.name.startswith("recipe")]
+    assert [(one.name, one.state, one.remedy) for one in checks] == [
+        ("API server", "fail", "start it")
+    ]
 
 
 def test_k3s_own_service_range_does_not_hold_the_addresses() -> None:
@@ -95,7 +98,7 @@ def test_k3s_own_service_range_does_not_hold_the_addresses() -> None:
     )
     assert check.state == "fail"
     assert "10.43.0.0" in check.message
-    assert "vllm 10.96.0.30" in check.message
+    assert "autosre-vllm-local 10.96.0.30" in check.message
     assert "--service-cidr" in check.remedy
 
 
@@ -116,12 +119,12 @@ def test_addresses_far_from_the_range_s_beginning_cannot_be_judged_without_being
 
 def test_an_address_of_somebody_else_s_service_is_named_and_our_own_is_not() -> None:
     kube = fit()
-    kube.create(service("vllm", "10.96.0.30"))
+    kube.create(service(ENGINE, "10.96.0.30"))
     assert found(look(kube), "addresses").state == "ok"
     kube.create(service("other", "10.96.0.31"), namespace="default")
     check = found(look(kube), "addresses")
     assert check.state == "fail"
-    assert check.message == "10.96.0.31 (for anthropic-proxy) is default/other's"
+    assert check.message == "10.96.0.31 (for autosre-proxy) is default/other's"
 
 
 def test_a_missing_runtime_class_fails_and_an_unused_one_is_warned_about() -> None:
@@ -141,7 +144,7 @@ def test_a_node_without_the_device_fails_with_the_plugin_as_remedy() -> None:
 
 def test_a_device_that_others_hold_is_warned_about_and_our_own_engine_is_not() -> None:
     kube = fit()
-    labels = {"app.kubernetes.io/name": "autosre", "app.kubernetes.io/component": "vllm"}
+    labels = {"app.kubernetes.io/name": "autosre", "app.kubernetes.io/component": "vllm-local"}
     ours = deployment("vllm", gpu=1)
     ours["spec"]["template"]["metadata"]["labels"].update(labels)
     kube.apply(ours)
@@ -217,7 +220,7 @@ def test_images_are_known_by_their_full_names_and_missing_ones_are_warned_about(
     assert "crictl pull" in images[0].remedy
     assert "autosre image" in images[1].remedy
     names = ["docker.io/vllm/vllm-openai:v0.24.0", "localhost/autosre-proxy:0.1.0"]
-    proxy = helm_values(gpu_recipe())["anthropicProxy"]["image"]
+    proxy = helm_values(gpu_recipe())["proxy"]["image"]
     change_node(kube, status={"images": [{"names": [*names, proxy]}]})
     images = [check for check in look(kube).checks if check.name == "image"]
     assert [check.state for check in images] == ["ok", "ok"]
@@ -252,7 +255,7 @@ def test_what_may_not_be_read_is_unknown_and_the_rest_is_looked_at() -> None:
 def test_a_recipe_that_has_no_image_is_a_finding() -> None:
     runtime = {"device": "cuda", "distribution": "vllm", "version": "0.24.0"}
     report = look(fit(), gpu_recipe(image=None, runtime=runtime))
-    assert found(report, "recipe").state == "fail"
+    assert found(report, "chart").state == "fail"
 
 
 def test_swap_is_read_through_the_probe() -> None:

@@ -18,12 +18,13 @@ import httpx
 import pytest
 
 import autosre_lab
+from autosre_lab import lifecycle
 from autosre_lab.cluster.api_client import ApiServerClient
 from autosre_lab.cluster.lease import hold_lease
 from autosre_lab.cluster.preflight_checks import preflight
+from autosre_lab.cluster.release import ENGINE, PROXY
 from autosre_lab.cluster.rollout import pods_of
 from autosre_lab.errors import ClusterError, LeaseHeldError, RolloutError, StackBusyError
-from autosre_lab.lifecycle.drift import find_stack_drift
 from autosre_lab.parity import DriftWarning, find_drift, recipe_from_pod, warn_on_recipe_drift
 from autosre_lab.recipe import load_recipe
 from autosre_lab.stack import Stack
@@ -89,7 +90,7 @@ def test_preflight_passes_here_and_names_what_other_recipes_would_lack(
     assert "nvidia" in said
     with pytest.raises(ClusterError, match=r"10\.43\.0\.30"):
         autosre_lab.start(needy, place="cluster")
-    assert pods_of(kube, "vllm") == []
+    assert pods_of(kube, ENGINE) == []
 
 
 def test_start_shows_what_it_waits_for_and_ends_with_a_first_token(
@@ -99,7 +100,7 @@ def test_start_shows_what_it_waits_for_and_ends_with_a_first_token(
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
     assert shown["proxy"] == "http://10.96.0.31:8011"
-    assert shown["engine"] == "http://10.96.0.30:8000"
+    assert shown["engine"] == "http://10.96.0.30:8010"
     lines = [line for line in done.stderr.splitlines() if line.startswith("Start smollm2-pod: ")]
     assert len(set(lines)) >= 3, done.stderr
     assert "done in" in lines[-1]
@@ -107,14 +108,14 @@ def test_start_shows_what_it_waits_for_and_ends_with_a_first_token(
     assert status.returncode == 0, status.stdout
     found = json.loads(status.stdout)
     assert (found["state"], found["place"]) == ("ready", "cluster")
-    assert found["services"]["engine"]["pod"].startswith("vllm-")
+    assert found["services"]["engine"]["pod"].startswith("autosre-vllm-local-")
 
 
 def test_starting_what_runs_changes_nothing(kube: ApiServerClient, stack: Stack) -> None:
-    (before,) = pods_of(kube, "vllm")
+    (before,) = pods_of(kube, ENGINE)
     again = autosre_lab.start(autosre_lab.load_recipe(recipe_of(kube)), place="cluster")
     assert again == stack
-    (after,) = pods_of(kube, "vllm")
+    (after,) = pods_of(kube, ENGINE)
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
 
 
@@ -144,7 +145,7 @@ def test_claude_code_is_answered_through_the_cluster_ip(
     )
     assert done.returncode == 0, done.stderr
     assert "Paris" in done.stdout
-    (proxy,) = pods_of(kube, "anthropic-proxy")
+    (proxy,) = pods_of(kube, PROXY)
     log = kube.exec(proxy["metadata"]["name"], ["cat", "/var/log/autosre/requests.jsonl"])
     kinds = [json.loads(line)["kind"] for line in log.stdout.splitlines()]
     assert "main" in kinds
@@ -158,7 +159,7 @@ def test_without_the_token_the_proxy_answers_nobody(stack: Stack) -> None:
 def test_the_hook_is_active_in_the_pod_and_nothing_has_drifted(
     kube: ApiServerClient, stack: Stack
 ) -> None:
-    report = find_stack_drift(place="cluster")
+    report = lifecycle.find_drift(place="cluster")
     assert report.ok, str(report)
     assert {"objects", "process", "environment", "image", "hook"} <= set(report.layers)
     assert autosre("drift", "--place", "cluster", "--strict").returncode == 0
@@ -175,7 +176,7 @@ def test_two_operators_cannot_change_the_gpu_at_once(kube: ApiServerClient, stac
 def test_a_pod_killed_in_the_middle_of_an_answer_is_told_and_comes_back(
     kube: ApiServerClient, stack: Stack
 ) -> None:
-    (pod,) = pods_of(kube, "vllm")
+    (pod,) = pods_of(kube, ENGINE)
     long = [{"role": "user", "content": "Write down the numbers from 1 to 500, one by one."}]
     body = message(tokens=2000, stream=True) | {"messages": long}
     headers = {"authorization": f"Bearer {stack.token}"}
@@ -194,7 +195,7 @@ def test_a_pod_killed_in_the_middle_of_an_answer_is_told_and_comes_back(
     assert events[-1] == "error"
     again = autosre_lab.wait_ready(place="cluster")
     assert ask(again).status_code == 200
-    (fresh,) = pods_of(kube, "vllm")
+    (fresh,) = pods_of(kube, ENGINE)
     assert fresh["metadata"]["uid"] != pod["metadata"]["uid"]
 
 
@@ -202,7 +203,7 @@ def test_what_somebody_edited_by_hand_is_reported_with_why_it_matters(
     kube: ApiServerClient, stack: Stack
 ) -> None:
     recipe = load_recipe(recipe_of(kube))
-    live = kube.get("Deployment", "vllm")
+    live = kube.get("Deployment", ENGINE)
     assert live is not None
     (container,) = live["spec"]["template"]["spec"]["containers"]
     container["command"] += ["--max-num-seqs", "3"]
@@ -254,7 +255,7 @@ def test_a_switch_keeps_sessions_waiting_and_heals_what_was_edited(
     assert (503, True) in answers
     assert (503, False) not in answers
     assert ask(switched).status_code == 200
-    assert find_stack_drift(place="cluster").ok
+    assert lifecycle.find_drift(place="cluster").ok
 
 
 def test_a_recipe_that_does_not_come_up_is_replaced_by_the_one_before(
@@ -281,7 +282,7 @@ def test_memory_that_runs_out_is_told_with_the_engines_last_words(
     assert caught.value.reason == "OOMKilled"
     assert "resources.memory.limit" in caught.value.remedy
     assert caught.value.log_tail
-    until(lambda: pods_of(kube, "vllm") == [], "nothing to be left of it", 180)
+    until(lambda: pods_of(kube, ENGINE) == [], "nothing to be left of it", 180)
 
 
 @pytest.fixture
@@ -301,14 +302,14 @@ def test_a_node_under_pressure_is_named_before_anything_is_changed(
 ) -> None:
     with pytest.raises(ClusterError, match=r"autosre\.dev/pressure"):
         autosre_lab.start(recipe_file, place="cluster")
-    assert pods_of(kube, "vllm") == []
+    assert pods_of(kube, ENGINE) == []
 
 
 def test_stop_ends_when_nothing_is_left(kube: ApiServerClient, stack: Stack) -> None:
-    (pod,) = pods_of(kube, "vllm")
+    (pod,) = pods_of(kube, ENGINE)
     ended = autosre_lab.stop(place="cluster")
     assert ended.state == "stopped"
-    assert pods_of(kube, "vllm") == pods_of(kube, "anthropic-proxy") == []
+    assert pods_of(kube, ENGINE) == pods_of(kube, PROXY) == []
     assert not [pid for pid in engine_processes() if pod["metadata"]["uid"] in cgroup_of(pid)]
     with pytest.raises(httpx.HTTPError):
         ask(stack)

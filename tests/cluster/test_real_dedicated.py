@@ -21,6 +21,7 @@ from autosre_lab.cluster.dedicated import displaced
 from autosre_lab.cluster.gone import scale, wait_gone
 from autosre_lab.cluster.memory_watchdog import watch_memory
 from autosre_lab.cluster.node_probe import LocalNodeProbe
+from autosre_lab.cluster.release import ENGINE
 from autosre_lab.errors import GpuGateError, RolloutError
 from tests.cluster.real_images import BASE
 from tests.cluster.real_recipes import write_recipe
@@ -125,11 +126,11 @@ def test_an_engine_that_would_take_the_hosts_memory_is_ended(
 ) -> None:
     autosre_lab.start(recipe_file, place="cluster", wait=False)
     # A floor above what this machine has: the first looks are already too low.
-    with watch_memory(kube, "vllm", LocalNodeProbe(), floor_bytes=1e18, every_s=0.2) as watchdog:
+    with watch_memory(kube, ENGINE, LocalNodeProbe(), floor_bytes=1e18, every_s=0.2) as watchdog:
         until(lambda: watchdog.ended_at_bytes is not None, "the watchdog to act", 60)
     with pytest.raises(RolloutError, match="memory were left"):
         watchdog.check()
-    wait_gone(kube, "vllm")
+    wait_gone(kube, ENGINE)
 
 
 def test_where_nobody_can_tell_whether_the_gpu_is_free_nothing_is_started(

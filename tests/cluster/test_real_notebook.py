@@ -8,6 +8,7 @@ import pytest
 
 import autosre_lab
 from autosre_lab.cluster.api_client import ApiServerClient
+from autosre_lab.cluster.release import ENGINE, PROXY
 from autosre_lab.cluster.rollout import pods_of
 from autosre_lab.notebooks import run_notebook
 
@@ -43,7 +44,7 @@ def test_a_dry_run_tells_what_a_start_would_do_and_changes_nothing(
     summary = run_notebook("deploy", out, {"RECIPE": str(recipe_file), "PLACE": "cluster"})
     assert versions(kube) == before
     assert (kube.get("Namespace", kube.namespace) is None) == (there is None)
-    assert pods_of(kube, "vllm") == []
+    assert pods_of(kube, ENGINE) == []
 
     assert (summary["place"], summary["dry_run"]) == ("cluster", True)
     assert (summary["state"], summary["drift"]) == ("stopped", None)
@@ -70,15 +71,15 @@ def test_with_dry_run_off_the_notebook_starts_the_stack_and_stops_it_at_its_end(
     token = kube.get("Secret", "autosre-proxy")
     assert token is not None
     assert token["data"]["token"] not in out.read_text(encoding="utf-8")
-    before = kube.get("Deployment", "vllm")
+    before = kube.get("Deployment", ENGINE)
 
     # What runs is what the recipe says: a second run changes nothing, and ends it.
     out = tmp_path / "stop" / "2_deploy.ipynb"
     summary = run_notebook("deploy", out, asked)
     assert set(summary["changes"].values()) == {"no change"}, summary["changes"]
-    after = kube.get("Deployment", "vllm")
+    after = kube.get("Deployment", ENGINE)
     assert before is not None
     assert after is not None
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
-    assert pods_of(kube, "vllm") == pods_of(kube, "anthropic-proxy") == []
+    assert pods_of(kube, ENGINE) == pods_of(kube, PROXY) == []
     assert autosre_lab.status(place="cluster").state == "stopped"

@@ -13,6 +13,8 @@ from autosre_lab.chart.rendering import render
 from autosre_lab.cluster.kube import Object
 from autosre_lab.cluster.release import (
     ENGINE,
+    ENGINE_LABELS,
+    PROXY,
     apply_release,
     engine_would_change,
     ensure_namespace,
@@ -113,7 +115,7 @@ def test_a_namespace_is_created_once() -> None:
 
 
 def deployed(kube: FakeKube, behaviour: Behaviour | None = None) -> None:
-    kube.cluster.behaviours[ENGINE] = behaviour or Behaviour(stop_s=20)
+    kube.cluster.behaviours["vllm"] = behaviour or Behaviour(stop_s=20)
     apply_release(kube, objects())
     kube.cluster.advance(15)
 
@@ -136,7 +138,7 @@ def test_a_ready_pod_is_starting_until_its_container_has_generated_a_token(kube:
 def test_another_container_than_the_proven_one_is_not_ready(kube: FakeKube) -> None:
     deployed(kube)
     mark_ready(kube, engine_identity(take_snapshot(kube, ENGINE)) or "")
-    (pod,) = kube.find("Pod", labels={"app.kubernetes.io/component": ENGINE})
+    (pod,) = kube.find("Pod", labels=ENGINE_LABELS)
     kube.delete("Pod", pod["metadata"]["name"], grace_s=1)
     kube.cluster.advance(15)
     assert look(kube).state == "starting"
@@ -152,7 +154,7 @@ def test_a_pod_that_cannot_run_is_crashed_with_its_cause(kube: FakeKube) -> None
 
 def test_zero_replicas_are_stopping_until_the_last_pod_is_gone(kube: FakeKube) -> None:
     deployed(kube)
-    for name in (ENGINE, "anthropic-proxy"):
+    for name in (ENGINE, PROXY):
         kube.patch("Deployment", name, {"spec": {"replicas": 0}})
     kube.cluster.advance(5)
     assert look(kube).state == "stopping"

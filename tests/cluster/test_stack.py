@@ -17,6 +17,7 @@ from autosre_lab.cluster.application_gate import Readiness
 from autosre_lab.cluster.dedicated import NOTE, dedicate
 from autosre_lab.cluster.kube import Object
 from autosre_lab.cluster.lease import LEASE, hold_lease
+from autosre_lab.cluster.release import ENGINE
 from autosre_lab.engine.protocol import ServedModel
 from autosre_lab.errors import (
     ClusterError,
@@ -76,14 +77,14 @@ def other(**sections: Any) -> Any:
     return cpu_recipe(name="other", latency={"max_step_tokens": 4096}, **sections)
 
 
-def replicas(kube: FakeKube, name: str = "vllm", namespace: str | None = None) -> int:
+def replicas(kube: FakeKube, name: str = ENGINE, namespace: str | None = None) -> int:
     live = kube.get("Deployment", name, namespace=namespace)
     assert live is not None
     return int(live["spec"]["replicas"])
 
 
 def command(kube: FakeKube) -> list[str]:
-    live = kube.get("Deployment", "vllm")
+    live = kube.get("Deployment", ENGINE)
     assert live is not None
     argv: list[str] = live["spec"]["template"]["spec"]["containers"][0]["command"]
     return argv
@@ -96,7 +97,7 @@ def pods(kube: FakeKube, component: str) -> list[str]:
 
 def test_a_stack_starts_is_ready_and_stops_without_leaving_a_pod(kube: LiveKube) -> None:
     started = stack.start(cpu_recipe(), client=kube)
-    assert started.engine_url == "http://10.96.0.30:8000"
+    assert started.engine_url == "http://10.96.0.30:8010"
     assert started.proxy_url == "http://10.96.0.31:8011"
     assert (started.recipe_name, started.model) == ("cpu", "qwen")
     assert stack.status(client=kube).state == "ready"
@@ -110,22 +111,22 @@ def test_a_stack_starts_is_ready_and_stops_without_leaving_a_pod(kube: LiveKube)
 
 def test_starting_what_runs_changes_no_pod(kube: LiveKube) -> None:
     stack.start(cpu_recipe(), client=kube)
-    before = pods(kube, "vllm") + pods(kube, "anthropic-proxy")
+    before = pods(kube, "vllm-local") + pods(kube, "proxy")
     stack.start(cpu_recipe(), client=kube)
-    assert pods(kube, "vllm") + pods(kube, "anthropic-proxy") == before
+    assert pods(kube, "vllm-local") + pods(kube, "proxy") == before
 
 
 def test_another_recipe_is_switched_to_and_not_started_over(kube: LiveKube) -> None:
     stack.start(cpu_recipe(), client=kube)
     with pytest.raises(StackBusyError, match="recipe cpu runs"):
         stack.start(other(), client=kube)
-    proxy = pods(kube, "anthropic-proxy")
-    engine = pods(kube, "vllm")
+    proxy = pods(kube, "proxy")
+    engine = pods(kube, "vllm-local")
     switched = stack.switch(other(), client=kube)
     assert switched.recipe_name == "other"
     assert "4096" in command(kube)
-    assert pods(kube, "anthropic-proxy") == proxy
-    assert pods(kube, "vllm") != engine
+    assert pods(kube, "proxy") == proxy
+    assert pods(kube, "vllm-local") != engine
 
 
 def test_a_first_start_that_fails_holds_nothing_afterwards(kube: LiveKube) -> None:
@@ -159,7 +160,7 @@ def test_a_switch_that_fails_goes_back_to_what_ran_and_says_so(
 
 def test_what_preflight_finds_ends_a_start_before_anything_is_applied(kube: LiveKube) -> None:
     kube.create(service("squatter", "10.96.0.30"), namespace="default")
-    with pytest.raises(ClusterError, match=r"10.96.0.30 \(for vllm\) is default/squatter's"):
+    with pytest.raises(ClusterError, match=r"10.96.0.30 \(for .*\) is default/squatter's"):
         stack.start(cpu_recipe(), client=kube)
     assert kube.find("Deployment") == []
 
@@ -287,4 +288,4 @@ def test_what_cannot_be_given_back_does_not_hide_why_the_start_failed(gb10: Live
 
 def test_the_chart_s_own_address_is_used_where_the_recipe_gives_none(kube: LiveKube) -> None:
     started = stack.start(cpu_recipe(network={}), client=kube)
-    assert started.engine_url == f"http://{from_recipe.VLLM_IP}:8000"
+    assert started.engine_url == f"http://{from_recipe.VLLM_IP}:8010"

@@ -14,7 +14,7 @@ import time
 import anyio
 from mcp import Client, StdioServerParameters
 
-from autosre_lab.agents.claude.web_servers import WEB_SERVERS
+from autosre_lab.agents.web_servers import WEB_SERVERS
 
 ROUNDS = 7
 EMPTY = ["-c", "from mcp.server import MCPServer; MCPServer('empty').run('stdio')"]

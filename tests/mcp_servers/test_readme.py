@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import autosre_lab.mcp_servers
-from autosre_lab.agents.claude.web_servers import WEB_SERVERS
+from autosre_lab.agents.web_servers import WEB_SERVERS
 from autosre_lab.mcp_servers.serving import TOKEN_VARIABLE
 from autosre_lab.settings import Settings
 

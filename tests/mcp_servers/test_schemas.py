@@ -14,7 +14,7 @@ import pytest
 from mcp import Client
 
 import autosre_lab.mcp_servers
-from autosre_lab.agents.claude.web_servers import WEB_SERVERS
+from autosre_lab.agents.web_servers import WEB_SERVERS
 
 MOST_TOKENS = 4_000
 CHARS_PER_TOKEN = 3.0

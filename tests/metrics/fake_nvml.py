@@ -36,6 +36,7 @@ class FakeNvml:
     NVML_CLOCK_SM = 1
     NVML_CLOCK_MEM = 2
     NVML_TEMPERATURE_GPU = 0
+    nvmlMemory_v2 = 0x02000028  # noqa: N815 - as pynvml calls it
 
     def __init__(self, answers: dict[str, Any], *, gpus: int = 1) -> None:
         self.answers = answers
@@ -68,6 +69,9 @@ class FakeNvml:
 
     def nvmlDeviceGetTemperature(self, handle: str, kind: int) -> Any:
         return self._answer("temperature")
+
+    def nvmlDeviceGetMemoryInfo(self, handle: str, version: int | None = None) -> Any:
+        return self._answer("MemoryInfo_v2" if version == self.nvmlMemory_v2 else "MemoryInfo")
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("nvmlDeviceGet"):

@@ -32,6 +32,17 @@ def rates(**fields: Any) -> WindowRates:
         ("IDLE", {"running": 0.0}, {"steps_per_s": 0.0, "gen_tps": 0.0}),
         ("NO_STEPS", {}, {"steps_per_s": 0.0, "gen_tps": 0.0}),
         ("CACHE_MISS", {}, {"prefix_hit": 0.1}),
+        ("CACHE_MISS", {}, {"prefix_hit": 0.49, "frontend_cpu": 0.79}),
+        ("UNDERLOADED", {}, {"prefix_hit": 0.5, "frontend_cpu": 0.79, "mbu": 0.79}),
+        ("FRONTEND_BOUND", {}, {"frontend_cpu": 0.8, "prefix_hit": 0.9}),
+        ("FRONTEND_BOUND", {}, {"frontend_cpu": 1.3, "prefix_hit": 0.9, "mbu": 0.07}),
+        ("BANDWIDTH_BOUND", {}, {"mbu": 0.8, "prefix_hit": 0.9}),
+        ("UNDERLOADED", {"kv_usage": 0.97}, {"prefix_hit": 0.9}),
+        ("QUEUED", {"waiting": 1.0, "waiting_capacity": 1.0, "kv_usage": 0.95}, {}),
+        ("QUEUED", {"waiting": 1.0, "waiting_capacity": 1.0, "running": 7.0}, {}),
+        ("TOKEN_BUDGET", {"waiting": 1.0, "waiting_capacity": 1.0}, {"tokens_per_step": 1844.0}),
+        ("QUEUED", {"waiting": 1.0, "waiting_capacity": 1.0}, {"tokens_per_step": 1843.0}),
+        ("KV_PRESSURE", {"waiting": 1.0, "kv_usage": 0.96}, {}),
         ("BANDWIDTH_BOUND", {}, {"mbu": 0.9, "prefix_hit": 0.9}),
         ("UNDERLOADED", {}, {"mbu": 0.2, "prefix_hit": 0.9}),
     ],
@@ -48,7 +59,7 @@ def test_limits_that_are_not_known_are_not_judged_and_named() -> None:
     queue = sample(waiting=1.0, waiting_capacity=1.0, running=8.0)
     found = find_bottleneck(queue, rates(tokens_per_step=2048.0))
     assert found.label == "QUEUED"
-    assert {"SEQ_CAP", "TOKEN_BUDGET", "BANDWIDTH_BOUND"} <= set(found.not_judged)
+    assert {"SEQ_CAP", "TOKEN_BUDGET", "FRONTEND_BOUND", "BANDWIDTH_BOUND"} <= set(found.not_judged)
 
 
 def test_a_load_of_single_turns_misses_nothing() -> None:

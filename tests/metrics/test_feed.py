@@ -23,9 +23,9 @@ from autosre_lab.metrics import (
     sources,
 )
 from autosre_lab.metrics.host import HostReader
+from autosre_lab.metrics.limits import Limits
 from autosre_lab.metrics.logs_feed import LogFeed
 from autosre_lab.metrics.polling import PolledSources
-from autosre_lab.metrics.sources import Limits
 from autosre_lab.proxy.request_log import RequestRecord
 from autosre_lab.settings import paths
 from tests.metrics.fake_nvml import GpuLostError, data_centre, gb10

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
-from typing import Any
+from types import SimpleNamespace
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from autosre_lab.metrics.energy import PowerMeter, integrated_energy_j
 from autosre_lab.metrics.gpu import RETRY_S, GpuReader, GpuReading
 from tests.metrics.fake_nvml import (
     GIB,
@@ -22,6 +17,7 @@ from tests.metrics.fake_nvml import (
     data_centre,
     gb10,
 )
+from tests.support.h100 import facts
 
 
 def test_a_gb10_tells_no_memory_but_power_clock_and_processes() -> None:
@@ -138,80 +134,15 @@ def test_a_sample_goes_through_json_unchanged() -> None:
         assert msgspec.json.decode(msgspec.json.encode(reading), type=GpuReading) == reading
 
 
-SECOND = 10**9
-
-
-def test_energy_is_the_area_under_the_readings_over_the_stretch_only() -> None:
-    readings = [(0, 10.0), (SECOND, 10.0), (2 * SECOND, 30.0), (3 * SECOND, 30.0)]
-    assert integrated_energy_j(readings, 0, 3 * SECOND) == pytest.approx(10 + 20 + 30)
-    assert integrated_energy_j(readings, SECOND + SECOND // 2, 2 * SECOND) == pytest.approx(
-        (20 + 30) / 2 * 0.5
+def test_memory_in_use_is_what_nvidia_smi_shows() -> None:
+    said = facts()
+    smi = {name: mib * 2**20 for name, mib in said["smi_memory_mib"].items()}
+    both = {"MemoryInfo": SimpleNamespace(total=smi["total"], used=smi["used"] + smi["reserved"])}
+    assert both["MemoryInfo"].used == pytest.approx(
+        said["reading"]["gpus"][0]["memory_used_bytes"], abs=2**20
     )
-    assert integrated_energy_j(readings, SECOND // 4, SECOND // 2) == pytest.approx(2.5)
-
-
-def test_energy_without_readings_around_or_in_it_is_unknown() -> None:
-    readings = [(SECOND, 10.0), (2 * SECOND, 10.0), (9 * SECOND, 10.0)]
-    assert integrated_energy_j(readings, 0, 2 * SECOND) is None
-    assert integrated_energy_j(readings, SECOND, 10 * SECOND) is None
-    assert integrated_energy_j(readings, SECOND, 3 * SECOND) is None, "7 s without a reading"
-    assert integrated_energy_j(readings, SECOND, 3 * SECOND, max_gap_s=8) == pytest.approx(20)
-    assert integrated_energy_j(readings, SECOND, SECOND) is None
-    assert integrated_energy_j([], 0, 1) is None
-
-
-@given(
-    st.lists(st.floats(0, 1000), min_size=3, max_size=30),
-    st.data(),
-)
-def test_energy_of_parts_adds_up_to_the_whole(watts: list[float], data: Any) -> None:
-    readings = [(i * SECOND, w) for i, w in enumerate(watts)]
-    end = readings[-1][0]
-    middle = data.draw(st.integers(1, end - 1))
-    parts = [
-        integrated_energy_j(readings, 0, middle),
-        integrated_energy_j(readings, middle, end),
-    ]
-    whole = integrated_energy_j(readings, 0, end)
-    assert None not in (*parts, whole)
-    assert sum(part or 0 for part in parts) == pytest.approx(whole, abs=1e-6)
-    assert min(watts) * end / SECOND - 1e-6 <= (whole or 0) <= max(watts) * end / SECOND + 1e-6
-
-
-def test_a_meter_reads_on_and_answers_for_a_stretch() -> None:
-    counter = [0.0]
-
-    def energy_j() -> float:
-        counter[0] = time.perf_counter_ns() / 1e9 * 50
-        return counter[0]
-
-    with PowerMeter(lambda: 50.0, energy_j=energy_j, interval_s=0.01) as meter:
-        assert meter.energy(time.perf_counter_ns() - 10 * SECOND, time.perf_counter_ns()) is None
-        while len(meter.samples()) < 3:
-            time.sleep(0.001)
-        begin = time.perf_counter_ns()
-        while time.perf_counter_ns() < begin + SECOND // 10:
-            time.sleep(0.005)
-        end = time.perf_counter_ns()
-        used = meter.energy(begin, end)
-    assert used is not None
-    assert used.joules == pytest.approx(50 * used.seconds)
-    assert used.mean_w == pytest.approx(50)
-    assert used.readings >= 3
-    assert used.counter_j == pytest.approx(used.joules, rel=0.2)
-
-
-def test_a_meter_survives_a_reading_that_fails() -> None:
-    answers: Iterator[float | Exception] = iter([1.0, RuntimeError("driver"), 1.0])
-
-    def power_w() -> float | None:
-        answer = next(answers, 1.0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    with PowerMeter(power_w, interval_s=0.001) as meter:
-        deadline = time.monotonic() + 5
-        while len(meter.samples()) < 4 and time.monotonic() < deadline:
-            time.sleep(0.001)
-        assert len(meter.samples()) >= 4
+    v2 = SimpleNamespace(total=smi["total"], used=smi["used"], reserved=smi["reserved"])
+    (new, _) = GpuReader(data_centre(**both, MemoryInfo_v2=v2)).read().gpus
+    assert (new.memory_used_bytes, new.memory_total_bytes) == (smi["used"], smi["total"])
+    (old, _) = GpuReader(data_centre(**both)).read().gpus
+    assert old.memory_used_bytes == smi["used"] + smi["reserved"], "a driver without version 2"

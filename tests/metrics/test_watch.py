@@ -25,12 +25,11 @@ from rich.console import Console
 
 from autosre_lab.cli.watch import metrics, watch
 from autosre_lab.errors import MissingExtraError
-from autosre_lab.metrics import EngineSample, Feed, Limits, Sources, read_samples
+from autosre_lab.metrics import Feed, Limits, Sources, read_samples
 from autosre_lab.metrics.figures import figure_of, shown, sparkline
 from autosre_lab.metrics.gpu import GpuReader
 from autosre_lab.metrics.host import HostReader
 from autosre_lab.metrics.logs_feed import LogFeed
-from autosre_lab.metrics.sliding_window import SlidingRates
 from autosre_lab.metrics.watch import StackView, new_console, watch_live
 from autosre_lab.proxy.request_log import RequestRecord
 from tests.metrics.fake_nvml import data_centre, gb10
@@ -263,29 +262,6 @@ def test_a_sparkline_has_a_sign_for_each_value(values: list[float | None], width
     assert len(line) == min(len(values), width)
     gaps = [value is None for value in values[-width:]]
     assert [sign == " " for sign in line] == gaps
-
-
-def test_the_rates_on_the_screen_cover_the_last_seconds_and_leave_a_restart_out() -> None:
-    sliding = SlidingRates(3.0)
-
-    def at(second: int, tokens: float) -> EngineSample:
-        return EngineSample(
-            time_s=second, clock_ns=second * 10**9, engines=1, generation_tokens=tokens
-        )
-
-    assert sliding.add(at(0, 0)) is None
-    for second in range(1, 8):
-        rates = sliding.add(at(second, 10.0 * second))
-        assert rates is not None
-        assert rates.gen_tps == 10
-        assert rates.duration_s == min(second, 3)
-    restarted = sliding.add(at(8, 5))
-    assert restarted is not None
-    assert restarted.dropped is None
-    assert restarted.gen_tps == 10, "of the seconds before"
-    after = sliding.add(at(9, 25))
-    assert after is not None
-    assert after.gen_tps == pytest.approx((10 + 20) / 2)
 
 
 def test_metrics_are_listed_with_meaning_and_the_dashboard_is_written(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from autosre_lab.chart import helm_values, render
 from autosre_lab.cluster.kube import Object
+from autosre_lab.cluster.release import ENGINE
 from autosre_lab.preemption import HOOK_FOLDER, HOOK_MODULE, STATUS_FILE, hook_sha256, hook_text
 from autosre_lab.recipe import Recipe, parse_recipe
 from tests.parity.fake_cluster import FakeCluster, write_process
@@ -101,7 +102,7 @@ class Running:
         self.recipe = recipe
         self.objects: list[Object] = json.loads(_rendered(recipe.model_dump_json(by_alias=True)))
         self.deployment = next(
-            one for one in self.objects if (one["kind"], _name(one)) == ("Deployment", "vllm")
+            one for one in self.objects if (one["kind"], _name(one)) == ("Deployment", ENGINE)
         )
         self.container: Object = self.deployment["spec"]["template"]["spec"]["containers"][0]
         self.argv = ["/usr/bin/python3.12", "/usr/local/bin/vllm", *self.container["command"][1:]]
@@ -164,7 +165,7 @@ class Running:
                 "name": "vllm-1",
                 "labels": labels | {"pod-template-hash": "1"},
                 "annotations": {"deployment.kubernetes.io/revision": "1"},
-                "ownerReferences": [{"kind": "Deployment", "name": "vllm"}],
+                "ownerReferences": [{"kind": "Deployment", "name": ENGINE}],
             },
         }
 

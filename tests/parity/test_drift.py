@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from autosre_lab.cluster.release import ENGINE
 from autosre_lab.errors import DriftError
 from autosre_lab.local.commands import engine_command, engine_environ, engine_python_path
 from autosre_lab.parity import DriftReport, DriftWarning, find_drift, warn_on_recipe_drift
@@ -46,13 +47,13 @@ def test_a_stack_as_its_recipe_says_has_no_drift(running: Running) -> None:
 
 
 def test_a_flag_edited_by_hand_is_found_in_object_and_process(running: Running) -> None:
-    live = running.live("Deployment", "vllm")["spec"]["template"]["spec"]["containers"][0]
+    live = running.live("Deployment", ENGINE)["spec"]["template"]["spec"]["containers"][0]
     for command in (live["command"], running.argv):
         command[command.index("8192")] = "4096"
     assert rows(drift(running)) == [
         (
             "objects",
-            "Deployment/vllm: spec.template.spec.containers[vllm].command",
+            "Deployment/autosre-vllm-local: spec.template.spec.containers[vllm].command",
             "--max-model-len 8192",
             "--max-model-len 4096",
             "error",
@@ -211,7 +212,7 @@ def test_what_cannot_be_read_is_unknown_and_never_equal(running: Running) -> Non
     unknown = {(row.layer, row.subject) for row in report.rows}
     assert {row.severity for row in report.rows} == {"unknown"}
     assert unknown >= {
-        ("objects", "Service/vllm"),
+        ("objects", "Service/autosre-vllm-local"),
         ("process", "the engine"),
         ("image", "the engine"),
     }

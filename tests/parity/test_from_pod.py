@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from autosre_lab.cluster.kube import Object
+from autosre_lab.cluster.release import ENGINE_LABELS
 from autosre_lab.errors import ClusterError, RecipeError
 from autosre_lab.parity import TakenOver, find_drift, recipe_from_pod
 from autosre_lab.parity.from_process import TAKEN_OVER
@@ -29,7 +30,7 @@ FOREIGN: Object = {
     "kind": "Pod",
     "metadata": {
         "name": "their-vllm",
-        "labels": {"app.kubernetes.io/component": "vllm"},
+        "labels": ENGINE_LABELS,
         "creationTimestamp": "2026-01-01",
     },
     "spec": {
@@ -77,7 +78,7 @@ SERVICE: Object = {
     "kind": "Service",
     "metadata": {"name": "llm"},
     "spec": {
-        "selector": {"app.kubernetes.io/component": "vllm"},
+        "selector": ENGINE_LABELS,
         "clusterIP": "10.96.0.77",
     },
 }

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from autosre_lab.cluster.kube import ExecResult, KubeClient, Object
+from autosre_lab.cluster.release import ENGINE_LABELS
 from autosre_lab.errors import ClusterError, EngineError, KubeError
 from autosre_lab.parity.live import find_engine_pod, read_local, read_pod
 from tests.parity.fake_cluster import FakeCluster, write_process
@@ -23,7 +24,7 @@ def pod(name: str = "vllm-1", **given: Any) -> Object:
         "kind": "Pod",
         "metadata": {
             "name": name,
-            "labels": {"app.kubernetes.io/component": "vllm"},
+            "labels": ENGINE_LABELS,
             "creationTimestamp": "2026-01-01T00:00:00Z",
             **given,
         },

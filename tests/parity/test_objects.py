@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from autosre_lab.cluster.kube import Object
+from autosre_lab.cluster.release import ENGINE_LABELS
 from autosre_lab.errors import KubeError
 from autosre_lab.parity.objects import ObjectComparison, compare_objects, stale_pods
 from tests.parity.fake_cluster import FakeCluster
 
-LABELS = {"app.kubernetes.io/component": "vllm"}
+LABELS = ENGINE_LABELS
 
 WANTED: Object = {
     "apiVersion": "apps/v1",

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from autosre_lab.proxy.chat_stream import UpstreamStreamError, decode_chunk
+from autosre_lab.proxy.chat_stream import ChunkDecoder, UpstreamStreamError, decode_chunk
 
 
 @pytest.mark.parametrize("data", [b"[DONE]", b" [DONE]\r\n"])
@@ -40,6 +42,8 @@ def test_fields_that_nobody_reads_are_skipped() -> None:
         (b'{"error":{}}', 502, "", "without a message"),
         (b'{"error":"plain words"}', 502, "", "plain words"),
         (b'{"error":["odd"]}', 502, "", "odd"),
+        (b'{"object":"error","message":"full","type":"T","code":503}', 503, "T", "full"),
+        (b'{"error":{"message":"m","code":400.0,"type":3}}', 502, "", "m"),
     ],
 )
 def test_an_error_chunk_is_raised_with_what_the_engine_said(
@@ -60,3 +64,78 @@ def test_what_is_no_chunk_is_an_error_of_the_engine(data: bytes) -> None:
     with pytest.raises(UpstreamStreamError, match="no chunk") as caught:
         decode_chunk(data)
     assert caught.value.status == 502
+
+
+def _line(**delta: object) -> bytes:
+    return json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([_line(content="ok \ud83d"), _line(content="\ude00 end")], "ok 😀 end"),
+        ([_line(content="ok \ud83d"), _line(content="plain")], "ok \ufffdplain"),
+        ([_line(content="\ude00 end")], "\ufffd end"),
+        ([_line(content="a\ud83d"), _line(reasoning="r"), _line(content="\ude00")], "a😀"),
+        (
+            [
+                b'{"choices":[{"delta":{"content":"a\xf0\x9f"}}]}',
+                b'{"choices":[{"delta":{"content":"\x98\x80b"}}]}',
+            ],
+            "a😀b",
+        ),
+        ([b'{"choices":[{"delta":{"content":"a\xc3"}}]}', _line(content="b")], "a\ufffdb"),
+        ([_line(content="\ud83d"), _line(content="\udc80")], "💀"),
+        (
+            [_line(content="x\ud83d"), b'{"choices":[{"delta":{},"finish_reason":"stop"}]}'],
+            "x\ufffd",
+        ),
+        ([_line(content=[{"type": "text", "text": "par"}, {"text": "ts"}])], "parts"),
+    ],
+)
+def test_characters_cut_between_chunks_are_mended(lines: list[bytes], expected: str) -> None:
+    decoder = ChunkDecoder()
+    text = ""
+    for line in lines:
+        chunk = decoder.decode(line)
+        assert chunk is not None
+        for choice in chunk.choices or ():
+            assert choice.delta is not None
+            text += choice.delta.content or ""
+    assert text == expected
+    text.encode()
+
+
+def test_arguments_and_names_are_mended_as_text_is() -> None:
+    decoder = ChunkDecoder()
+    calls = []
+    for arguments in ('{"a":"\ud83d', '\ude00"}'):
+        function = {"name": "f\ud83d", "arguments": arguments}
+        chunk = decoder.decode(
+            _line(tool_calls=[{"index": 0, "id": "\ud83d", "function": function}])
+        )
+        assert chunk is not None
+        assert chunk.choices
+        delta = chunk.choices[0].delta
+        assert delta is not None
+        assert delta.tool_calls
+        calls += delta.tool_calls
+    assert "".join(c.function.arguments or "" for c in calls if c.function) == '{"a":"😀"}'
+    assert {(c.id, c.function and c.function.name) for c in calls} == {("\ufffd", "f\ufffd")}
+
+
+def test_arguments_as_an_object_keep_their_numbers_spelling() -> None:
+    chunk = decode_chunk(
+        b'{"choices":[{"delta":{"tool_calls":[{"index":"0","id":7,"function":{"name":"f",'
+        b'"arguments":{"z":1.50,"a":123456789012345678901234567890,"\\ud83d":null}}}]}}]}'
+    )
+    assert chunk is not None
+    assert chunk.choices
+    assert chunk.choices[0].delta is not None
+    assert chunk.choices[0].delta.tool_calls
+    (call,) = chunk.choices[0].delta.tool_calls
+    assert (call.index, call.id) == (0, "7")
+    assert call.function is not None
+    assert call.function.arguments == (
+        '{"z":1.50,"a":123456789012345678901234567890,"\ufffd":null}'
+    )

@@ -66,7 +66,7 @@ def test_trials_are_rollouts_in_turns_and_what_ran_before_runs_again(
     kube: LiveKube, own_recipe: Recipe, tmp_path: Path
 ) -> None:
     stack.start(own_recipe, client=kube)
-    proxy = pods(kube, "anthropic-proxy")
+    proxy = pods(kube, "proxy")
     speeds = Speeds(lambda number: 0.5 if number == 8 else 1.0)
     operator = Operator(kube, tmp_path / "e", {})
     trials = run_experiment(WANTED, tmp_path / "e", operator, speeds, passing)
@@ -75,7 +75,7 @@ def test_trials_are_rollouts_in_turns_and_what_ran_before_runs_again(
     assert operator.rollouts == [0, 2, 0, 4, 0, 8, 0]
     assert [one for one, _ in speeds.measured] == [0, 2, 2, 0, 4, 4, 0, 8, 8, 0]
     assert all(trial.gated for trial in trials)
-    assert pods(kube, "anthropic-proxy") == proxy, "sessions waited at the same proxy"
+    assert pods(kube, "proxy") == proxy, "sessions waited at the same proxy"
     status = stack.status(client=kube)
     assert (status.state, status.recipe_name, served(kube)) == ("ready", "cpu", 0)
 

@@ -1,55 +1,26 @@
-"""One question, one answer: the real ``claude -p``, and where its time and tokens went."""
+"""One question to the real ``claude -p``, and what its result says."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autosre_lab.agents.answer import Answer
 from autosre_lab.agents.claude.arguments import split_arguments
 from autosre_lab.agents.claude.session import prepare_launch
+from autosre_lab.agents.running import capture
 from autosre_lab.errors import ClaudeCodeError
 
 if TYPE_CHECKING:
     from autosre_lab.stack import Stack
 
-__all__ = ["Answer", "ask", "read_answer"]
+__all__ = ["ask", "read_answer"]
 
-STOP_GRACE_S = 5.0
 SHOWN_CHARACTERS = 2000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What Claude Code answered.
-
-    Attributes:
-        text: The answer.
-        duration_s: Seconds from start to end, as Claude Code measured them.
-        started_at: When its process was started, in seconds since the epoch.
-        wall_s: Seconds its process took, the start of Node.js included.
-        ttft_s: Seconds to the first token of the first request; None where it is not told.
-        input_tokens: Tokens of all prompts together, those from the prefix cache included.
-        cached_tokens: Those of `input_tokens` that came from the prefix cache.
-        output_tokens: Tokens generated.
-        is_error: Whether Claude Code calls its result an error; `text` then says which.
-        raw: Claude Code's whole result.
-    """
-
-    text: str
-    duration_s: float
-    ttft_s: float | None
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    is_error: bool
-    started_at: float
-    wall_s: float
-    raw: dict[str, Any] = field(repr=False)
 
 
 def ask(
@@ -87,28 +58,17 @@ def ask(
     )
     started_at, started = time.time(), time.monotonic()
     # The question goes in by standard input: as an argument it might look like an option.
-    with subprocess.Popen(
-        launch.argv,
-        env=launch.env,
-        cwd=folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    ) as process:
-        try:
-            out, err = process.communicate(question, timeout=timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise ClaudeCodeError(
-                f"Claude Code had no answer after {timeout_s:g} s",
-                remedy="give it more time (timeout_s), or see the request log for where it went",
-                exit_code=None,
-                output="",
-            ) from error
-        finally:
-            _end(process)
-    answer = read_answer(out, err, process.returncode)
+    try:
+        done = capture(launch, question, cwd=folder, timeout_s=timeout_s)
+    except TimeoutError as error:
+        raise ClaudeCodeError(
+            f"Claude Code had no answer after {timeout_s:g} s",
+            remedy="give it more time (timeout_s), or read the request log to see which step took "
+            "the time",
+            exit_code=None,
+            output="",
+        ) from error
+    answer = read_answer(done.stdout, done.stderr, done.returncode)
     return replace(answer, started_at=started_at, wall_s=time.monotonic() - started)
 
 
@@ -123,7 +83,7 @@ def read_answer(out: str, err: str, exit_code: int) -> Answer:
         shown = (err.strip() or out.strip() or "nothing was written")[-SHOWN_CHARACTERS:]
         raise ClaudeCodeError(
             f"Claude Code ended with exit code {exit_code} and no answer: {shown}",
-            remedy="run it in a terminal to see more: python -m autosre_lab.claude -p '…' --debug",
+            remedy="run it in a terminal to see more: autosre claude -p '…' --debug",
             exit_code=exit_code,
             output=shown,
         )
@@ -158,14 +118,3 @@ def _last_result(out: str) -> dict[str, Any] | None:
 
 def _number(usage: Mapping[str, Any], name: str) -> int:
     return int(usage.get(name) or 0)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.communicate(timeout=STOP_GRACE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()

@@ -1,22 +1,16 @@
-"""Which arguments are ours and which are Claude Code's.
-
-Ours stand in front; from the first one that is not ours on, everything belongs to Claude Code,
-word for word. So a prompt may say anything, and an option that Claude Code grows tomorrow works.
-"""
+"""What Claude Code's own arguments ask for."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from autosre_lab.agents.claude.profiles import PROFILES
-from autosre_lab.agents.claude.web_servers import WEB_SERVERS
-from autosre_lab.errors import ConfigError
+from autosre_lab.agents.options import OwnOptions, options_usage
+from autosre_lab.agents.options import split_arguments as split
 
 __all__ = [
     "USAGE",
-    "OwnOptions",
     "is_interactive",
     "is_subcommand",
     "needs_model",
@@ -24,21 +18,7 @@ __all__ = [
     "split_arguments",
 ]
 
-USAGE = f"""\
-usage: python -m autosre_lab.claude [our options] [--] [claude's own arguments]
-
-Our options, all of them before claude's:
-  --recipe NAME      the recipe to serve (default: the one running, else AUTOSRE_RECIPE)
-  --profile NAME     how much of Claude Code to load: {", ".join(PROFILES)}
-  --web LIST         web tools to load: {", ".join(WEB_SERVERS)}, none, or auto,
-                     which takes all of them with the full profile and none with a smaller one
-  --use-my-config    use your own Claude Code configuration folder instead of ours
-  --dry-run          print the environment and the command, start nothing
-
-Claude Code's own arguments follow:
-"""
-
-_WITH_VALUE = ("--recipe", "--profile", "--web")
+USAGE = options_usage("Claude Code", "claude", PROFILES)
 
 # Subcommands that talk to no model: they need no engine, and none is started for them.
 _WITHOUT_MODEL = frozenset(
@@ -62,88 +42,13 @@ _WITH_MODEL = frozenset({"agents", "ultrareview"})
 _INFORMING = frozenset({"-h", "--help", "-v", "--version"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnOptions:
-    """Our own options, as given.
-
-    Attributes:
-        recipe: Name or path of a recipe; None where the running one or the setting decides.
-        profile: Name of a profile; None where the recipe and the window decide.
-        web: Names of the MCP servers to load; None where the profile and the window decide.
-        dry_run: Print instead of run.
-        use_my_config: Leave CLAUDE_CONFIG_DIR to the user.
-        help: Show our usage in front of claude's.
-    """
-
-    recipe: str | None = None
-    profile: str | None = None
-    web: tuple[str, ...] | None = None
-    dry_run: bool = False
-    use_my_config: bool = False
-    help: bool = False
-
-
 def split_arguments(arguments: Sequence[str]) -> tuple[OwnOptions, list[str]]:
-    """Take our options from the front.
-
-    Returns:
-        Our options, and the rest for Claude Code.
+    """Take our options from the front; the rest is Claude Code's.
 
     Raises:
         ConfigError: One of ours lacks its value, or names something unknown.
     """
-    own = OwnOptions()
-    rest = list(arguments)
-    while rest:
-        name, equals, value = rest[0].partition("=")
-        if name in _WITH_VALUE:
-            taken = 1
-            if not equals:
-                if len(rest) < 2 or rest[1].startswith("-"):
-                    raise ConfigError(f"{name} has no value", remedy=f"{name} NAME")
-                value, taken = rest[1], 2
-            own = _with_value(own, name, value)
-            rest = rest[taken:]
-        elif rest[0] == "--dry-run":
-            own, rest = replace(own, dry_run=True), rest[1:]
-        elif rest[0] == "--use-my-config":
-            own, rest = replace(own, use_my_config=True), rest[1:]
-        else:
-            break
-    if rest[:1] == ["--"]:
-        rest = rest[1:]
-    elif rest[:1] in (["-h"], ["--help"]):
-        own = replace(own, help=True)
-    return own, rest
-
-
-def _with_value(own: OwnOptions, name: str, value: str) -> OwnOptions:
-    if name == "--recipe":
-        return replace(own, recipe=value)
-    if name == "--profile":
-        return replace(own, profile=_known_profile(value))
-    return replace(own, web=_known_servers(value))
-
-
-def _known_servers(value: str) -> tuple[str, ...] | None:
-    """Return the servers in the order of their table; None for `auto`."""
-    if value in ("auto", "none"):
-        return None if value == "auto" else ()
-    names = [name.strip() for name in value.split(",")]
-    if unknown := [name for name in names if name not in WEB_SERVERS]:
-        raise ConfigError(
-            f"unknown web tools {unknown[0]!r}",
-            remedy=f"--web is auto, none, or some of: {', '.join(WEB_SERVERS)}",
-        )
-    return tuple(name for name in WEB_SERVERS if name in names)
-
-
-def _known_profile(name: str) -> str:
-    if name not in PROFILES:
-        raise ConfigError(
-            f"unknown profile {name!r}", remedy=f"--profile is one of: {', '.join(PROFILES)}"
-        )
-    return name
+    return split(arguments, name="claude", profiles=PROFILES)
 
 
 def options_given(arguments: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from autosre_lab.agents.claude.window import WindowFit
+from autosre_lab.agents.window import WindowFit
 
 __all__ = [
     "DEFAULTS",
-    "SECRETS",
     "WAIT_FOR_SERVERS",
-    "browser_settings",
     "is_foreign",
     "provider_settings",
     "window_settings",
-    "without_proxies",
 ]
-
-SECRETS = frozenset({"ANTHROPIC_AUTH_TOKEN", "AUTOSRE_BROWSER_TOKEN"})
 
 LONG_MS = "1800000"
 """Half an hour: a long prompt on a small machine takes minutes to its first token."""
@@ -49,14 +43,26 @@ _FOREIGN_PREFIXES = (
     "CLAUDE_BG_",
     "CLAUDE_BRIDGE_",
     "CLAUDE_CODE_API_",
+    "CLAUDE_CODE_BRIDGE_",
+    "CLAUDE_CODE_CCR_",
     "CLAUDE_CODE_CLIENT_",
+    "CLAUDE_CODE_GATEWAY_",
     "CLAUDE_CODE_HOST_",
+    "CLAUDE_CODE_MEMORY_API_",
+    "CLAUDE_CODE_MESSAGING_",
+    "CLAUDE_CODE_MODEL_",
     "CLAUDE_CODE_OAUTH_",
     "CLAUDE_CODE_PROVIDER_",
+    "CLAUDE_CODE_RELAUNCH_",
     "CLAUDE_CODE_REMOTE",
+    "CLAUDE_CODE_RESTRICT",
     "CLAUDE_CODE_SESSION_",
+    "CLAUDE_CODE_SESSIONS_",
     "CLAUDE_CODE_SKIP_",
+    "CLAUDE_CODE_SUBAGENT_MODEL",
     "CLAUDE_CODE_USE_",
+    "CLAUDE_GATEWAY_",
+    "CLAUDE_RUNNER_",
 )
 _FOREIGN = frozenset(
     {
@@ -64,11 +70,19 @@ _FOREIGN = frozenset(
         "CLAUDECODE",
         # Set without a window that allows for it, Claude Code would compact on every turn.
         "CLAUDE_CODE_AUTO_COMPACT_WINDOW",
+        "CLAUDE_CODE_ARTIFACTS_API_TOKEN",
+        "CLAUDE_CODE_AUTO_MODE_MODEL",
+        "CLAUDE_CODE_BG_CLASSIFIER_MODEL",
         "CLAUDE_CODE_CHILD_SESSION",
+        "CLAUDE_CODE_CLOUD_SESSION_ID",
         "CLAUDE_CODE_CUSTOM_OAUTH_URL",
+        "CLAUDE_CODE_DISABLE_UNKNOWN_MODEL_WINDOW_ENFORCEMENT",
         "CLAUDE_CODE_ENTRYPOINT",
+        "CLAUDE_CODE_HTTP_PROXY",
+        "CLAUDE_CODE_HTTPS_PROXY",
         "CLAUDE_CODE_SIMPLE",
-        "CLAUDE_CODE_SUBAGENT_MODEL",
+        "CLAUDE_CODE_WORKFLOW_SUBAGENT_MODEL",
+        "_CLAUDE_CODE_ASSUME_FIRST_PARTY_BASE_URL",
     }
 )
 
@@ -92,13 +106,12 @@ def provider_settings(
         # Empty, not absent: an absent key may be looked up elsewhere.
         "ANTHROPIC_API_KEY": "",
         "ANTHROPIC_MODEL": model,
-        **{
-            f"ANTHROPIC_DEFAULT_{family}_MODEL": model
-            for family in ("FABLE", "HAIKU", "OPUS", "SONNET")
-        },
+        **_model_names(model),
         "CLAUDE_CODE_SUBAGENT_MODEL": model,
         # A project's settings file may set these very variables; this makes it not count.
         "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "1",
+        # `/model` would offer a window of a million tokens on any engine.
+        "CLAUDE_CODE_DISABLE_1M_CONTEXT": "1",
         # Both change from conversation to conversation and would end the shared prefix there.
         "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
         "CLAUDE_CODE_TOTAL_TOKENS_REMINDER": "off",
@@ -108,13 +121,15 @@ def provider_settings(
     return settings
 
 
-def browser_settings(*, url: str, token: str, kind: str) -> dict[str, str]:
-    """Return what points the browser's MCP server, which inherits it, at a browser elsewhere."""
-    return {
-        "AUTOSRE_BROWSER_URL": url,
-        "AUTOSRE_BROWSER_TOKEN": token,
-        "AUTOSRE_BROWSER_KIND": kind,
-    }
+def _model_names(model: str) -> dict[str, str]:
+    """Return what every family's name leads to, and how `/model` lists it."""
+    names = {}
+    for family in ("Fable", "Haiku", "Opus", "Sonnet"):
+        variable = f"ANTHROPIC_DEFAULT_{family.upper()}_MODEL"
+        names[variable] = model
+        names[f"{variable}_NAME"] = f"{model} as {family}"
+        names[f"{variable}_DESCRIPTION"] = "The one model that is served here"
+    return names
 
 
 def window_settings(fit: WindowFit) -> dict[str, str]:
@@ -123,9 +138,11 @@ def window_settings(fit: WindowFit) -> dict[str, str]:
         "CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(fit.window),
         "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(fit.output),
     }
+    # See window.py for when Claude Code shall not watch its window by itself.
     if fit.compaction == "ahead":
-        # Only both together make Claude Code compact by itself; see window.py for when not to.
         settings["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] = str(fit.window)
+    else:
+        settings["CLAUDE_CODE_DISABLE_UNKNOWN_MODEL_WINDOW_ENFORCEMENT"] = "1"
     share = max(1000, fit.room // 3)
     if share < FILE_READ_TOKENS:
         settings["CLAUDE_CODE_FILE_READ_MAX_OUTPUT_TOKENS"] = str(share)
@@ -134,14 +151,3 @@ def window_settings(fit: WindowFit) -> dict[str, str]:
         settings["BASH_MAX_OUTPUT_LENGTH"] = str(share * CHARACTERS_PER_TOKEN)
         settings["TASK_MAX_OUTPUT_LENGTH"] = str(share * CHARACTERS_PER_TOKEN)
     return settings
-
-
-def without_proxies(environ: Mapping[str, str], host: str) -> dict[str, str]:
-    """Return NO_PROXY with loopback and the proxy's host added to what the user exempts."""
-    hosts: dict[str, None] = {}
-    for variable in ("NO_PROXY", "no_proxy"):
-        hosts.update(dict.fromkeys(part.strip() for part in environ.get(variable, "").split(",")))
-    hosts.pop("", None)
-    hosts.update(dict.fromkeys(("127.0.0.1", "localhost", host)))
-    joined = ",".join(hosts)
-    return {"NO_PROXY": joined, "no_proxy": joined}

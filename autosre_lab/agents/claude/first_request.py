@@ -1,7 +1,7 @@
 """Measures Claude Code's first prompt exactly: records the real one, counts it on the live engine.
 
 The CLI is run once per version and profile against a listener that records its first request and
-refuses it, which takes under a second; the recording stays in the cache folder.
+answers it, which takes about a second; the recording stays in the cache folder.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from autosre_lab.agents.claude.plan import Endpoint, plan_launch
+from autosre_lab.agents.claude.plan import plan_launch
 from autosre_lab.agents.claude.profiles import Profile
-from autosre_lab.agents.claude.window import WindowFit
+from autosre_lab.agents.launch import Endpoint
+from autosre_lab.agents.window import WindowFit
 from autosre_lab.logs import get_logger
 
 __all__ = ["count_first_prompt", "estimate_first_prompt", "first_request"]
@@ -30,6 +31,31 @@ BYTES_PER_TOKEN = 3
 CAPTURE_TIMEOUT_S = 30.0
 COUNT_TIMEOUT_S = 60.0
 _COUNTED = ("messages", "system", "tools")
+_MESSAGE: dict[str, Any] = {
+    "id": "msg_recorded",
+    "type": "message",
+    "role": "assistant",
+    "model": "recorded-model",
+    "content": [],
+    "stop_reason": None,
+    "stop_sequence": None,
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+}
+_EVENTS: tuple[dict[str, Any], ...] = (
+    {"type": "message_start", "message": _MESSAGE},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Noted."}},
+    {"type": "content_block_stop", "index": 0},
+    {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+        "usage": {"output_tokens": 1},
+    },
+    {"type": "message_stop"},
+)
+_ANSWER = "".join(
+    f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in _EVENTS
+).encode()
 _ROOMY = WindowFit(window=200_000, output=16_384, first_prompt=0, compaction="ahead", room=170_000)
 
 logger = get_logger(__name__)
@@ -43,9 +69,9 @@ class _Recorder:
     max_model_len: int = _ROOMY.window
 
 
-def estimate_first_prompt(profile: Profile) -> int:
+def estimate_first_prompt(profile: Profile, version: str) -> int:
     """Return an upper estimate of a profile's first prompt in tokens, without any engine."""
-    return profile.recorded_bytes // BYTES_PER_TOKEN
+    return profile.size(version).recorded_bytes // BYTES_PER_TOKEN
 
 
 def count_first_prompt(
@@ -65,7 +91,7 @@ def count_first_prompt(
         profile, executable=executable, version=version, cache_dir=cache_dir, environ=environ
     )
     if body is None:
-        return estimate_first_prompt(profile)
+        return estimate_first_prompt(profile, version)
     try:
         return _count(body, stack)
     except (OSError, ValueError, KeyError) as error:
@@ -123,8 +149,15 @@ def first_request(
                 logger.warning("Claude Code's first request was not recorded: %s", error)
     if not bodies:
         return None
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(bodies[0]), encoding="utf-8")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(bodies[0]), encoding="utf-8")
+    except OSError as error:
+        logger.warning(
+            "%s cannot be written (%s): the next start records Claude Code's first request again",
+            file,
+            error.strerror,
+        )
     return bodies[0]
 
 
@@ -170,13 +203,12 @@ def _recording_into(bodies: list[dict[str, Any]]) -> type[BaseHTTPRequestHandler
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if self.path.partition("?")[0] == "/v1/messages":
                 bodies.append(json.loads(raw))
-            # 400 is final: Claude Code neither retries nor compacts, it ends.
-            refusal = {"type": "invalid_request_error", "message": "recorded"}
-            self._answer(400, json.dumps({"type": "error", "error": refusal}).encode())
+            # After a refusal Claude Code would try again, up to five times.
+            self._answer(200, _ANSWER, "text/event-stream")
 
-        def _answer(self, status: int, body: bytes) -> None:
+        def _answer(self, status: int, body: bytes, kind: str = "application/json") -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -2,87 +2,38 @@
 
 from __future__ import annotations
 
-import shlex
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
-from autosre_lab.agents.claude.arguments import is_subcommand, options_given
+from autosre_lab.agents.claude.arguments import is_interactive, is_subcommand, options_given
 from autosre_lab.agents.claude.environment import (
     DEFAULTS,
-    SECRETS,
     WAIT_FOR_SERVERS,
-    browser_settings,
     is_foreign,
     provider_settings,
     window_settings,
-    without_proxies,
 )
 from autosre_lab.agents.claude.profiles import Profile
-from autosre_lab.agents.claude.web_servers import WEB_SERVERS, mcp_config
-from autosre_lab.agents.claude.window import WindowFit
+from autosre_lab.agents.environment import (
+    browser_settings,
+    keep_smaller,
+    unless_set,
+    without_proxies,
+)
+from autosre_lab.agents.launch import Browser, Endpoint, Launch
+from autosre_lab.agents.web_servers import WEB_SERVERS, server_command
+from autosre_lab.agents.window import WindowFit
 
-__all__ = ["Browser", "Endpoint", "Launch", "plan_launch", "show_launch"]
+__all__ = ["mcp_config", "plan_launch"]
 
+NOISE = ("[claude-code:unrecognized_model]",)
+"""Claude Code 2.1.332 prints such a line for every model that is not Anthropic's."""
+
+_NO_JUDGE = '{"disableAutoMode":"disable"}'
 _DECIDE_TOOLS = ("--tools",)
 _ALLOW_TOOLS = ("--allowedTools", "--allowed-tools", "--tools")
-
-
-class Endpoint(Protocol):
-    """What a launch must know of a running stack; `autosre_lab.Stack` is one."""
-
-    @property
-    def proxy_url(self) -> str:
-        """Base URL of the Anthropic proxy."""
-
-    @property
-    def token(self) -> str:
-        """Bearer token the proxy asks for."""
-
-    @property
-    def model(self) -> str:
-        """Name of the served model."""
-
-    @property
-    def max_model_len(self) -> int:
-        """Served context window in tokens."""
-
-
-class Browser(Protocol):
-    """What a launch must know of a browser elsewhere; `lifecycle.stack_browser` finds one."""
-
-    @property
-    def url(self) -> str:
-        """Base URL of its service."""
-
-    @property
-    def token(self) -> str:
-        """What it asks for."""
-
-    @property
-    def kind(self) -> str:
-        """How it is spoken to, as in ``AUTOSRE_BROWSER_KIND``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
-    """A command and its environment, ready to be run.
-
-    Attributes:
-        argv: The command; holds no secret.
-        env: The whole environment to run it in.
-        added: The part of `env` that we set; holds the tokens.
-        removed: Variables of the user's environment that were taken out.
-        notes: What a person should know, a sentence each.
-    """
-
-    argv: tuple[str, ...]
-    env: dict[str, str] = field(repr=False)
-    added: dict[str, str] = field(repr=False)
-    removed: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def plan_launch(
@@ -96,6 +47,7 @@ def plan_launch(
     config_dir: Path | None,
     servers: Sequence[str] = (),
     browser: Browser | None = None,
+    mcp_file: Path | None = None,
     remarks: Sequence[str] = (),
 ) -> Launch:
     """Say how Claude Code is to be started.
@@ -113,18 +65,19 @@ def plan_launch(
             the MCP servers that are named there.
         servers: Names of our MCP servers that the session gets.
         browser: What the server ``browser`` drives; None leaves it to the environment.
+        mcp_file: The MCP servers that the user has added to our configuration folder.
         remarks: What else a person should know, a sentence each.
     """
     added = {
-        **_unless_set(DEFAULTS, environ),
+        **unless_set(DEFAULTS, environ),
         **provider_settings(
             proxy_url=stack.proxy_url,
             token=stack.token,
             model=stack.model,
             config_dir=config_dir,
         ),
-        **_keep_smaller(window_settings(fit), environ),
-        **({} if not servers else _unless_set(WAIT_FOR_SERVERS, environ)),
+        **keep_smaller(window_settings(fit), environ, but={"CLAUDE_CODE_MAX_CONTEXT_TOKENS"}),
+        **({} if not servers and mcp_file is None else unless_set(WAIT_FOR_SERVERS, environ)),
         **(
             browser_settings(url=browser.url, token=browser.token, kind=browser.kind)
             if browser
@@ -137,13 +90,15 @@ def plan_launch(
     ours: list[str] = []
     if not is_subcommand(args):
         ours = _profile_arguments(profile, args)
-        ours += _server_arguments(servers, args, strict=config_dir is not None)
+        ours += _permission_arguments(args)
+        ours += _server_arguments(servers, args, mcp_file, strict=config_dir is not None)
     return Launch(
         argv=(str(executable), *ours, *args),
         env={**kept, **added},
         added=added,
         removed=removed,
         notes=(*_notes(stack, fit, profile, args), *_web_notes(servers, browser), *remarks),
+        noise=() if is_interactive(args) else NOISE,
     )
 
 
@@ -173,7 +128,22 @@ def _profile_arguments(profile: Profile, args: Sequence[str]) -> list[str]:
     return ours
 
 
-def _server_arguments(servers: Sequence[str], args: Sequence[str], *, strict: bool) -> list[str]:
+def _permission_arguments(args: Sequence[str]) -> list[str]:
+    """Return what makes Claude Code ask a person, and not a model, before it runs a command.
+
+    In a terminal 2.1.332 starts in auto mode, and has each Bash command judged by a request of
+    144 KB. Whoever names a permission mode has it.
+    """
+    given = options_given(args)
+    if not is_interactive(args) or "--permission-mode" in given:
+        return []
+    # A folder's or a user's own defaultMode goes on to count beside the setting.
+    return ["--permission-mode=default"] if "--settings" in given else [f"--settings={_NO_JUDGE}"]
+
+
+def _server_arguments(
+    servers: Sequence[str], args: Sequence[str], mcp_file: Path | None, *, strict: bool
+) -> list[str]:
     """Return what gives a session our servers, and no others but those the user names."""
     given = options_given(args)
     ours = []
@@ -184,7 +154,27 @@ def _server_arguments(servers: Sequence[str], args: Sequence[str], *, strict: bo
         ours.append(f"--mcp-config={mcp_config(servers)}")
         allowed = [tool for name in servers for tool in WEB_SERVERS[name].allowed]
         ours.append(f"--allowedTools={','.join(allowed)}")
+    if mcp_file is not None and strict:
+        ours.append(f"--mcp-config={mcp_file}")
     return ours
+
+
+def mcp_config(names: Sequence[str]) -> str:
+    """Return Claude Code's MCP configuration of our servers, as JSON on one line.
+
+    Their tools are loaded from the start: whoever chose them has counted their schemas. A tool
+    that is fetched later would change the prompt's beginning, and the cached prefix with it.
+    """
+    servers = {}
+    for name in names:
+        program, *arguments = server_command(name)
+        servers[name] = {
+            "type": "stdio",
+            "command": program,
+            "args": arguments,
+            "alwaysLoad": True,
+        }
+    return json.dumps({"mcpServers": servers}, separators=(",", ":"))
 
 
 def _web_notes(servers: Sequence[str], browser: Browser | None) -> list[str]:
@@ -198,20 +188,6 @@ def _web_notes(servers: Sequence[str], browser: Browser | None) -> list[str]:
     return notes
 
 
-def _unless_set(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in settings.items() if name not in environ}
-
-
-def _keep_smaller(settings: dict[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Let a user's own limit stand where it is stricter than ours."""
-    kept = dict(settings)
-    for name in settings.keys() - {"CLAUDE_CODE_MAX_CONTEXT_TOKENS"}:
-        wish = environ.get(name, "")
-        if wish.isdecimal() and 0 < int(wish) < int(settings[name]):
-            kept[name] = wish
-    return kept
-
-
 def _notes(stack: Endpoint, fit: WindowFit, profile: Profile, args: Sequence[str]) -> list[str]:
     notes = [
         f"{stack.model} at {stack.proxy_url}, window {fit.window} tokens, "
@@ -222,18 +198,7 @@ def _notes(stack: Endpoint, fit: WindowFit, profile: Profile, args: Sequence[str
     model = options_given(args).get("--model", ())
     if any(name.startswith("claude-") for name in model):
         notes.append(
-            f"--model {model[0]}: {stack.model} answers all the same, but Claude Code ignores the "
-            "window for names that start with claude-"
+            f"--model {model[0]}: {stack.model} answers all the same, but for names of Anthropic's "
+            "models Claude Code takes their own window, not this one"
         )
     return notes
-
-
-def show_launch(launch: Launch) -> str:
-    """Return a launch as shell lines that could be pasted, with every secret masked."""
-    lines = [f"# {note}" for note in launch.notes]
-    lines += [f"unset {name}" for name in launch.removed]
-    for name, value in sorted(launch.added.items()):
-        shown = "'********'" if name in SECRETS else shlex.quote(value)
-        lines.append(f"export {name}={shown}")
-    lines.append(shlex.join(launch.argv))
-    return "\n".join(lines) + "\n"

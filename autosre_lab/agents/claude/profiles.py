@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["PROFILES", "Profile"]
+from autosre_lab.agents.claude.version import known_version
+
+__all__ = ["PROFILES", "FirstRequestSize", "Profile"]
 
 WITHHELD_TOOLS = ("WebFetch", "WebSearch", "Workflow")
 """The web tools run on Anthropic's servers; against another model WebSearch *invents* its results.
-Workflow's schema alone is 21 KB of every request."""
+Workflow's schema alone is 21 KB of every request of 2.1.197, 6 KB of 2.1.332."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRequestSize:
+    """How large a version's first request is.
+
+    Attributes:
+        recorded_bytes: With a single question, ``-p``.
+        terminal_factor: How much longer it is in an interactive session, which has more tools.
+    """
+
+    recorded_bytes: int
+    terminal_factor: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +41,7 @@ class Profile:
         room_tokens: What a session needs beyond its first prompt to get anywhere.
         compacts_ahead: Whether it may only run where Claude Code compacts before the window is
             full, and not when a request has been refused.
-        interactive_factor: How much longer the first prompt is in an interactive session, which
-            has more tools, than in one of a single question.
-        recorded_bytes: Size of its first request with Claude Code 2.1.197, for estimates.
+        sizes: Its first request in each tested version.
     """
 
     name: str
@@ -38,8 +52,11 @@ class Profile:
     added_prompt: str
     room_tokens: int
     compacts_ahead: bool
-    interactive_factor: float
-    recorded_bytes: int
+    sizes: Mapping[str, FirstRequestSize]
+
+    def size(self, version: str) -> FirstRequestSize:
+        """Return the size of its first request in a version, tested or near one that is."""
+        return self.sizes[known_version(version)]
 
 
 PROFILES = {
@@ -54,8 +71,10 @@ PROFILES = {
             added_prompt="",
             room_tokens=8000,
             compacts_ahead=True,
-            interactive_factor=1.25,
-            recorded_bytes=53_000,
+            sizes={
+                "2.1.332": FirstRequestSize(42_800, 1.15),
+                "2.1.197": FirstRequestSize(53_000, 1.25),
+            },
         ),
         Profile(
             name="trimmed",
@@ -66,8 +85,10 @@ PROFILES = {
             added_prompt="",
             room_tokens=8000,
             compacts_ahead=False,
-            interactive_factor=1.0,
-            recorded_bytes=13_000,
+            sizes={
+                "2.1.332": FirstRequestSize(16_600, 1.15),
+                "2.1.197": FirstRequestSize(13_000, 1.0),
+            },
         ),
         Profile(
             name="lean",
@@ -79,8 +100,10 @@ PROFILES = {
             added_prompt="Keep answers short.",
             room_tokens=4000,
             compacts_ahead=False,
-            interactive_factor=1.0,
-            recorded_bytes=4_100,
+            sizes={
+                "2.1.332": FirstRequestSize(4_200, 1.15),
+                "2.1.197": FirstRequestSize(4_100, 1.0),
+            },
         ),
     )
 }

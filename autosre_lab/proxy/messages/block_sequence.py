@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import deque
 from typing import Any
 
 import msgspec
 
 from autosre_lab.proxy.messages import events as sse
+from autosre_lab.proxy.messages.arguments import ArgumentsEnd, is_json_object
 from autosre_lab.proxy.messages.events import BlockKind, encode
 
 __all__ = ["MALFORMED_ARGUMENTS", "Block", "BlockSequence"]
@@ -26,7 +28,6 @@ and shows the model its own text, which is what it does with a malformed stream 
 """
 
 _UNNAMED_TOOL = "unnamed_tool"
-_json_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Block:
@@ -35,33 +36,74 @@ class Block:
     Attributes:
         kind: Its Anthropic type.
         parts: Its text, thinking or arguments in fragments, as the engine sent them.
+        surplus: What came behind a tool call's whole arguments; no part of them.
         tool_id: Anthropic id of a tool call.
         tool_name: Name of the tool; None until the engine has told it.
+        complete: Nothing that could still arrive for it would belong to it.
         begun: Something of its content has been sent to the client.
         closed: It has been closed towards the client.
     """
 
-    __slots__ = ("begun", "closed", "kind", "parts", "tool_id", "tool_name")
+    __slots__ = (
+        "_end",
+        "begun",
+        "closed",
+        "complete",
+        "kind",
+        "parts",
+        "surplus",
+        "tool_id",
+        "tool_name",
+    )
 
     def __init__(
         self, kind: BlockKind, *, tool_id: str | None = None, tool_name: str | None = None
     ) -> None:
         self.kind = kind
         self.parts: list[str] = []
+        self.surplus: list[str] = []
         self.tool_id = tool_id
         self.tool_name = tool_name
+        self.complete = kind != "tool_use"
         self.begun = False
         self.closed = False
+        self._end: ArgumentsEnd | None = None if self.complete else ArgumentsEnd()
 
     @property
     def content(self) -> str:
         """All fragments joined."""
         return "".join(self.parts)
 
-    @property
-    def complete(self) -> bool:
-        """Nothing that could still arrive for it would belong to it."""
-        return self.kind != "tool_use" or _is_json_object(self.content)
+    def append(self, fragment: str) -> str:
+        """Take a fragment; return what of it belongs to the block."""
+        end = self._end
+        if end is None:
+            if self.kind == "tool_use" and self.complete:
+                self.surplus.append(fragment)
+                return ""
+            self.parts.append(fragment)
+            return fragment
+        size = end.feed(fragment)
+        own = fragment[:size]
+        self.parts.append(own)
+        if end.balanced:
+            # Asked once: brackets that match around something else than JSON never get complete.
+            self._end = None
+            self.complete = is_json_object(self.content)
+            if not self.complete:
+                self.parts.append(fragment[size:])
+                return fragment
+            if size < len(fragment):
+                self.surplus.append(fragment[size:])
+        return own
+
+    def another_call(self) -> str | None:
+        """The surplus, if it is arguments of a call of its own: another whole object."""
+        surplus = "".join(self.surplus).strip()
+        if not surplus or not is_json_object(surplus):
+            return None
+        same = msgspec.json.decode(surplus) == msgspec.json.decode(self.content)
+        return None if same else surplus
 
     def as_message_content(self) -> dict[str, Any]:
         """Return the block as it stands in a Message.
@@ -74,7 +116,7 @@ class Block:
             return {"type": "text", "text": content}
         if self.kind == "thinking":
             return {"type": "thinking", "thinking": content, "signature": _signature(content)}
-        if _is_json_object(content):
+        if is_json_object(content):
             arguments: object = msgspec.Raw(content.strip().encode())
         elif content.strip():
             arguments = {MALFORMED_ARGUMENTS: content}
@@ -102,7 +144,7 @@ class BlockSequence:
         self.blocks: list[Block] = []
         self.open: Block | None = None
         self.delta_head = b""
-        self.waiting: list[Block] = []
+        self.waiting: deque[Block] = deque()
 
     @property
     def last(self) -> Block | None:
@@ -115,15 +157,18 @@ class BlockSequence:
         return self.advance()
 
     def extend(self, block: Block, fragment: str) -> bytes:
-        """Append a fragment to a block that is not closed."""
-        block.parts.append(fragment)
+        """Append a fragment to a block; what comes behind whole arguments is kept from it."""
+        own = block.append(fragment)
         if block is not self.open:
-            return self.advance()
-        event = (
-            self.delta_head + encode(fragment) + sse.DELTA_END
-            if block.begun
-            else self._begin(block)
-        )
+            return self.advance() if self.waiting else b""
+        if not own:
+            event = b""
+        elif block.begun:
+            event = self.delta_head + encode(own) + sse.DELTA_END
+        elif block.kind == "tool_use" and own.isspace():
+            event = b""
+        else:
+            event = self._begin(block)
         return event + self.advance() if self.waiting else event
 
     def advance(self, *, at_end: bool = False) -> bytes:
@@ -137,17 +182,17 @@ class BlockSequence:
                 if self.open is not None and not self.open.complete:
                     break
             events.append(self.close())
-            del self.waiting[0]
+            self.waiting.popleft()
             events.append(self._start(block))
         return b"".join(events)
 
     def drop_empty_calls(self) -> None:
         """Forget waiting tool calls of which neither name nor arguments ever came."""
-        self.waiting = [
+        self.waiting = deque(
             block
             for block in self.waiting
             if block.kind != "tool_use" or block.tool_name or block.parts
-        ]
+        )
 
     def close(self) -> bytes:
         """Close the open block, if there is one."""
@@ -189,13 +234,3 @@ def _signature(thinking: str) -> str:
     # The client only carries it around. A digest makes two runs over the same chunks equal.
     digest = hashlib.blake2b(thinking.encode("utf-8", "surrogatepass"), digest_size=24).digest()
     return base64.b64encode(digest).decode("ascii")
-
-
-def _is_json_object(text: str) -> bool:
-    if not text.rstrip().endswith("}"):
-        return False
-    try:
-        _json_object.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return False
-    return True

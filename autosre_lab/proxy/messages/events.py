@@ -14,6 +14,7 @@ __all__ = [
     "DELTA_END",
     "PING",
     "BlockKind",
+    "Usage",
     "block_start",
     "block_stop",
     "delta_head",
@@ -28,6 +29,33 @@ __all__ = [
 BlockKind = Literal["text", "thinking", "tool_use"]
 
 encode = msgspec.json.Encoder().encode
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Token counts as Anthropic tells them.
+
+    `input_tokens` excludes what the prefix cache held and what it keeps from now on.
+    """
+
+    input_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    output_tokens: int = 0
+    cache_creation_input_tokens: int = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The whole prompt."""
+        return self.input_tokens + self.cache_read_input_tokens + self.cache_creation_input_tokens
+
+    def as_message_content(self) -> dict[str, int]:
+        """Return the counts as they stand in a Message."""
+        return {
+            "input_tokens": self.input_tokens,
+            "cache_creation_input_tokens": self.cache_creation_input_tokens,
+            "cache_read_input_tokens": self.cache_read_input_tokens,
+            "output_tokens": self.output_tokens,
+        }
+
 
 PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 DELTA_END = b"}}\n\n"
@@ -47,14 +75,13 @@ def delta_head(kind: BlockKind, index: int) -> bytes:
     )
 
 
-def message_start(message_id: str, model: str, *, input_tokens: int, cached_tokens: int) -> bytes:
+def message_start(message_id: str, model: str, usage: Usage) -> bytes:
     """Return the event that opens a message."""
     return (
         b'event: message_start\ndata: {"type":"message_start","message":{"id":%b,"type":"message",'
         b'"role":"assistant","model":%b,"content":[],"stop_reason":null,"stop_sequence":null,'
-        b'"usage":{"input_tokens":%d,"cache_creation_input_tokens":0,'
-        b'"cache_read_input_tokens":%d,"output_tokens":0}}}\n\n'
-        % (encode(message_id), encode(model), input_tokens, cached_tokens)
+        b'"usage":%b}}\n\n'
+        % (encode(message_id), encode(model), encode(usage.as_message_content()))
     )
 
 
@@ -90,20 +117,12 @@ def block_stop(index: int) -> bytes:
     return b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n' % index
 
 
-def message_delta(
-    stop_reason: str,
-    stop_sequence: str | None,
-    *,
-    input_tokens: int,
-    cached_tokens: int,
-    output_tokens: int,
-) -> bytes:
+def message_delta(stop_reason: str, stop_sequence: str | None, usage: Usage) -> bytes:
     """Return the event with the stop reason and the final token counts."""
     return (
         b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":%b,'
-        b'"stop_sequence":%b},"usage":{"input_tokens":%d,"cache_creation_input_tokens":0,'
-        b'"cache_read_input_tokens":%d,"output_tokens":%d}}\n\n'
-        % (encode(stop_reason), encode(stop_sequence), input_tokens, cached_tokens, output_tokens)
+        b'"stop_sequence":%b},"usage":%b}\n\n'
+        % (encode(stop_reason), encode(stop_sequence), encode(usage.as_message_content()))
     )
 
 

@@ -10,7 +10,7 @@ import hashlib
 from typing import Any
 
 from autosre_lab.proxy.messages import events as sse
-from autosre_lab.proxy.messages.events import encode
+from autosre_lab.proxy.messages.events import Usage, encode
 from autosre_lab.proxy.messages.request import MessagesRequest
 from autosre_lab.proxy.messages.tools import server_tools
 
@@ -48,19 +48,14 @@ def refusal_message(message_id: str, model: str, *, input_tokens: int = 0) -> di
         ],
         "stop_reason": "end_turn",
         "stop_sequence": None,
-        "usage": {
-            "input_tokens": input_tokens,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "output_tokens": 0,
-        },
+        "usage": Usage(input_tokens).as_message_content(),
     }
 
 
 def refusal_events(message_id: str, model: str, *, input_tokens: int = 0) -> bytes:
     """Return the same message as a stream."""
     message = refusal_message(message_id, model, input_tokens=input_tokens)
-    events = [sse.message_start(message_id, model, input_tokens=input_tokens, cached_tokens=0)]
+    events = [sse.message_start(message_id, model, Usage(input_tokens))]
     for index, block in enumerate(message["content"]):
         text = block.get("text")
         start = block if text is None else {"type": "text", "text": ""}
@@ -71,10 +66,6 @@ def refusal_events(message_id: str, model: str, *, input_tokens: int = 0) -> byt
         if text is not None:
             events.append(sse.delta_head("text", index) + encode(text) + sse.DELTA_END)
         events.append(sse.block_stop(index))
-    events.append(
-        sse.message_delta(
-            "end_turn", None, input_tokens=input_tokens, cached_tokens=0, output_tokens=0
-        )
-    )
+    events.append(sse.message_delta("end_turn", None, Usage(input_tokens)))
     events.append(sse.message_stop())
     return b"".join(events)

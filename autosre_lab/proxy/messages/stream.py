@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
-from autosre_lab.proxy.chat_stream import ChatChoice, ChatChunk, ChatToolCallDelta, ChatUsage
+from autosre_lab.proxy.chat_stream import FINISH_REASONS, ChatChoice, ChatChunk, ChatUsage
 from autosre_lab.proxy.inline_thinking import InlineThinking
 from autosre_lab.proxy.messages import events as sse
 from autosre_lab.proxy.messages.block_sequence import Block, BlockSequence
-from autosre_lab.proxy.messages.events import DELTA_END, encode
+from autosre_lab.proxy.messages.events import DELTA_END, Usage, encode
+from autosre_lab.proxy.messages.tool_calls import ToolCalls
 
 __all__ = ["MessageStream", "Usage"]
 
-# The engine ended the request itself: what came is not an answer, whatever it looks like.
-_BROKEN_OFF = frozenset({"abort", "error"})
-
-
-class Usage(msgspec.Struct, frozen=True):
-    """Token counts as Anthropic tells them: `input_tokens` excludes what the cache held."""
-
-    input_tokens: int = 0
-    cache_read_input_tokens: int = 0
-    output_tokens: int = 0
-
-
-class _ToolCall:
-    """A tool call as the engine addresses it. The block changes if the call goes on too late."""
-
-    __slots__ = ("block", "upstream_id")
-
-    def __init__(self, block: Block, upstream_id: str | None) -> None:
-        self.block = block
-        self.upstream_id = upstream_id
+_MOST_TOKENS = 10**9
 
 
 class MessageStream:
@@ -71,6 +50,7 @@ class MessageStream:
         self._prompt_tokens = 0
         self._output_tokens = 0
         self._cached_tokens = 0
+        self._created_tokens = 0
         self._sequence = BlockSequence()
         self._inline: InlineThinking | None = InlineThinking()
         # White space that would open a block by itself waits for something worth a block.
@@ -78,9 +58,7 @@ class MessageStream:
         self._held_kind: sse.BlockKind = "text"
         # Fragments of the open text block while nothing waits behind it: the fast path.
         self._text_parts: list[str] | None = None
-        self._calls: dict[int, _ToolCall] = {}
-        self._call_count = 0
-        self._last_call_index = 0
+        self._calls = ToolCalls(message_id, self._sequence)
 
     @property
     def started(self) -> bool:
@@ -95,7 +73,7 @@ class MessageStream:
     @property
     def finished(self) -> bool:
         """The engine said why it stopped. False at the end of its stream means it died."""
-        return self._finish_reason is not None and self._finish_reason not in _BROKEN_OFF
+        return self._finish_reason is not None
 
     @property
     def stop_reason(self) -> str | None:
@@ -105,9 +83,13 @@ class MessageStream:
     @property
     def usage(self) -> Usage:
         """The newest counts known."""
+        # The engine's counts may be anything; ours add up.
+        cached = min(self._cached_tokens, self._prompt_tokens)
+        created = min(self._created_tokens, self._prompt_tokens - cached)
         return Usage(
-            input_tokens=max(0, self._prompt_tokens - self._cached_tokens),
-            cache_read_input_tokens=self._cached_tokens,
+            input_tokens=self._prompt_tokens - cached - created,
+            cache_read_input_tokens=cached,
+            cache_creation_input_tokens=created,
             output_tokens=self._output_tokens,
         )
 
@@ -124,13 +106,7 @@ class MessageStream:
             return b""
         self._started = True
         self._prompt_tokens = self._prompt_tokens or input_tokens
-        usage = self.usage
-        return sse.message_start(
-            self._message_id,
-            self._model,
-            input_tokens=usage.input_tokens,
-            cached_tokens=usage.cache_read_input_tokens,
-        )
+        return sse.message_start(self._message_id, self._model, self.usage)
 
     def keepalive(self) -> bytes:
         """Write an event that resets Claude Code's stream watchdog, if there is a place for it.
@@ -173,8 +149,11 @@ class MessageStream:
                 self._refused = True
                 events += self._content(delta.refusal)
             if delta.tool_calls:
-                for call in delta.tool_calls:
-                    events += self._tool_call(call)
+                events += self._flush_inline()
+                self._first_token_seen = True
+                self._text_parts = None
+                self._held.clear()
+                events += self._calls.feed(delta.tool_calls)
         if choice.finish_reason is not None:
             self._note_finish(choice)
         return events
@@ -188,6 +167,7 @@ class MessageStream:
         events = [self.start(0), self._flush_inline()]
         sequence.drop_empty_calls()
         events.append(sequence.advance(at_end=True))
+        events.append(self._calls.finish())
         if not any(block.kind != "thinking" or block.parts for block in sequence.blocks):
             # Claude Code and strict clients read content[0]; an empty completion still has one.
             empty = Block("text")
@@ -196,16 +176,7 @@ class MessageStream:
         events.append(sequence.close())
         self._text_parts = None
         self._stop = stop_reason, stop_sequence = self._resolve_stop()
-        usage = self.usage
-        events.append(
-            sse.message_delta(
-                stop_reason,
-                stop_sequence,
-                input_tokens=usage.input_tokens,
-                cached_tokens=usage.cache_read_input_tokens,
-                output_tokens=usage.output_tokens,
-            )
-        )
+        events.append(sse.message_delta(stop_reason, stop_sequence, self.usage))
         events.append(sse.message_stop())
         return b"".join(events)
 
@@ -225,7 +196,6 @@ class MessageStream:
         engine's own bytes (`msgspec.Raw`).
         """
         stop_reason, stop_sequence = self._stop or (None, None)
-        usage = self.usage
         return {
             "id": self._message_id,
             "type": "message",
@@ -234,22 +204,21 @@ class MessageStream:
             "content": [block.as_message_content() for block in self._sequence.blocks],
             "stop_reason": stop_reason,
             "stop_sequence": stop_sequence,
-            "usage": {
-                "input_tokens": usage.input_tokens,
-                "cache_creation_input_tokens": 0,
-                "cache_read_input_tokens": usage.cache_read_input_tokens,
-                "output_tokens": usage.output_tokens,
-            },
+            "usage": self.usage.as_message_content(),
         }
 
     def _count(self, usage: ChatUsage) -> None:
-        if usage.prompt_tokens > 0:
+        # A count that cannot be is none: whatever stands there, the answer goes on.
+        if 0 < usage.prompt_tokens <= _MOST_TOKENS:
             self._prompt_tokens = usage.prompt_tokens
-        if usage.completion_tokens:
+        if usage.completion_tokens and 0 < usage.completion_tokens <= _MOST_TOKENS:
             self._output_tokens = usage.completion_tokens
         details = usage.prompt_tokens_details
-        if details is not None and details.cached_tokens:
-            self._cached_tokens = min(max(0, details.cached_tokens), self._prompt_tokens)
+        if details is not None:
+            if details.cached_tokens and details.cached_tokens > 0:
+                self._cached_tokens = details.cached_tokens
+            if details.created_cache_tokens and details.created_cache_tokens > 0:
+                self._created_tokens = details.created_cache_tokens
 
     def _reasoning(self, text: str) -> bytes:
         events = self._flush_inline()
@@ -294,44 +263,9 @@ class MessageStream:
         self._text_parts = block.parts if kind == "text" and block is sequence.open else None
         return events
 
-    def _tool_call(self, delta: ChatToolCallDelta) -> bytes:
-        events = self._flush_inline()
-        self._first_token_seen = True
-        self._text_parts = None
-        self._held.clear()
-        index = self._last_call_index if delta.index is None else delta.index
-        self._last_call_index = index
-        function = delta.function
-        name = function.name if function is not None else None
-        fragment = function.arguments if function is not None else None
-        call = self._calls.get(index)
-        if call is None or (delta.id and call.upstream_id and delta.id != call.upstream_id):
-            # Some engines number every call 0; a new id is a new call all the same.
-            call = self._calls[index] = _ToolCall(self._new_block(name, delta.id), delta.id)
-            events += self._sequence.add(call.block)
-        elif name and not call.block.tool_name:
-            call.block.tool_name = name
-            events += self._sequence.advance()
-        if not fragment:
-            return events
-        if call.block.closed:
-            if fragment.isspace():
-                return events
-            # It looked complete, the next one was let out, and now it goes on. The client must
-            # see it: a second call, which it will refuse, instead of bytes that vanish.
-            call.block = self._new_block(call.block.tool_name, call.upstream_id)
-            events += self._sequence.add(call.block)
-        return events + self._sequence.extend(call.block, fragment)
-
-    def _new_block(self, name: str | None, upstream_id: str | None) -> Block:
-        # The engine's own ids may repeat from message to message; ours may not.
-        seed = f"{self._message_id}\0{self._call_count}\0{upstream_id or ''}"
-        self._call_count += 1
-        digest = hashlib.blake2b(seed.encode("utf-8", "surrogatepass"), digest_size=12)
-        return Block("tool_use", tool_id=f"toolu_{digest.hexdigest()}", tool_name=name or None)
-
     def _note_finish(self, choice: ChatChoice) -> None:
-        self._finish_reason = choice.finish_reason
+        if choice.finish_reason in FINISH_REASONS:
+            self._finish_reason = choice.finish_reason
         if isinstance(choice.stop_reason, str):
             self._matched_stop = choice.stop_reason
 

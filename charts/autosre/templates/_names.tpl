@@ -3,7 +3,7 @@ app.kubernetes.io/name: autosre
 app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/managed-by: autosre
 helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
-{{- if eq .component "vllm" }}
+{{- if eq .component "vllm-local" }}
 autosre.dev/recipe: {{ .root.Values.recipe.name | trunc 63 | quote }}
 {{- end }}
 {{- end }}
@@ -12,7 +12,7 @@ autosre.dev/recipe: {{ .root.Values.recipe.name | trunc 63 | quote }}
 {{- define "autosre.podLabels" -}}
 {{ include "autosre.selector" . }}
 app.kubernetes.io/managed-by: autosre
-{{- if eq .component "vllm" }}
+{{- if eq .component "vllm-local" }}
 autosre.dev/recipe: {{ .root.Values.recipe.name | trunc 63 | quote }}
 {{- end }}
 {{- end }}
@@ -26,7 +26,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- define "autosre.pod" -}}
 serviceAccountName: autosre
 automountServiceAccountToken: false
-{{- /* A Service named vllm would inject VLLM_PORT=tcp://…, and vLLM dies of it. */}}
+{{- /* A Service named vllm, ours or not, would inject VLLM_PORT=tcp://…, and vLLM dies of it. */}}
 enableServiceLinks: false
 restartPolicy: Always
 {{- /* Every address of this stack is pinned: no Pod asks the cluster for a name. */}}

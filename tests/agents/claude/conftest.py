@@ -7,6 +7,11 @@ from typing import Protocol
 
 import pytest
 
+from autosre_lab.provision import (
+    CLAUDE_CODE_VERSION,
+    CLAUDE_CODE_VERSIONS,
+    provision_claude_code,
+)
 from autosre_lab.proxy import ProxyConfig, running_proxy
 from autosre_lab.scripted.upstream import ScriptedUpstream
 from tests.agents.claude.lab import TOKEN, Lab, background
@@ -16,12 +21,14 @@ class MakeLab(Protocol):
     def __call__(self, *, window: int = ..., keepalive_s: float = ...) -> Lab: ...
 
 
-@pytest.fixture(scope="session")
-def claude_code() -> Path:
-    """The pinned Claude Code, installed on first use."""
-    from autosre_lab.provision import provision_claude_code
+EACH_VERSION = pytest.mark.parametrize("claude_code", CLAUDE_CODE_VERSIONS, indirect=True)
+"""Runs a test with every version that is supported, and not with the pinned one alone."""
 
-    return provision_claude_code()
+
+@pytest.fixture(scope="session")
+def claude_code(request: pytest.FixtureRequest) -> Path:
+    """A Claude Code, the pinned one unless a test names another; installed on first use."""
+    return provision_claude_code(getattr(request, "param", CLAUDE_CODE_VERSION))
 
 
 @pytest.fixture

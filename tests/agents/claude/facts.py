@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autosre_lab.agents.claude.plan import Browser, Launch, plan_launch
+from autosre_lab.agents.claude.plan import plan_launch
 from autosre_lab.agents.claude.profiles import PROFILES
 from autosre_lab.agents.claude.window import fit_window
+from autosre_lab.agents.launch import Browser, Launch
 
 
 @dataclass(frozen=True)

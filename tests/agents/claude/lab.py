@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from autosre_lab.agents.claude.config_home import prepare_config_dir
-from autosre_lab.agents.claude.plan import Launch, plan_launch
+from autosre_lab.agents.claude.plan import plan_launch
 from autosre_lab.agents.claude.profiles import PROFILES
-from autosre_lab.agents.claude.window import WindowFit, output_tokens
+from autosre_lab.agents.claude.window import output_tokens
+from autosre_lab.agents.launch import Launch
+from autosre_lab.agents.window import WindowFit
 from autosre_lab.scripted.upstream import RecordedRequest, ScriptedUpstream, ToolCall, Turn
 from tests.agents.claude.facts import Facts
 

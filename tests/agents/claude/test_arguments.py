@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autosre_lab.agents.claude.arguments import (
-    OwnOptions,
     is_subcommand,
     needs_model,
     options_given,
     split_arguments,
 )
+from autosre_lab.agents.options import OwnOptions
 from autosre_lab.errors import ConfigError
 
 

@@ -12,6 +12,8 @@ from autosre_lab.agents.claude.first_request import (
     first_request,
 )
 from autosre_lab.agents.claude.profiles import PROFILES
+from autosre_lab.agents.claude.version import named_claude_code
+from tests.agents.claude.conftest import EACH_VERSION
 from tests.agents.claude.facts import Facts
 
 CLOSED_PORT = "http://127.0.0.1:1"
@@ -23,17 +25,19 @@ TOOLS = {
 
 
 @pytest.mark.claude
+@EACH_VERSION
 @pytest.mark.parametrize("name", list(PROFILES))
 def test_the_real_first_request_is_recorded_once(
     name: str, claude_code: Path, tmp_path: Path
 ) -> None:
     profile = PROFILES[name]
+    version = named_claude_code(claude_code).version
 
     def record(executable: Path) -> dict[str, object] | None:
         return first_request(
             profile,
             executable=executable,
-            version="any",
+            version=version,
             cache_dir=tmp_path,
             environ=dict(os.environ),
         )
@@ -48,7 +52,7 @@ def test_the_real_first_request_is_recorded_once(
     assert not names & {"WebFetch", "WebSearch", "Workflow"}
     (file,) = (tmp_path / "claude").iterdir()
     # The size on record serves estimates, and must not drift from what the CLI really sends.
-    assert file.stat().st_size == pytest.approx(profile.recorded_bytes, rel=0.1)
+    assert file.stat().st_size == pytest.approx(profile.size(version).recorded_bytes, rel=0.1)
     assert record(Path("/nonexistent/claude")) == body
 
 
@@ -57,9 +61,11 @@ def test_without_claude_code_or_engine_the_prompt_is_estimated_too_high(tmp_path
         PROFILES["full"],
         Facts(proxy_url=CLOSED_PORT),
         executable=Path("/nonexistent/claude"),
-        version="any",
+        version="2.1.197",
         cache_dir=tmp_path,
         environ={},
     )
 
-    assert counted == estimate_first_prompt(PROFILES["full"]) == 53_000 // BYTES_PER_TOKEN
+    assert (
+        counted == estimate_first_prompt(PROFILES["full"], "2.1.197") == 53_000 // BYTES_PER_TOKEN
+    )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from autosre_lab.scripted.upstream import Turn
-from tests.agents.claude.conftest import MakeLab
+from tests.agents.claude.conftest import EACH_VERSION, MakeLab
 from tests.agents.claude.lab import by_round, call
 from tests.agents.claude.terminal import Terminal, terminal
 
-pytestmark = pytest.mark.claude
+pytestmark = [pytest.mark.claude, EACH_VERSION]
 
 PROMPT = "? for shortcuts"
 QUESTIONS = ("Choose the text style", "Select login method", "I trust this folder")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from autosre_lab.agents.claude.plan import show_launch
+from autosre_lab.agents.launch import show_launch
 from tests.agents.claude.facts import plan
 
 
@@ -171,8 +171,8 @@ def test_loopback_joins_what_the_user_exempts_from_proxies() -> None:
 
 
 def test_a_claude_named_model_is_allowed_with_a_warning() -> None:
-    assert any("ignores the window" in note for note in plan("--model", "claude-opus-4-8").notes)
-    assert not any("ignores" in note for note in plan("--model", "opus").notes)
+    assert any("their own window" in note for note in plan("--model", "claude-opus-4-8").notes)
+    assert not any("own window" in note for note in plan("--model", "opus").notes)
 
 
 def test_the_configuration_folder_is_a_plain_path() -> None:

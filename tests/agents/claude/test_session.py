@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from autosre_lab.agents.claude import session
-from autosre_lab.agents.claude.plan import Launch
+from autosre_lab.agents.launch import Launch
 
 # Runs `session` with a program of the test's in the place of Claude Code.
 DRIVER = """
 import os, sys
 from autosre_lab.agents.claude import session
-from autosre_lab.agents.claude.plan import Launch
+from autosre_lab.agents.launch import Launch
 
 def prepared(own, args, **_):
     return Launch(argv=tuple(args), env=dict(os.environ), added={})

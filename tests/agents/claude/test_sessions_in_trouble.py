@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from autosre_lab.scripted.upstream import HttpError, Turn
-from tests.agents.claude.conftest import MakeLab
+from tests.agents.claude.conftest import EACH_VERSION, MakeLab
 from tests.agents.claude.lab import by_round, call, in_order, wait_until
 
-pytestmark = pytest.mark.claude
+pytestmark = [pytest.mark.claude, EACH_VERSION]
 
 ANSWER = Turn(text="Recovered.")
 PREFILL_S = float(os.environ.get("AUTOSRE_TEST_PREFILL_S", "6"))

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from autosre_lab.scripted.upstream import ToolCall, Turn
-from tests.agents.claude.conftest import MakeLab
+from tests.agents.claude.conftest import EACH_VERSION, MakeLab
 from tests.agents.claude.lab import by_round, call
 
-pytestmark = pytest.mark.claude
+pytestmark = [pytest.mark.claude, EACH_VERSION]
 
 DONE = Turn(text="All done.")
 

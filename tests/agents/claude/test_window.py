@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from autosre_lab.agents.claude.profiles import PROFILES, Profile
 from autosre_lab.agents.claude.window import (
-    choose_profile,
+    SIZING,
     compacts_at,
     fit_window,
     output_tokens,
-    smallest_window,
 )
+from autosre_lab.agents.window import choose_profile, smallest_window
 from autosre_lab.errors import WindowTooSmallError
 
 FIRST_PROMPT = {"full": 15_000, "trimmed": 3_500, "lean": 1_100}
@@ -50,18 +50,18 @@ def test_compaction_starts_where_claude_code_starts_it(
     ],
 )
 def test_the_widest_profile_that_fits_is_taken(window: int, profile: str, compaction: str) -> None:
-    chosen, fit = choose_profile(window, measure)
+    chosen, fit = choose_profile(SIZING, window, measure)
 
     assert (chosen.name, fit.compaction) == (profile, compaction)
 
 
 def test_a_recipe_can_start_the_search_lower() -> None:
-    assert choose_profile(262_144, measure, widest="lean")[0].name == "lean"
+    assert choose_profile(SIZING, 262_144, measure, widest="lean")[0].name == "lean"
 
 
 def test_a_profile_that_was_asked_for_is_refused_and_not_replaced() -> None:
     with pytest.raises(WindowTooSmallError) as refusal:
-        choose_profile(32_768, measure, asked="full")
+        choose_profile(SIZING, 32_768, measure, asked="full")
 
     # The smallest multiple of 1024 with window - window/8 - 13000 - 15000 >= 8000.
     assert "at least 41984 tokens" in refusal.value.remedy
@@ -71,7 +71,7 @@ def test_a_profile_that_was_asked_for_is_refused_and_not_replaced() -> None:
 
 def test_a_window_for_nothing_says_which_one_would_do() -> None:
     with pytest.raises(WindowTooSmallError) as refusal:
-        choose_profile(4_096, measure)
+        choose_profile(SIZING, 4_096, measure)
 
     assert "at least 6144 tokens" in refusal.value.remedy
     assert "--profile" not in refusal.value.remedy
@@ -79,7 +79,7 @@ def test_a_window_for_nothing_says_which_one_would_do() -> None:
 
 @given(st.sampled_from(list(PROFILES.values())), st.integers(0, 200_000))
 def test_the_window_named_as_smallest_is_just_enough(profile: Profile, first_prompt: int) -> None:
-    needed = smallest_window(profile, first_prompt)
+    needed = smallest_window(SIZING, profile, first_prompt)
 
     assert fit_window(needed, profile, first_prompt)
     assert not fit_window(needed - 1024, profile, first_prompt)

@@ -5,8 +5,8 @@ import json
 import msgspec
 import pytest
 
-from autosre_lab.proxy.chat_stream import ChatChunk
-from autosre_lab.proxy.messages.stream import Usage
+from autosre_lab.proxy.chat_stream import ChatChunk, decode_chunk
+from autosre_lab.proxy.messages.events import Usage
 from tests.proxy.chunks import (
     CALLS,
     ROLE,
@@ -253,6 +253,74 @@ def test_more_cached_than_prompt_tokens_never_makes_a_negative_count() -> None:
     read = read_stream(run_chunks(chunk(content="x"), usage_chunk(10, 1, 99)))
     assert read.usage["input_tokens"] == 0
     assert read.usage["cache_read_input_tokens"] == 10
+
+
+def test_what_the_cache_keeps_from_now_on_is_the_engines_count_everywhere() -> None:
+    details = {"cached_tokens": 0, "created_cache_tokens": 1280}
+    first = chunk(content="x", usage={"prompt_tokens": 1320, "prompt_tokens_details": details})
+    stream = make_stream()
+    read = read_stream(run_chunks(first, STOP, stream=stream))
+    expected = {
+        "input_tokens": 40,
+        "cache_creation_input_tokens": 1280,
+        "cache_read_input_tokens": 0,
+        "output_tokens": 0,
+    }
+    assert read.message["usage"] == expected
+    assert read.usage == expected
+    assert stream.message()["usage"] == expected
+    assert stream.usage.prompt_tokens == 1320
+
+
+@pytest.mark.parametrize("strange", [None, -9, 10.0, "10", 10**30, 1e300, True, [], {}])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "prompt_tokens",
+        "completion_tokens",
+        "cached_tokens",
+        "created_cache_tokens",
+        "details",
+        "all",
+    ],
+)
+def test_a_counter_never_costs_the_answer(strange: object, name: str) -> None:
+    details: object = {"cached_tokens": 4, "created_cache_tokens": 2}
+    usage: object = {"prompt_tokens": 10, "completion_tokens": 3, "prompt_tokens_details": details}
+    if name == "all":
+        usage = strange
+    elif name == "details":
+        usage = {**usage, "prompt_tokens_details": strange}  # type: ignore[dict-item]
+    elif name in ("cached_tokens", "created_cache_tokens"):
+        usage = {**usage, "prompt_tokens_details": {**details, name: strange}}  # type: ignore[dict-item]
+    else:
+        usage = {**usage, name: strange}  # type: ignore[dict-item]
+    last = decode_chunk(json.dumps({"choices": [], "usage": usage}).encode())
+    assert last is not None
+    stream = make_stream()
+    read = read_stream(run_chunks(chunk(content="a"), STOP, last, stream=stream))
+    assert blocks(read) == [("text", "a")]
+    assert read.stop_reason == "end_turn"
+    assert all(0 <= count <= 10 for count in read.usage.values())
+    assert stream.usage.prompt_tokens in (0, 10)
+
+
+@pytest.mark.parametrize(
+    ("finish", "ends"),
+    [
+        *((word, True) for word in ("stop", "length", "tool_calls", "function_call")),
+        *((word, True) for word in ("content_filter", "repetition")),
+        *((word, False) for word in ("", "null", "None", "abort", "error", "something_new")),
+        (None, False),
+    ],
+)
+def test_only_known_reasons_end_an_answer(finish: str | None, ends: bool) -> None:
+    stream = make_stream()
+    stream.feed(chunk(content="half an ans", finish=finish))
+    assert stream.finished is ends
+    stream.feed(chunk(content="wer", finish="stop"))
+    stream.feed(chunk(finish=""))
+    assert stream.finished
 
 
 def test_an_error_event_is_anthropics() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from autosre_lab.proxy.messages.arguments import ArgumentsEnd
 from autosre_lab.proxy.messages.block_sequence import MALFORMED_ARGUMENTS
 from tests.proxy.chunks import (
     CALLS,
@@ -92,21 +93,158 @@ def test_a_call_behind_a_malformed_one_comes_at_the_end() -> None:
     assert blocks(read) == [("tool_use", '{"a":'), ("tool_use", '{"b":2}')]
 
 
-def test_a_call_that_goes_on_after_it_was_closed_becomes_another_call() -> None:
+@pytest.mark.parametrize(
+    "more", ["}", "\n", "]}", '{"a": 1}', '"a": 1}', '{"a":1}{"a":1}', '{"a":', "garbage"]
+)
+@pytest.mark.parametrize("cut", [0, 1, 3])
+@pytest.mark.parametrize("behind", [False, True])
+def test_arguments_count_once_whatever_follows_them(more: str, cut: int, behind: bool) -> None:
+    stream = make_stream()
+    other = [chunk(tool_calls=[call(1, '{"b":2}', name="two", id="y")])] if behind else []
+    data = run_chunks(
+        chunk(tool_calls=[call(0, '{"a":1}' + more[:cut], name="one", id="x")]),
+        *other,
+        *(chunk(tool_calls=[call(0, piece)]) for piece in more[cut:]),
+        CALLS,
+        stream=stream,
+    )
+    expected = [("one", '{"a":1}')] + ([("two", '{"b":2}')] if behind else [])
+    assert [(b.start["name"], b.content) for b in read_stream(data).blocks] == expected
+    message = msgspec.json.decode(msgspec.json.encode(stream.message()))
+    assert message["content"][0]["input"] == {"a": 1}
+
+
+@pytest.mark.parametrize("gap", ["", "\n", "}"])
+def test_another_whole_object_behind_the_first_is_another_call(gap: str) -> None:
     read = read_stream(
         run_chunks(
             chunk(tool_calls=[call(0, "{}", name="one", id="x")]),
-            chunk(tool_calls=[call(1, '{"b":2}', name="two", id="y")]),
-            chunk(tool_calls=[call(0, "\n")]),
-            chunk(tool_calls=[call(0, "}")]),
+            chunk(tool_calls=[call(0, gap if gap != "}" else "")]),
+            chunk(tool_calls=[call(0, '{"a":')]),
+            chunk(tool_calls=[call(0, "1}")]),
             CALLS,
         )
     )
     assert [(b.start["name"], b.content) for b in read.blocks] == [
         ("one", "{}"),
-        ("two", '{"b":2}'),
-        ("one", "}"),
+        ("one", '{"a":1}'),
     ]
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"a":"}"}', '{"a":"\\\\"}', '{"a":"\\"}{"}', '{"{":[{"]":"\\u007d"}]}', "{}"]
+)
+def test_brackets_inside_texts_end_nothing(arguments: str) -> None:
+    for size in (1, 2, 3, len(arguments)):
+        pieces = [arguments[at : at + size] for at in range(0, len(arguments), size)]
+        first, *rest = (call(0, piece) for piece in [*pieces, "}"])
+        read = read_stream(
+            run_chunks(
+                chunk(
+                    tool_calls=[
+                        {**first, "id": "x", "function": {"name": "f", "arguments": pieces[0]}}
+                    ]
+                ),
+                *(chunk(tool_calls=[one]) for one in rest),
+                CALLS,
+            )
+        )
+        assert blocks(read) == [("tool_use", arguments)]
+
+
+def test_a_new_id_without_a_name_goes_on_with_its_call() -> None:
+    read = read_stream(
+        run_chunks(
+            chunk(tool_calls=[call(0, '{"a"', name="one", id="x1")]),
+            chunk(tool_calls=[call(0, ":", id="x2")]),
+            chunk(tool_calls=[call(None, '"b', id="x3")]),
+            chunk(tool_calls=[call(0, '"}', name="", id="x4")]),
+            CALLS,
+        )
+    )
+    assert [(b.start["name"], b.content) for b in read.blocks] == [("one", '{"a":"b"}')]
+
+
+def test_a_new_id_and_the_name_again_in_each_fragment_are_one_call() -> None:
+    read = read_stream(
+        run_chunks(
+            chunk(tool_calls=[call(0, '{"a"', name="one", id="x1")]),
+            chunk(tool_calls=[call(0, ":1}", name="one", id="x2")]),
+            chunk(tool_calls=[call(0, '{"a":2}', name="one", id="x3")]),
+            CALLS,
+        )
+    )
+    assert blocks(read) == [("tool_use", '{"a":1}'), ("tool_use", '{"a":2}')]
+
+
+@pytest.mark.parametrize("ids", [(None, None), ("x", "y")])
+@pytest.mark.parametrize("index", [None, 0])
+def test_calls_in_one_chunk_are_told_apart_by_their_place(
+    ids: tuple[str | None, str | None], index: int | None
+) -> None:
+    if index == 0:
+        named = [call(0, '{"a":1}', name="f", id=ids[0]), call(0, '{"b":2}', name="f", id=ids[1])]
+        read = read_stream(run_chunks(chunk(tool_calls=named), CALLS))
+    else:
+        read = read_stream(
+            run_chunks(
+                chunk(
+                    tool_calls=[
+                        call(None, "", name="f", id=ids[0]),
+                        call(None, '{"b"', name="f", id=ids[1]),
+                    ]
+                ),
+                chunk(tool_calls=[call(None, '{"a":', id=ids[0]), call(None, ":2}", id=ids[1])]),
+                chunk(tool_calls=[call(None, "1}", id=ids[0]), call(None, "\n", id=ids[1])]),
+                CALLS,
+            )
+        )
+    assert [(b.start["name"], b.content) for b in read.blocks] == [
+        ("f", '{"a":1}'),
+        ("f", '{"b":2}'),
+    ]
+
+
+def test_two_whole_calls_without_id_and_number_in_two_chunks_are_two() -> None:
+    read = read_stream(
+        run_chunks(
+            chunk(tool_calls=[call(None, '{"p":"/a"}', name="Read")]),
+            chunk(tool_calls=[call(None, '{"p":"/b"}', name="Read")]),
+            chunk(tool_calls=[call(None, "", name="Stop")]),
+            CALLS,
+        )
+    )
+    assert [(b.start["name"], b.content) for b in read.blocks] == [
+        ("Read", '{"p":"/a"}'),
+        ("Read", '{"p":"/b"}'),
+        ("Stop", ""),
+    ]
+
+
+def test_arguments_as_an_object_are_written_as_text() -> None:
+    entry = {"index": 0, "id": "c", "function": {"name": "f", "arguments": {"p": "/a", "n": [1.5]}}}
+    read = read_stream(run_chunks(chunk(tool_calls=[entry]), CALLS))
+    assert blocks(read) == [("tool_use", '{"p":"/a","n":[1.5]}')]
+
+
+def test_fragments_beside_a_waiting_call_cost_the_same_each() -> None:
+    """Counted, not timed: how many characters are looked at."""
+    looked_at = 0
+
+    class Counting(ArgumentsEnd):
+        def feed(self, fragment: str) -> int:
+            nonlocal looked_at
+            looked_at += len(fragment)
+            return super().feed(fragment)
+
+    stream = make_stream()
+    stream.feed(chunk(tool_calls=[call(0, '{"a":"', name="one", id="x")]))
+    stream.feed(chunk(tool_calls=[call(1, '{"b":2}', name="two", id="y")]))
+    stream._calls._by_index[0].block._end = Counting()
+    fragment = chunk(tool_calls=[call(0, "x")])
+    for _ in range(2000):
+        stream.feed(fragment)
+    assert looked_at == 2000
 
 
 def test_calls_that_share_an_index_but_not_an_id_are_different_calls() -> None:
@@ -188,7 +326,7 @@ def test_white_space_between_thinking_and_a_call_makes_no_block() -> None:
     assert blocks(read) == [("thinking", "r"), ("tool_use", "{}")]
 
 
-@pytest.mark.parametrize("arguments", ['{"a":', "[1]", '"text"', "42", '{"a":1}}', "{'a':1}"])
+@pytest.mark.parametrize("arguments", ['{"a":', "[1]", '"text"', "42", '{"a":1]}', "{'a':1}"])
 def test_malformed_arguments_survive_in_a_whole_message(arguments: str) -> None:
     stream = make_stream()
     read = read_stream(

@@ -1,4 +1,4 @@
-"""The MCP servers a session can have: plain facts, so that the launcher needs no MCP to plan.
+"""The MCP servers a session can have: plain facts, so that a launcher needs no MCP to plan.
 
 A test holds them against what the servers really list.
 """
@@ -6,12 +6,11 @@ A test holds them against what the servers really list.
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["WEB_SERVERS", "WebServer", "mcp_config", "schema_tokens", "web_is_installed"]
+__all__ = ["WEB_SERVERS", "WebServer", "schema_tokens", "server_command", "web_is_installed"]
 
 CHARS_PER_TOKEN = 3
 """Fewer than any tokenizer we met needs for JSON: an estimate is too high."""
@@ -102,18 +101,10 @@ def schema_tokens(names: Sequence[str]) -> int:
     return sum(-(-WEB_SERVERS[name].schema_chars // CHARS_PER_TOKEN) for name in names)
 
 
-def mcp_config(names: Sequence[str]) -> str:
-    """Return Claude Code's MCP configuration of these servers, as JSON on one line.
+def server_command(name: str) -> list[str]:
+    """Return the command that runs a server, in this very Python.
 
-    They run in this very Python. ``-P`` keeps the folder that Claude Code works in off the module
-    path: a file named ``json.py`` there must not be run.
+    ``-P`` keeps the folder that the agent works in off the module path: a file named ``json.py``
+    there must not be run.
     """
-    servers = {
-        name: {
-            "type": "stdio",
-            "command": sys.executable,
-            "args": ["-P", "-m", WEB_SERVERS[name].module],
-        }
-        for name in names
-    }
-    return json.dumps({"mcpServers": servers}, separators=(",", ":"))
+    return [sys.executable, "-P", "-m", WEB_SERVERS[name].module]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic
 
-from autosre_lab.agents.claude.profiles import Profile
-from autosre_lab.agents.claude.web_servers import WEB_SERVERS, schema_tokens
-from autosre_lab.agents.claude.window import WindowFit, choose_profile, fit_window
+from autosre_lab.agents.web_servers import WEB_SERVERS, schema_tokens
+from autosre_lab.agents.window import AnyProfile, Sizing, WindowFit, choose_profile
 from autosre_lab.errors import WindowTooSmallError
 
 __all__ = ["SessionFit", "fit_session"]
@@ -16,35 +16,37 @@ MISSING = "the web tools are not installed: pip install 'autosre-lab[web]'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionFit:
+class SessionFit(Generic[AnyProfile]):
     """What a session loads, and how that fits its window.
 
     Attributes:
-        profile: How much of Claude Code.
+        profile: How much of the agent.
         fit: How it fits, the schemas of the web tools included.
         servers: Names of the MCP servers.
         notes: What a person should know of the choice, a sentence each.
     """
 
-    profile: Profile
+    profile: AnyProfile
     fit: WindowFit
     servers: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
 
 def fit_session(
+    sizing: Sizing[AnyProfile],
     window: int,
-    measure: Callable[[Profile], int],
+    measure: Callable[[AnyProfile], int],
     *,
     web: Sequence[str] | None,
     installed: bool,
     asked: str | None = None,
     widest: str = "full",
     wish: int | None = None,
-) -> SessionFit:
+) -> SessionFit[AnyProfile]:
     """Choose the profile and the web tools.
 
     Args:
+        sizing: The agent's profiles and arithmetic.
         window: Tokens the engine serves.
         measure: Says how many tokens a profile's first prompt has without web tools.
         web: Servers that were asked for; None takes all that leave the full profile its room, and
@@ -61,7 +63,7 @@ def fit_session(
     added = schema_tokens(wanted)
     try:
         profile, fit = choose_profile(
-            window, lambda one: measure(one) + added, asked=asked, widest=widest, wish=wish
+            sizing, window, lambda one: measure(one) + added, asked=asked, widest=widest, wish=wish
         )
     except WindowTooSmallError as error:
         if not wanted:
@@ -79,7 +81,7 @@ def fit_session(
         for name in WEB_SERVERS:
             more = (*wanted, name)
             prompt = measure(profile) + schema_tokens(more)
-            fitting = fit_window(window, profile, prompt, wish=wish)
+            fitting = sizing.fit(window, profile, prompt, wish=wish)
             if fitting is None or fitting.compaction != fit.compaction:
                 continue
             wanted, fit = more, fitting

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from autosre_lab.agents.claude.arguments import split_arguments
-from autosre_lab.agents.claude.plan import show_launch
+from autosre_lab.agents.claude.plan import mcp_config
 from autosre_lab.agents.claude.profiles import Profile
-from autosre_lab.agents.claude.web_choice import MISSING, fit_session
-from autosre_lab.agents.claude.web_servers import WEB_SERVERS, mcp_config, schema_tokens
+from autosre_lab.agents.claude.window import SIZING
+from autosre_lab.agents.launch import show_launch
+from autosre_lab.agents.web_choice import MISSING, fit_session
+from autosre_lab.agents.web_servers import WEB_SERVERS, schema_tokens
 from autosre_lab.browser import browser_config
 from autosre_lab.cluster.browser_service import BrowserPod
 from autosre_lab.errors import ConfigError, WindowTooSmallError
@@ -30,7 +32,7 @@ def measure(profile: Profile) -> int:
 
 
 def test_a_large_window_gets_all_of_them_and_counts_their_schemas() -> None:
-    chosen = fit_session(262_144, measure, web=None, installed=True)
+    chosen = fit_session(SIZING, 262_144, measure, web=None, installed=True)
 
     assert (chosen.profile.name, chosen.servers, chosen.notes) == ("full", ALL, ())
     assert chosen.fit.first_prompt == 15_000 + schema_tokens(ALL)
@@ -38,8 +40,8 @@ def test_a_large_window_gets_all_of_them_and_counts_their_schemas() -> None:
 
 @pytest.mark.parametrize("window", [8_192, 16_384, 32_768])
 def test_a_small_window_gets_only_those_asked_for(window: int) -> None:
-    none = fit_session(window, measure, web=None, installed=True)
-    some = fit_session(window, measure, web=("fetch",), installed=True)
+    none = fit_session(SIZING, window, measure, web=None, installed=True)
+    some = fit_session(SIZING, window, measure, web=("fetch",), installed=True)
 
     assert none.servers == ()
     assert some.servers == ("fetch",)
@@ -49,8 +51,8 @@ def test_a_small_window_gets_only_those_asked_for(window: int) -> None:
 
 @pytest.mark.parametrize("window", range(8_192, 270_000, 1_024))
 def test_no_window_that_holds_a_session_is_lost_to_the_web_tools(window: int) -> None:
-    without = fit_session(window, measure, web=(), installed=True)
-    chosen = fit_session(window, measure, web=None, installed=True)
+    without = fit_session(SIZING, window, measure, web=(), installed=True)
+    chosen = fit_session(SIZING, window, measure, web=None, installed=True)
 
     assert (chosen.profile, chosen.fit.compaction) == (without.profile, without.fit.compaction)
     assert chosen.fit.room >= min(without.fit.room, without.profile.room_tokens)
@@ -58,7 +60,7 @@ def test_no_window_that_holds_a_session_is_lost_to_the_web_tools(window: int) ->
 
 def test_what_was_asked_for_and_does_not_fit_is_said() -> None:
     with pytest.raises(WindowTooSmallError) as caught:
-        fit_session(6_144, lambda _: 1_000, web=ALL, installed=True, asked="lean")
+        fit_session(SIZING, 6_144, lambda _: 1_000, web=ALL, installed=True, asked="lean")
 
     assert "--web" in str(caught.value)
     assert "fewer web tools" in caught.value.remedy
@@ -76,7 +78,7 @@ def test_what_was_asked_for_and_does_not_fit_is_said() -> None:
 def test_without_the_extra_a_session_goes_on_and_says_how_to_get_them(
     window: int, web: tuple[str, ...] | None, notes: tuple[str, ...]
 ) -> None:
-    chosen = fit_session(window, measure, web=web, installed=False)
+    chosen = fit_session(SIZING, window, measure, web=web, installed=False)
 
     assert (chosen.servers, chosen.notes) == ((), notes)
     assert "autosre-lab[web]" in MISSING
@@ -172,7 +174,7 @@ def test_a_module_in_the_sessions_folder_is_not_run(tmp_path: Path) -> None:
 
 
 def test_the_launcher_needs_no_mcp_to_plan() -> None:
-    parts = "autosre_lab.agents.claude.session, autosre_lab.agents.claude.web_choice"
+    parts = "autosre_lab.agents.claude.session, autosre_lab.agents.web_choice"
     code = f"import sys, {parts}; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True

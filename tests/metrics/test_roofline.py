@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autosre_lab.bench.roofline import BANDWIDTHS, bytes_per_step, model_shape, roofline
+from autosre_lab.metrics.roofline import BANDWIDTHS, bytes_per_step, model_shape, roofline
 
 QWEN = {
     "hidden_size": 2048,

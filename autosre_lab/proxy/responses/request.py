@@ -1,0 +1,214 @@
+"""The Responses API request as typed structs.
+
+Decoding is lenient where the translation has an answer to everything (unknown item types, unknown
+fields) and strict where it has none. Schemas stay the client's own bytes (`msgspec.Raw`): no key
+order is lost and no number is respelled.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from autosre_lab.errors import AutosreError
+from autosre_lab.proxy.messages.request import without_lone_surrogates
+
+__all__ = [
+    "BadResponsesRequestError",
+    "InputItem",
+    "Reasoning",
+    "ResponsesRequest",
+    "TextConfig",
+    "TextFormat",
+    "Tool",
+    "decode_items",
+    "decode_request",
+]
+
+_T = TypeVar("_T")
+_NOTHING = msgspec.Raw(b"")
+
+
+class BadResponsesRequestError(AutosreError, ValueError):
+    """The request is not one that the Responses API would take. Answered with a 400.
+
+    Attributes:
+        message: What is wrong.
+        param: The field that is wrong; None for the whole body.
+        code: OpenAI's code for it; None for most.
+    """
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message, remedy="correct the request; the Responses API reference has it")
+        self.param = param
+        self.code = code
+
+
+class InputItem(msgspec.Struct):
+    """One item of the input, of any type; who uses a field checks it.
+
+    A type that did not exist when this was written may give these names other meanings, so only
+    `type` and `role` are checked while decoding.
+    """
+
+    type: str = ""
+    role: str = ""
+    id: Any = None
+    content: msgspec.Raw = _NOTHING
+    summary: msgspec.Raw = _NOTHING
+    call_id: Any = None
+    name: Any = None
+    namespace: Any = None
+    arguments: msgspec.Raw = _NOTHING
+    input: msgspec.Raw = _NOTHING
+    output: msgspec.Raw = _NOTHING
+    action: msgspec.Raw = _NOTHING
+    encrypted_content: Any = None
+    status: Any = None
+
+
+class Tool(msgspec.Struct):
+    """A tool that the client declares: a function, a free-form tool or a namespace of tools."""
+
+    type: str = ""
+    name: str = ""
+    description: str | None = None
+    parameters: msgspec.Raw = _NOTHING
+    strict: bool | None = None
+    format: msgspec.Raw = _NOTHING
+    tools: list[Tool] | None = None
+
+
+class Reasoning(msgspec.Struct):
+    """Whether and how deep the model shall reason."""
+
+    effort: str | None = None
+    summary: str | None = None
+
+
+class TextFormat(msgspec.Struct):
+    """The form the answer has to have."""
+
+    type: str = "text"
+    name: str | None = None
+    schema: msgspec.Raw = _NOTHING
+    strict: bool | None = None
+
+
+class TextConfig(msgspec.Struct):
+    """What the answer's text shall look like."""
+
+    format: TextFormat | None = None
+    verbosity: str | None = None
+
+
+class StreamOptions(msgspec.Struct):
+    """How the stream is written; obfuscation is never added here."""
+
+    include_obfuscation: bool | None = None
+
+
+class ResponsesRequest(msgspec.Struct, kw_only=True):
+    """A request of `/v1/responses`."""
+
+    model: str = ""
+    input: str | list[InputItem] | None = None
+    instructions: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    tools: list[Tool] | None = None
+    tool_choice: msgspec.Raw = _NOTHING
+    parallel_tool_calls: bool | None = None
+    max_tool_calls: int | None = None
+    reasoning: Reasoning | None = None
+    text: TextConfig | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_logprobs: int | None = None
+    truncation: str | None = None
+    include: list[str] | None = None
+    store: bool | None = None
+    background: bool | None = None
+    previous_response_id: str | None = None
+    prompt_cache_key: str | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    user: str | None = None
+    metadata: dict[str, str] | None = None
+    client_metadata: msgspec.Raw = _NOTHING
+
+    @property
+    def items(self) -> list[InputItem]:
+        """The input as items, where it is a text too."""
+        if isinstance(self.input, str):
+            content = msgspec.Raw(msgspec.json.encode(self.input))
+            return [InputItem(type="message", role="user", content=content)]
+        return self.input or []
+
+
+_request_decoder = msgspec.json.Decoder(ResponsesRequest)
+_items_decoder = msgspec.json.Decoder(list[InputItem])
+
+
+def decode_request(body: bytes) -> ResponsesRequest:
+    """Decode and check a request body.
+
+    Args:
+        body: The JSON as it came.
+
+    Raises:
+        BadResponsesRequestError: It is not a request of the Responses API, or asks for what is
+            not served here.
+    """
+    try:
+        body.decode("utf-8")
+        request = _decode_mended(_request_decoder, body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadResponsesRequestError(f"The request body is not valid: {error}") from error
+    if not request.model:
+        raise BadResponsesRequestError("A model name is required.", param="model")
+    if request.max_output_tokens is not None and request.max_output_tokens < 1:
+        raise BadResponsesRequestError(
+            "max_output_tokens has to be at least 1.", param="max_output_tokens"
+        )
+    if request.background:
+        raise BadResponsesRequestError(
+            "Responses in the background are not served here; leave `background` out.",
+            param="background",
+        )
+    wanted = request.text.format if request.text is not None else None
+    if wanted is not None and wanted.type not in ("text", "json_object", "json_schema"):
+        raise BadResponsesRequestError(
+            f"text.format of type {wanted.type!r} is not known; text, json_object and "
+            "json_schema are.",
+            param="text.format",
+        )
+    if wanted is not None and wanted.type == "json_schema" and not wanted.schema:
+        raise BadResponsesRequestError(
+            "text.format of type json_schema needs a schema.", param="text.format.schema"
+        )
+    return request
+
+
+def decode_items(data: bytes) -> list[InputItem]:
+    """Decode items that were stored.
+
+    Raises:
+        BadResponsesRequestError: They are none.
+    """
+    try:
+        return _decode_mended(_items_decoder, data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadResponsesRequestError(f"The stored items are not valid: {error}") from error
+
+
+def _decode_mended(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T:
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        mended = without_lone_surrogates(data)
+        if mended == data:
+            raise
+        return decoder.decode(mended)
