@@ -12,7 +12,7 @@ import psutil
 import pytest
 from mcp import Client, StdioServerParameters
 
-from autosre_lab.agents.claude.web_servers import WEB_SERVERS, mcp_config
+from autosre_lab.agents.web_servers import WEB_SERVERS, mcp_config
 
 WORD = "s3cret-word"
 SECRETS = (
