@@ -128,7 +128,7 @@ def _token(file: Path | None) -> str | None:
 
 
 def _check_reach(host: str, token: str | None) -> None:
-    from autosre_lab.proxy.config import is_loopback
+    from autosre_lab.serving.reach import is_loopback
 
     if token is None and not is_loopback(host):
         raise ConfigError(
