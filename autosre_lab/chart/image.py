@@ -35,7 +35,7 @@ PYTHON = "3.11"
 """Debian bookworm's, which the image runs."""
 
 _PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
-_BASICS = ("__init__.py", "errors.py", "logs.py", "py.typed", "serving")
+_BASICS = ("__init__.py", "errors.py", "lazy.py", "logs.py", "py.typed", "serving")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import psutil
 import pytest
 from mcp import Client, StdioServerParameters
 
-from autosre_lab.agents.web_servers import WEB_SERVERS, mcp_config
+from autosre_lab.agents.web_servers import WEB_SERVERS, server_command
 
 WORD = "s3cret-word"
 SECRETS = (
@@ -29,8 +28,8 @@ TOKENS = {"AUTOSRE_MCP_TOKEN": WORD, "AUTOSRE_BROWSER_TOKEN": WORD}
 def started_as(name: str, way: str) -> tuple[str, list[str]]:
     """Return the command with which somebody starts a server."""
     if way == "launcher":
-        server = json.loads(mcp_config([name]))["mcpServers"][name]
-        return server["command"], server["args"]
+        command, *arguments = server_command(name)
+        return command, arguments
     if way == "console script":
         return str(Path(sys.executable).with_name(f"autosre-mcp-{name}")), []
     return sys.executable, ["-m", WEB_SERVERS[name].module]
