@@ -53,7 +53,7 @@ _serve(_value(_in.readline().decode()), _value(_in.readline().decode()))
 """
 
 
-class CallFailedError(Exception):
+class _CallFailedError(Exception):
     """The function raised, or its process ended."""
 
 
@@ -81,19 +81,19 @@ def main() -> None:
             to.write(repr(arguments).encode("utf-8", "backslashreplace") + b"\n")
             to.flush()
         except OSError:
-            raise CallFailedError("ended before its tests") from None
+            raise _CallFailedError("ended before its tests") from None
         line = back.readline().decode("utf-8", "replace")
         if not line.endswith("\n"):
-            raise CallFailedError("ended before its tests")
+            raise _CallFailedError("ended before its tests")
         if line[0] == "e":
-            raise CallFailedError(str(ast.literal_eval(line[1:])))
+            raise _CallFailedError(str(ast.literal_eval(line[1:])))
         return _value(ast.parse(line[1:].strip(), mode="eval").body)
 
     scope[given["entry_point"]] = call  # one problem's tests call it by its name
     try:
         scope["check"](call)
     except Exception as error:
-        said = f"{type(error).__name__}: {error}".removeprefix("CallFailedError: ")
+        said = f"{type(error).__name__}: {error}".removeprefix("_CallFailedError: ")
         sys.stdout.write(said.rstrip(": ")[:200] + "\n")
         sys.exit(1)
     finally:
@@ -116,7 +116,7 @@ def _value(node: ast.expr) -> Any:
         return -float(node.operand.id)
     found = ast.literal_eval(node)
     if type(found) not in _PLAIN:
-        raise CallFailedError("its answer is no plain value")
+        raise _CallFailedError("its answer is no plain value")
     return found
 
 
