@@ -23,6 +23,7 @@ from typing import Any
 from aiohttp import web
 
 __all__ = [
+    "CUT",
     "HttpError",
     "RecordedRequest",
     "ScriptedUpstream",
@@ -36,6 +37,9 @@ __all__ = [
 
 CHARS_PER_TOKEN = 4
 """How the stand-in counts: characters of everything that would be rendered, over this."""
+
+CUT = "CUT"
+"""Among a turn's pieces: cut the connection here."""
 
 TEMPLATE_TOKENS = 8
 """What the stand-in's chat template adds around each message."""
@@ -87,6 +91,9 @@ class Turn:
         error_after_chunks: Send vLLM's error chunk after so many chunks.
         raw_chunks: Send exactly these chunk objects, nothing else but the closing `[DONE]`.
         hold: Keep the stream open after the last chunk until the client goes away.
+        pieces: Send exactly this instead: a text as it is, a number as a pause in seconds,
+            `CUT` to cut the connection.
+        headers: Of the answer to `pieces`; an event stream's where not given.
     """
 
     text: str = ""
@@ -104,6 +111,8 @@ class Turn:
     error_after_chunks: int | None = None
     raw_chunks: Sequence[Mapping[str, Any]] | None = None
     hold: bool = False
+    pieces: Sequence[str | float] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +146,7 @@ class ScriptedUpstream:
         port: 0 takes a free one.
         count: Tokens of a chat or tokenize body; characters over four where not given.
         rejects_mid_system: The chat template raises on a system message that is not the first.
+        refuses: What else the engine refuses to render: its words for a body, or "".
 
     Attributes:
         requests: Everything that was asked, in order.
@@ -153,6 +163,7 @@ class ScriptedUpstream:
         port: int = 0,
         count: Callable[[Mapping[str, Any]], int] | None = None,
         rejects_mid_system: bool = False,
+        refuses: Callable[[Mapping[str, Any]], str] = lambda _: "",
     ) -> None:
         self.script = script
         self.model = model
@@ -163,6 +174,7 @@ class ScriptedUpstream:
         self.port = port
         self._count = count or count_tokens
         self._rejects_mid_system = rejects_mid_system
+        self._refuses = refuses
         self._turn = 0
         self._runner: web.AppRunner | None = None
 
@@ -252,6 +264,8 @@ class ScriptedUpstream:
         )
 
     def _template_error(self, body: Mapping[str, Any]) -> web.Response | None:
+        if words := self._refuses(body):
+            return engine_error(400, words)
         messages = body.get("messages") or []
         late = any(message.get("role") == "system" for message in messages[1:])
         if not (late and self._rejects_mid_system):
@@ -309,8 +323,10 @@ class ScriptedUpstream:
     async def _answer(
         self, request: web.Request, body: Mapping[str, Any], turn: Turn
     ) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        response = web.StreamResponse(headers={"content-type": "text/event-stream", **turn.headers})
         await response.prepare(request)
+        if turn.pieces is not None:
+            return await _send_pieces(request, response, turn.pieces)
         if turn.first_chunk_delay_s:
             await asyncio.sleep(turn.first_chunk_delay_s)
         chunks = chunks_of(turn, prompt_tokens=self._count(body))
@@ -332,6 +348,22 @@ class ScriptedUpstream:
         await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
         return response
+
+
+async def _send_pieces(
+    request: web.Request, response: web.StreamResponse, pieces: Sequence[str | float]
+) -> web.StreamResponse:
+    for piece in pieces:
+        if piece == CUT:
+            assert request.transport is not None  # noqa: S101 - it carried the request
+            request.transport.abort()
+            return response
+        if isinstance(piece, str):
+            await response.write(piece.encode("utf-8", "surrogateescape"))
+        else:
+            await asyncio.sleep(piece)
+    await response.write_eof()
+    return response
 
 
 def count_tokens(body: Mapping[str, Any]) -> int:
