@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from autosre_lab.browser.actions import act, go_to
@@ -16,28 +17,9 @@ if TYPE_CHECKING:
     from autosre_lab.browser.session import BrowserSession
     from autosre_lab.browser.sessions import BrowserSessions, SessionOptions
     from autosre_lab.browser.steps import Step, parse_steps
-
-_HOME = {
-    "BrowserConfig": "config",
-    "BrowserService": "service",
-    "BrowserSession": "session",
-    "BrowserSessions": "sessions",
-    "BrowserlessService": "service",
-    "EgressProxy": "egress",
-    "LocalChromium": "chromium",
-    "Recording": "recordings",
-    "SessionOptions": "sessions",
-    "Step": "steps",
-    "act": "actions",
-    "browser_config": "config",
-    "find_chromium": "chromium",
-    "go_to": "actions",
-    "list_recordings": "recordings",
-    "parse_steps": "steps",
-    "prune_recordings": "recordings",
-    "save_pdf": "capture",
-    "take_screenshot": "capture",
-}
+else:
+    # A server starts per Claude Code session, and most sessions never open a browser.
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "BrowserConfig",
@@ -60,12 +42,3 @@ __all__ = [
     "save_pdf",
     "take_screenshot",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # A server starts per Claude Code session, and most sessions never open a browser.
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
