@@ -64,6 +64,8 @@ class RecordedRequest:
 
 Script = Sequence[Turn] | Callable[[Mapping[str, Any]], Turn]
 
+HELLO: Script = (Turn(text="Hello from the script."),)
+
 
 class ScriptedUpstream:
     """vLLM's HTTP face with scripted answers, on loopback.
@@ -85,7 +87,7 @@ class ScriptedUpstream:
 
     def __init__(
         self,
-        script: Script = (Turn(text="Hello from the script."),),
+        script: Script = HELLO,
         *,
         model: str = "scripted-model",
         max_model_len: int = 262_144,
