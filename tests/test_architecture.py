@@ -50,8 +50,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "studies": BASE
     | {"recipe", "proxy", "processes", "engine", "stack", "provision", "local", "metrics", "bench"}
     | {"scripted"},
+    "sandbox": {"errors", "lazy"},
     "evaluation": BASE
-    | {"recipe", "proxy", "engine", "stack", "lifecycle", "agents", "metrics", "bench"},
+    | {"sandbox", "recipe", "proxy", "engine", "stack", "lifecycle", "agents", "metrics", "bench"},
     "tuning": BASE
     | {"recipe", "processes", "engine", "stack", "lifecycle", "metrics", "bench", "evaluation"},
     "report": BASE
