@@ -158,6 +158,7 @@ def prepare_launch(
         browser=browser_for(chosen.servers, environ),
         mcp_file=mcp_file,
         executable=program.executable,
+        version=program.version,
         environ=environ,
         config_dir=config_dir,
     )
@@ -214,6 +215,7 @@ def _plan_dry(own: OwnOptions, args: Sequence[str]) -> Launch:
         browser=browser_for(chosen.servers, environ) if runs else None,
         remarks=[note for note in (program.note, *chosen.notes) if note],
         executable=program.executable,
+        version=program.version,
         environ=environ,
         config_dir=None if own.use_my_config else paths(environ).state / "claude",
     )

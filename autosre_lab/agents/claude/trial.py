@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from autosre_lab.agents.claude.config_home import added_servers, prepare_config_dir
 from autosre_lab.agents.claude.plan import plan_launch
 from autosre_lab.agents.claude.profiles import PROFILES
+from autosre_lab.agents.claude.version import named_claude_code
 from autosre_lab.agents.claude.window import output_tokens
 from autosre_lab.agents.launch import Launch
 from autosre_lab.agents.window import WindowFit
@@ -177,6 +178,7 @@ class Trial:
             ),
             profile=PROFILES[profile],
             executable=self.executable,
+            version=named_claude_code(self.executable).version,
             environ={**ours, **environ},
             config_dir=config_dir,
             servers=servers,

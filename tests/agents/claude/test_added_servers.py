@@ -69,6 +69,7 @@ def test_a_session_names_the_file_and_no_key() -> None:
         fit=fit,
         profile=PROFILES["full"],
         executable=Path("/opt/claude"),
+        version="2.1.332",
         environ={},
         config_dir=Path("/state/claude"),
         mcp_file=Path("/state/claude/mcp-1.json"),

@@ -87,7 +87,7 @@ def test_an_interactive_session_has_its_web_tools(make_lab: MakeLab) -> None:
 
     first, second = (request.body for request in lab.chats)
     assert first["tools"] == second["tools"]
-    assert "End the stack" in str(second["messages"][-1])
+    assert "Stop the engine and proxy" in str(second["messages"][-1])
 
 
 def test_a_person_and_no_model_is_asked_before_a_command_runs(make_lab: MakeLab) -> None:
@@ -121,7 +121,9 @@ def test_the_list_of_models_names_the_one_that_is_served(make_lab: MakeLab) -> N
         tty.wait_for(f"{lab.upstream.model} as Opus")
         shown = tty.shown
         tty.type("\x1b")
+        tty.wait_for(PROMPT)
         leave(tty)
 
     assert "[1m]" not in shown
+    assert "CLAUDE_CODE" not in shown, "it complains of a variable of ours"
     assert "Custom" not in shown

@@ -84,9 +84,12 @@ def test_an_answer_longer_than_the_window_allows_is_cut_back() -> None:
 
 def test_a_roomy_window_compacts_ahead_and_keeps_claudes_own_limits() -> None:
     env = plan("-p", "hi", window=262_144).env
+    old = plan("-p", "hi", window=262_144, version="2.1.197").env
 
     assert env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "262144"
-    assert env["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] == "262144"
+    # The old one watches the window only where both say so; the new one complains of the second.
+    assert "CLAUDE_CODE_AUTO_COMPACT_WINDOW" not in env
+    assert old["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] == "262144"
     assert "CLAUDE_CODE_FILE_READ_MAX_OUTPUT_TOKENS" not in env
     assert "BASH_MAX_OUTPUT_LENGTH" not in env
 
