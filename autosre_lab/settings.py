@@ -228,8 +228,10 @@ def _read_file(file: Path) -> dict[Any, Any]:
         ) from error
     import yaml
 
+    from autosre_lab.yaml_bounds import load_bounded
+
     try:
-        loaded = yaml.safe_load(text) or {}
+        loaded = load_bounded(text) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"{file} is not YAML: {error}", remedy="mend or delete it") from error
     if not isinstance(loaded, dict):
