@@ -45,7 +45,7 @@ def load_bounded(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> 
         # For instance a date that the calendar lacks.
         raise yaml.YAMLError(f"a value cannot be read: {error}") from error
     finally:
-        reading.dispose()  # type: ignore[no-untyped-call]
+        reading.dispose()
 
 
 def _check_depth(text: str, loader: type[yaml.SafeLoader]) -> None:
