@@ -29,6 +29,7 @@ from autosre_lab.bench.card_text import duration_text, text_table
 from autosre_lab.bench.processes import free_port, running
 from autosre_lab.bench.statistics import mean, median
 from autosre_lab.local import start, stop
+from autosre_lab.local.commands import ENGINE_KEY
 from autosre_lab.provision.provisioning import provision
 from autosre_lab.recipe import load_recipe
 from autosre_lab.settings import paths
@@ -216,7 +217,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 @contextmanager
 def _server(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     if options.server == "engine":
-        stack = start(load_recipe(RECIPE))
+        recipe = load_recipe(RECIPE)
+        # The other tools have no way to show a key.
+        keyless = recipe.env.model_copy(update={"unset": (*recipe.env.unset, ENGINE_KEY)})
+        stack = start(recipe.model_copy(update={"env": keyless}))
         try:
             yield stack.engine_url, stack.model
         finally:
