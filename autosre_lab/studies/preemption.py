@@ -201,7 +201,8 @@ class _Other:
 
 
 def _client(stack: Stack) -> httpx.Client:
-    return httpx.Client(base_url=stack.engine_url, headers=stack.engine_headers, timeout=600)
+    headers = {"authorization": f"Bearer {stack.engine_key}"} if stack.engine_key else {}
+    return httpx.Client(base_url=stack.engine_url, headers=headers, timeout=600, trust_env=False)
 
 
 def _ttft(client: httpx.Client, stack: Stack, words: int) -> float:
