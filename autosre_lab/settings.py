@@ -17,7 +17,14 @@ from typing import Any, get_type_hints
 from autosre_lab.errors import ConfigError
 from autosre_lab.logs import LEVELS
 
-__all__ = ["Paths", "Settings", "load_settings", "paths", "show_settings"]
+__all__ = [
+    "Paths",
+    "Settings",
+    "load_settings",
+    "paths",
+    "setting_variables",
+    "show_settings",
+]
 
 _FOLDERS = {
     # name: (our variable, XDG variable, default below the home folder)
@@ -77,11 +84,25 @@ def paths(environ: Mapping[str, str] | None = None) -> Paths:
 class Settings:
     """Settings of this machine. Each is also an environment variable, ``AUTOSRE_`` + its name.
 
+    One has the variable's name that operators of browser Pods know: ``RECORDING_PATH``.
+
     Attributes:
         recipe: Name or path of the recipe that is started when none is named.
         place: Where a stack is started: local, cluster, or auto, which asks the recipe.
         namespace: The Kubernetes namespace of the stack.
         kube_context: The context of the kubeconfig; empty for its current one.
+        engine_ip: The engine's fixed address in a cluster; empty for the recipe's, 10.96.0.30.
+        proxy_ip: The proxy's; empty for 10.96.0.31.
+        codex_proxy_ip: The Codex proxy's; empty for 10.96.0.32.
+        browser_ip: The browser's; empty for 10.96.0.33.
+        allow_from: Networks that may reach the proxies, such as 192.168.1.0/24; empty for all,
+            with the token.
+        engine_allow_from: Networks that may reach the engine besides the proxies; none by default.
+        scrape_from: Namespaces whose Pods may reach /metrics of engine and proxies; none by
+            default.
+        node_selector: Labels of the node that the Pods go to, as key=value.
+        tolerations: Taints that the Pods put up with, as key, key:EFFECT or key=value:EFFECT.
+        host_aliases: Names that the Pods know without DNS, as name=address.
         proxy_image: The image of the proxies' Pods; empty for the one `autosre image` builds.
         browser_pod: The browser beside the stack: off, chromium, or browserless, whose licence
             (SSPL or commercial) is accepted by naming it.
@@ -95,6 +116,15 @@ class Settings:
         fetch_proxy: A proxy for the web tools; it then decides which addresses are reached.
         search_backend: Who searches the web: auto, ddg_html, ddg_lite or searxng.
         searxng_url: An own SearXNG instance; auto takes it where it is named.
+        browser_url: A browser service; empty for a Chromium of this machine.
+        browser_kind: How that service is spoken to: cdp or browserless.
+        browser_token_file: The file with the token that the service asks for.
+        browser_sessions: Browser sessions that may be open at once.
+        browser_idle_s: Seconds after which an unused browser session is closed.
+        browser_recording_ttl: Hours that a recording is kept.
+        recording_path: Where recordings are written; empty for a folder of the state folder.
+        chromium: Chromium's program; empty for the first one found.
+        chromium_sandbox: Whether Chromium sandboxes itself: 0, 1, or empty: whenever it can.
         claude: Claude Code to run: a path, or a name on PATH; empty for the one installed here.
         log_level: Level of this project's own log messages: debug, info, warning or error.
     """
@@ -103,6 +133,16 @@ class Settings:
     place: str = "auto"
     namespace: str = "autosre"
     kube_context: str = ""
+    engine_ip: str = ""
+    proxy_ip: str = ""
+    codex_proxy_ip: str = ""
+    browser_ip: str = ""
+    allow_from: str = ""
+    engine_allow_from: str = ""
+    scrape_from: str = ""
+    node_selector: str = ""
+    tolerations: str = ""
+    host_aliases: str = ""
     proxy_image: str = ""
     browser_pod: str = "off"
     browser_image: str = ""
@@ -115,11 +155,39 @@ class Settings:
     fetch_proxy: str = ""
     search_backend: str = "auto"
     searxng_url: str = ""
+    browser_url: str = ""
+    browser_kind: str = "cdp"
+    browser_token_file: str = ""
+    browser_sessions: int = 4
+    browser_idle_s: float = 600.0
+    browser_recording_ttl: float = 24.0
+    recording_path: str = ""
+    chromium: str = ""
+    chromium_sandbox: str = ""
     claude: str = ""
     log_level: str = "warning"
 
 
+_VARIABLES = {"recording_path": "RECORDING_PATH"}
+"""Settings whose variable is not ``AUTOSRE_`` + their name."""
+_SECRETS = ("AUTOSRE_BROWSER_TOKEN", "AUTOSRE_MCP_TOKEN")
+"""Variables that no file may hold; whether they are set is shown, their values are not."""
+
+_MOST_BYTES = 64 * 1024
 _PORT = ("a port number, 0 to 65535", lambda port: 0 <= port <= 65535)
+_ABSOLUTE = ("an absolute path", lambda path: not path or path.startswith("/"))
+
+_IPV4 = r"\d{1,3}(\.\d{1,3}){3}"
+
+
+def _each(pattern: str) -> Callable[[Any], bool]:
+    """Return a test of a list that is separated by commas, and may be empty."""
+    one = re.compile(rf"\s*({pattern})\s*")
+    return lambda text: not text or all(one.fullmatch(part) for part in text.split(","))
+
+
+_ADDRESS = ("an IPv4 address", _each(_IPV4))
+_NETWORKS = ("IPv4 networks, such as 192.168.1.0/24, separated by commas", _each(rf"{_IPV4}/\d\d?"))
 
 _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "recipe": ("the name or the path of a recipe", bool),
@@ -129,16 +197,26 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda name: re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name) is not None,
     ),
     "kube_context": ("the name of a context in the kubeconfig", lambda _: True),
+    "engine_ip": _ADDRESS,
+    "proxy_ip": _ADDRESS,
+    "codex_proxy_ip": _ADDRESS,
+    "browser_ip": _ADDRESS,
+    "allow_from": _NETWORKS,
+    "engine_allow_from": _NETWORKS,
+    "scrape_from": ("names of namespaces, separated by commas", _each(r"[a-z0-9][-a-z0-9]*")),
+    "node_selector": ("key=value, separated by commas", _each(r"[^=,\s]+=[^=,\s]+")),
+    "tolerations": (
+        "key, key:EFFECT or key=value:EFFECT, separated by commas",
+        _each(r"[^=:,\s]+(=[^:,\s]*)?(:(NoSchedule|PreferNoSchedule|NoExecute))?"),
+    ),
+    "host_aliases": ("name=address, separated by commas", _each(rf"[^=,\s]+={_IPV4}")),
     "proxy_image": ("the name of a container image", lambda _: True),
     "browser_pod": (
         "off, chromium or browserless",
         lambda kind: kind in ("off", "chromium", "browserless"),
     ),
     "browser_image": ("the name of a container image", lambda _: True),
-    "browser_recordings": (
-        "an absolute path",
-        lambda path: not path or path.startswith("/"),
-    ),
+    "browser_recordings": _ABSOLUTE,
     "engine_port": _PORT,
     "proxy_port": _PORT,
     "ready_timeout_s": ("a number of seconds above 0", lambda value: 0 < value < float("inf")),
@@ -156,6 +234,18 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "http://host or https://host",
         lambda url: re.fullmatch(r"(https?://[^\s@]+)?", url) is not None,
     ),
+    "browser_url": (
+        "http://host:port, without a user or a token in it (that is AUTOSRE_BROWSER_TOKEN's place)",
+        lambda url: re.fullmatch(r"(https?://[^/?#@\s]+(/[^?#@\s]*)?)?", url) is not None,
+    ),
+    "browser_kind": ("cdp or browserless", lambda kind: kind in ("cdp", "browserless")),
+    "browser_token_file": _ABSOLUTE,
+    "browser_sessions": ("a number from 1", lambda count: count >= 1),
+    "browser_idle_s": ("a number of seconds from 1", lambda value: 1 <= value < float("inf")),
+    "browser_recording_ttl": ("a number of hours from 0", lambda ttl: 0 <= ttl < float("inf")),
+    "recording_path": _ABSOLUTE,
+    "chromium": ("the name or the path of a program", lambda _: True),
+    "chromium_sandbox": ("0 or 1", lambda switch: switch in ("", "0", "1")),
     "claude": ("the path of Claude Code's executable", lambda _: True),
     "log_level": (f"one of {', '.join(LEVELS)}", lambda level: level.lower() in LEVELS),
 }
@@ -171,11 +261,22 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(**{name: value for name, (value, _) in _resolve(environ).items()})
 
 
+def setting_variables() -> frozenset[str]:
+    """Return the environment variables of the folders and settings; none of them is a secret."""
+    settings = (_variable(field.name) for field in fields(Settings))
+    return frozenset((*(own for own, _, _ in _FOLDERS.values()), *settings))
+
+
+def _variable(name: str) -> str:
+    return _VARIABLES.get(name, f"AUTOSRE_{name.upper()}")
+
+
 def show_settings(environ: Mapping[str, str] | None = None) -> dict[str, dict[str, str]]:
     """Return every folder and setting with its value and where the value came from.
 
     Returns:
-        ``{name: {"value": ..., "source": ...}}``, folders first.
+        ``{name: {"value": ..., "source": ...}}``, folders first, tokens last: of these only
+        whether they are set.
     """
     env = os.environ if environ is None else environ
     shown: dict[str, dict[str, str]] = {}
@@ -188,6 +289,12 @@ def show_settings(environ: Mapping[str, str] | None = None) -> dict[str, dict[st
         }
     for name, (value, source) in _resolve(env).items():
         shown[name] = {"value": str(value), "source": source}
+    for variable in _SECRETS:
+        is_set = bool(env.get(variable))
+        shown[variable.removeprefix("AUTOSRE_").lower()] = {
+            "value": "********" if is_set else "",
+            "source": variable if is_set else "default",
+        }
     return shown
 
 
@@ -204,7 +311,8 @@ def _resolve(environ: Mapping[str, str] | None) -> dict[str, tuple[Any, str]]:
     types = get_type_hints(Settings)
     resolved: dict[str, tuple[Any, str]] = {}
     for field in fields(Settings):
-        name, variable = field.name, f"AUTOSRE_{field.name.upper()}"
+        name = field.name
+        variable = _variable(name)
         if env.get(variable):
             resolved[name] = (_usable(name, env[variable], types[name], where=variable), variable)
         elif name in from_file:
@@ -217,6 +325,10 @@ def _resolve(environ: Mapping[str, str] | None) -> dict[str, tuple[Any, str]]:
 
 def _read_file(file: Path) -> dict[Any, Any]:
     try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise ConfigError(
+                f"{file} is larger than {_MOST_BYTES:,} bytes", remedy="write `name: value` lines"
+            )
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
@@ -228,8 +340,10 @@ def _read_file(file: Path) -> dict[Any, Any]:
         ) from error
     import yaml
 
+    from autosre_lab.yaml_bounds import load_bounded
+
     try:
-        loaded = yaml.safe_load(text) or {}
+        loaded = load_bounded(text) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"{file} is not YAML: {error}", remedy="mend or delete it") from error
     if not isinstance(loaded, dict):
@@ -241,7 +355,9 @@ def _usable(name: str, raw: object, kind: type, *, where: str) -> object:
     value = _convert(raw, kind)
     meant, holds = _MEANINGS[name]
     if value is None or not holds(value):
-        raise ConfigError(f"{where}: {raw!r} is not {meant}", remedy=f"give {meant}")
+        # A URL that is refused may be so for the password or the token in it.
+        shown = re.sub(r"(?<=://)[^/@]*(?=@)|(?<=\?).*", "…", raw) if type(raw) is str else raw
+        raise ConfigError(f"{where}: {shown!r} is not {meant}", remedy=f"give {meant}")
     return value
 
 

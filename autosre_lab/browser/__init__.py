@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from autosre_lab.browser.actions import act, go_to
     from autosre_lab.browser.capture import save_pdf, take_screenshot
     from autosre_lab.browser.chromium import LocalChromium, find_chromium
-    from autosre_lab.browser.config import BrowserConfig, browser_config
+    from autosre_lab.browser.config import BrowserConfig, browser_config, get_browser_url
     from autosre_lab.browser.egress import EgressProxy
     from autosre_lab.browser.recordings import Recording, list_recordings, prune_recordings
     from autosre_lab.browser.service import BrowserlessService, BrowserService
@@ -35,6 +35,7 @@ __all__ = [
     "act",
     "browser_config",
     "find_chromium",
+    "get_browser_url",
     "go_to",
     "list_recordings",
     "parse_steps",
