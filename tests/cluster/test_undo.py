@@ -9,7 +9,7 @@ import pytest
 from autosre_lab.cluster import deploying, stack
 from autosre_lab.cluster.application_gate import UnreachableError
 from autosre_lab.cluster.lease import LEASE
-from autosre_lab.cluster.release import ENGINE, PROXY
+from autosre_lab.cluster.release import ENGINE, PROXY, apply_release
 from autosre_lab.errors import AutosreError, ClusterError, NotReadyError, RolloutError
 from tests.cluster.fake_api import Behaviour
 from tests.cluster.recipes import cpu_recipe
@@ -84,10 +84,9 @@ def test_who_has_lost_the_lease_puts_nothing_back(
     kube: LiveKube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.start(cpu_recipe(), client=kube)
-    real: Any = deploying.apply_release
 
     def lose(client: LiveKube, objects: Any) -> None:
-        real(client, objects)
+        apply_release(client, objects)
         lease = client.get("Lease", LEASE)
         assert lease is not None
         lease["spec"]["holderIdentity"] = "somebody else"
