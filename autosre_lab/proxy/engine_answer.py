@@ -19,6 +19,7 @@ from autosre_lab.proxy.chat_stream import (
     UpstreamStreamError,
     reported_error,
 )
+from autosre_lab.proxy.refusals import engine_message
 from autosre_lab.proxy.server_events import EventTooLargeError, ServerEvents
 from autosre_lab.proxy.upstream import MAX_ANSWER_BYTES
 
@@ -154,10 +155,11 @@ def completion_chunk(body: bytes) -> ChatChunk:
     )
     chunk = ChunkDecoder().decode(msgspec.json.encode(whole))
     if not choices or chunk is None:
-        if whole.keys() & {"message", "detail"}:
+        if "message" in whole:
             raise reported_error(body, body)
+        said = engine_message(body) if "detail" in whole else ""
         raise UpstreamStreamError(
-            "it answered with JSON that is no completion",
+            said or "it answered with JSON that is no completion",
             status=502,
             body=body[:2000].decode("utf-8", "replace"),
         )
