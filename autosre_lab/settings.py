@@ -340,31 +340,15 @@ def _read_file(file: Path) -> dict[Any, Any]:
         ) from error
     import yaml
 
+    from autosre_lab.yaml_bounds import load_bounded
+
     try:
-        _refuse_what_grows(file, text)
-        loaded = yaml.safe_load(text) or {}
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a number of too many digits
-        if isinstance(error, ConfigError):
-            raise
+        loaded = load_bounded(text) or {}
+    except yaml.YAMLError as error:
         raise ConfigError(f"{file} is not YAML: {error}", remedy="mend or delete it") from error
     if not isinstance(loaded, dict):
         raise ConfigError(f"{file} is not a mapping", remedy="write `name: value` lines")
     return loaded
-
-
-def _refuse_what_grows(file: Path, text: str) -> None:
-    """Refuse aliases, which can stand for more than a memory holds, and nesting without an end."""
-    import yaml
-
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > 2 or isinstance(event, yaml.AliasEvent):
-            raise ConfigError(
-                f"{file}: aliases and nested values have no meaning in settings",
-                remedy="write `name: value` lines",
-            )
 
 
 def _usable(name: str, raw: object, kind: type, *, where: str) -> object:
