@@ -50,11 +50,11 @@ def commands(text: str) -> list[list[str]]:
 
 def understand(words: list[str]) -> None:
     """Parse a command as click does before it runs it."""
+    words = list(itertools.dropwhile(lambda word: re.match(r"[A-Z_]+=", word), words))
+    words = list(itertools.takewhile(lambda word: word not in (">", "|", "&&", ";", "&"), words))
     if words[:2] == ["python", "-m"]:
         assert importlib.util.find_spec(words[2]), f"no module {words[2]}"
         return
-    words = list(itertools.dropwhile(lambda word: re.match(r"[A-Z_]+=", word), words))
-    words = list(itertools.takewhile(lambda word: word not in (">", "|", "&&", ";", "&"), words))
     if not words or words[0] in OF_OTHERS or words[0].startswith("autosre-mcp-"):
         return
     assert words[0] == "autosre", f"{words[0]} is not ours"
