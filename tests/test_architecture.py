@@ -20,12 +20,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "markup": set(),
     "lazy": set(),
+    "yaml_bounds": set(),
     "surroundings": set(),
     "docstrings": set(),
     "logs": {"errors"},
-    "settings": {"errors", "logs"},
+    "settings": {"errors", "logs", "yaml_bounds"},
     "progress": {"surroundings"},
-    "recipe": BASE,
+    "recipe": BASE | {"yaml_bounds"},
     "preemption": BASE | {"recipe"},
     "processes": BASE,
     "engine": {"errors", "logs", "progress", "settings", "recipe"},
@@ -43,10 +44,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": BASE | {"recipe", "proxy", "processes", "engine", "provision", "local"},
     "lifecycle": BASE
     | {"recipe", "processes", "engine", "stack", "local", "chart", "cluster", "parity", "metrics"},
-    "agents": BASE | {"recipe", "processes", "engine", "stack", "provision", "lifecycle"},
+    # The proxy and the scripted engine for its trials of a client, never for a session.
+    "agents": BASE
+    | {"recipe", "processes", "engine", "stack", "provision", "proxy", "scripted", "lifecycle"},
     "claude": {"errors", "logs", "settings", "agents"},
-    "scripted": {"errors", "logs", "bench.workloads.text"},
-    "bench": BASE | {"recipe", "proxy", "processes", "engine", "stack", "provision", "metrics"},
+    "scripted": {"errors", "logs", "bench.synthetic.text"},
+    "bench": BASE
+    | {"recipe", "proxy", "processes", "engine", "stack", "provision", "metrics", "lifecycle"},
     "studies": BASE
     | {"recipe", "proxy", "processes", "engine", "stack", "provision", "local", "metrics", "bench"}
     | {"scripted"},
