@@ -92,7 +92,7 @@ class _Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._in_script = tag == "script"
-        if tag == "x-pwn" or any("pwn" in (value or "") for n, value in attrs if n == "href"):
+        if tag == "x-pwn" or any("pwn" in str(value) for name, value in attrs if name == "href"):
             self.wrong.append(f"<{tag} {attrs}>")
         self.wrong += [name for name, _ in attrs if name == "onpwn"]
 
@@ -156,7 +156,7 @@ def test_the_test_notices_markup() -> None:
     assert markup_of_others('<a href="http://pwn.invalid">x</a>')
     spoiled = hostile(result("a"), "<x-pwn>")
     assert "<x-pwn>" in spoiled.id
-    assert "<x-pwn>" in spoiled.conditions.recipe
+    assert "<x-pwn>" in str(spoiled.conditions.recipe)
     assert spoiled.badge == "cpu-engine"
 
 
@@ -169,7 +169,7 @@ def test_no_figure_has_it(what: str) -> None:
 @pytest.mark.parametrize("what", HOSTILE)
 def test_no_card_has_it(what: str) -> None:
     text = HOSTILE[what]
-    cards = [hostile(result("a"), text), hostile(evaluation("pf"), text)]
+    cards: list[Any] = [hostile(result("a"), text), hostile(evaluation("pf"), text)]
     bundles = [one._repr_mimebundle_() for one in cards]
     bundles.append(
         Card(
@@ -202,7 +202,7 @@ def test_no_panel_has_it(what: str, tmp_path: Path) -> None:
     sessions.choose(sessions._latest())
     tuning = TuningPanel("smollm2-135m-cpu", tmp_path / "t")
     tuning.promoted = Path(f"/tmp/{text}")
-    panels = [BenchPanel(tmp_path), EvaluationPanel(tmp_path), sessions, tuning]
+    panels: list[Any] = [BenchPanel(tmp_path), EvaluationPanel(tmp_path), sessions, tuning]
     seen = ""
     assert [len(panels[0].results), len(panels[1].results), len(sessions.profile())] == [2, 2, 3]
     for panel in panels:
