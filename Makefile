@@ -90,11 +90,11 @@ pictures: $(VENV)/.all
 	$(RUN) -m tests.notebooks.pictures
 
 bench: $(VENV)/.all
-	$(RUN) -m autosre_lab.studies.proxy_overhead $(if $(RIVALS),--install-rivals --rivals litellm$(comma)ccr) $(ARGS)
+	$(RUN) -m autosre_lab study proxy-overhead $(if $(RIVALS),--install-rivals --rivals litellm$(comma)ccr) $(ARGS)
 comma := ,
 
 bench-preemption: $(VENV)/.core
-	@$(RUN) -m autosre_lab.studies.preemption $(ARGS)
+	@$(RUN) -m autosre_lab study preemption $(ARGS)
 
 # An environment of its own: these tools ask for much that nothing here needs.
 $(VENV)-audit/.done: locks/audit.txt

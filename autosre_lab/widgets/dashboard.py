@@ -300,6 +300,7 @@ class Dashboard(Shown):
                 "n/a" if row["priority"] is None else str(row["priority"]),
                 str(row["requests"]),
                 str(row["failed"]),
+                str(row["cancelled"]),
                 _seconds(row["ttft_p50_s"]),
                 _seconds(row["ttft_max_s"]),
                 f"{row['output_tokens']:,}",
@@ -308,7 +309,10 @@ class Dashboard(Shown):
         ]
         return Card(
             title="Priority classes; a lower number goes first",
-            head=("class", "priority", "ended", "failed", "TTFT p50", "TTFT max", "output tokens"),
+            head=(
+                *("class", "priority", "ended", "failed", "cancelled"),
+                *("TTFT p50", "TTFT max", "output tokens"),
+            ),
             rows=rows,
         )
 
