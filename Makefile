@@ -109,7 +109,8 @@ audit: $(VENV)/.all $(VENV)-audit/.done
 	@mkdir -p build
 	$(VENV)-audit/bin/cyclonedx-py environment --output-file build/sbom.json $(RUN)
 
-LOCK = $(VENV)-lock/bin/uv pip compile --quiet --python-version 3.11.5 --generate-hashes \
+# 3.11.2 is Debian 12's Python, the oldest that everything here is installed with.
+LOCK = $(VENV)-lock/bin/uv pip compile --quiet --python-version 3.11.2 --generate-hashes \
   --no-annotate --custom-compile-command "make lock"
 lock:
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
