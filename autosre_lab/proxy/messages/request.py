@@ -77,6 +77,7 @@ class ContentBlock(msgspec.Struct):
     input: msgspec.Raw = _NOTHING
     content: msgspec.Raw = _NOTHING
     source: msgspec.Raw = _NOTHING
+    tool: msgspec.Raw = _NOTHING
 
 
 class InputMessage(msgspec.Struct):
