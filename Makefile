@@ -7,6 +7,7 @@
 #   make lint        ruff, mypy, notebooks
 #   make notebooks   write each notebook anew from its percent source
 #   make lab         JupyterLab on notebooks/
+#   make docs        write docs/commands.md anew from the commands, ARCHITECTURE.md's map from the imports
 #   make pictures    the README's pictures anew, from notebooks in a real JupyterLab
 #   make bench       what the proxy adds, against its rivals, in one run     (RIVALS=1 installs them)
 #   make bench-preemption   how long a request that matters waits, stock against the hook
@@ -19,11 +20,11 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab pictures bench \
+.PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab docs pictures bench \
   bench-preemption lock clean
 
 help:
-	@sed -n '3,13s/^# *//p' Makefile
+	@sed -n '3,15s/^# *//p' Makefile
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -78,6 +79,10 @@ notebooks: $(VENV)/.all
 
 lab: $(VENV)/.all
 	$(RUN) -m jupyter lab --notebook-dir notebooks
+
+docs: $(VENV)/.all
+	$(RUN) -m autosre_lab.cli.reference docs/commands.md
+	$(RUN) -m tests.import_map ARCHITECTURE.md
 
 pictures: $(VENV)/.all
 	$(RUN) -m tests.notebooks.pictures

@@ -17,7 +17,14 @@ from typing import Any, get_type_hints
 from autosre_lab.errors import ConfigError
 from autosre_lab.logs import LEVELS
 
-__all__ = ["Paths", "Settings", "load_settings", "paths", "show_settings"]
+__all__ = [
+    "Paths",
+    "Settings",
+    "load_settings",
+    "paths",
+    "setting_variables",
+    "show_settings",
+]
 
 _FOLDERS = {
     # name: (our variable, XDG variable, default below the home folder)
@@ -77,6 +84,8 @@ def paths(environ: Mapping[str, str] | None = None) -> Paths:
 class Settings:
     """Settings of this machine. Each is also an environment variable, ``AUTOSRE_`` + its name.
 
+    One has the variable's name that operators of browser Pods know: ``RECORDING_PATH``.
+
     Attributes:
         recipe: Name or path of the recipe that is started when none is named.
         place: Where a stack is started: local, cluster, or auto, which asks the recipe.
@@ -95,6 +104,15 @@ class Settings:
         fetch_proxy: A proxy for the web tools; it then decides which addresses are reached.
         search_backend: Who searches the web: auto, ddg_html, ddg_lite or searxng.
         searxng_url: An own SearXNG instance; auto takes it where it is named.
+        browser_url: A browser service; empty for a Chromium of this machine.
+        browser_kind: How that service is spoken to: cdp or browserless.
+        browser_token_file: The file with the token that the service asks for.
+        browser_sessions: Browser sessions that may be open at once.
+        browser_idle_s: Seconds after which an unused browser session is closed.
+        browser_recording_ttl: Hours that a recording is kept.
+        recording_path: Where recordings are written; empty for a folder of the state folder.
+        chromium: Chromium's program; empty for the first one found.
+        chromium_sandbox: Whether Chromium sandboxes itself: 0, 1, or empty: whenever it can.
         claude: Claude Code to run: a path, or a name on PATH; empty for the one installed here.
         log_level: Level of this project's own log messages: debug, info, warning or error.
     """
@@ -115,11 +133,27 @@ class Settings:
     fetch_proxy: str = ""
     search_backend: str = "auto"
     searxng_url: str = ""
+    browser_url: str = ""
+    browser_kind: str = "cdp"
+    browser_token_file: str = ""
+    browser_sessions: int = 4
+    browser_idle_s: float = 600.0
+    browser_recording_ttl: float = 24.0
+    recording_path: str = ""
+    chromium: str = ""
+    chromium_sandbox: str = ""
     claude: str = ""
     log_level: str = "warning"
 
 
+_VARIABLES = {"recording_path": "RECORDING_PATH"}
+"""Settings whose variable is not ``AUTOSRE_`` + their name."""
+_SECRETS = ("AUTOSRE_BROWSER_TOKEN", "AUTOSRE_MCP_TOKEN")
+"""Variables that no file may hold; whether they are set is shown, their values are not."""
+
+_MOST_BYTES = 64 * 1024
 _PORT = ("a port number, 0 to 65535", lambda port: 0 <= port <= 65535)
+_ABSOLUTE = ("an absolute path", lambda path: not path or path.startswith("/"))
 
 _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "recipe": ("the name or the path of a recipe", bool),
@@ -135,10 +169,7 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda kind: kind in ("off", "chromium", "browserless"),
     ),
     "browser_image": ("the name of a container image", lambda _: True),
-    "browser_recordings": (
-        "an absolute path",
-        lambda path: not path or path.startswith("/"),
-    ),
+    "browser_recordings": _ABSOLUTE,
     "engine_port": _PORT,
     "proxy_port": _PORT,
     "ready_timeout_s": ("a number of seconds above 0", lambda value: 0 < value < float("inf")),
@@ -156,6 +187,18 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "http://host or https://host",
         lambda url: re.fullmatch(r"(https?://[^\s@]+)?", url) is not None,
     ),
+    "browser_url": (
+        "http://host:port, without a user or a token in it (that is AUTOSRE_BROWSER_TOKEN's place)",
+        lambda url: re.fullmatch(r"(https?://[^/?#@\s]+(/[^?#@\s]*)?)?", url) is not None,
+    ),
+    "browser_kind": ("cdp or browserless", lambda kind: kind in ("cdp", "browserless")),
+    "browser_token_file": _ABSOLUTE,
+    "browser_sessions": ("a number from 1", lambda count: count >= 1),
+    "browser_idle_s": ("a number of seconds from 1", lambda value: 1 <= value < float("inf")),
+    "browser_recording_ttl": ("a number of hours from 0", lambda ttl: 0 <= ttl < float("inf")),
+    "recording_path": _ABSOLUTE,
+    "chromium": ("the name or the path of a program", lambda _: True),
+    "chromium_sandbox": ("0 or 1", lambda switch: switch in ("", "0", "1")),
     "claude": ("the path of Claude Code's executable", lambda _: True),
     "log_level": (f"one of {', '.join(LEVELS)}", lambda level: level.lower() in LEVELS),
 }
@@ -171,11 +214,22 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(**{name: value for name, (value, _) in _resolve(environ).items()})
 
 
+def setting_variables() -> frozenset[str]:
+    """Return the environment variables of the folders and settings; none of them is a secret."""
+    settings = (_variable(field.name) for field in fields(Settings))
+    return frozenset((*(own for own, _, _ in _FOLDERS.values()), *settings))
+
+
+def _variable(name: str) -> str:
+    return _VARIABLES.get(name, f"AUTOSRE_{name.upper()}")
+
+
 def show_settings(environ: Mapping[str, str] | None = None) -> dict[str, dict[str, str]]:
     """Return every folder and setting with its value and where the value came from.
 
     Returns:
-        ``{name: {"value": ..., "source": ...}}``, folders first.
+        ``{name: {"value": ..., "source": ...}}``, folders first, tokens last: of these only
+        whether they are set.
     """
     env = os.environ if environ is None else environ
     shown: dict[str, dict[str, str]] = {}
@@ -188,6 +242,12 @@ def show_settings(environ: Mapping[str, str] | None = None) -> dict[str, dict[st
         }
     for name, (value, source) in _resolve(env).items():
         shown[name] = {"value": str(value), "source": source}
+    for variable in _SECRETS:
+        is_set = bool(env.get(variable))
+        shown[variable.removeprefix("AUTOSRE_").lower()] = {
+            "value": "********" if is_set else "",
+            "source": variable if is_set else "default",
+        }
     return shown
 
 
@@ -204,7 +264,8 @@ def _resolve(environ: Mapping[str, str] | None) -> dict[str, tuple[Any, str]]:
     types = get_type_hints(Settings)
     resolved: dict[str, tuple[Any, str]] = {}
     for field in fields(Settings):
-        name, variable = field.name, f"AUTOSRE_{field.name.upper()}"
+        name = field.name
+        variable = _variable(name)
         if env.get(variable):
             resolved[name] = (_usable(name, env[variable], types[name], where=variable), variable)
         elif name in from_file:
@@ -217,6 +278,10 @@ def _resolve(environ: Mapping[str, str] | None) -> dict[str, tuple[Any, str]]:
 
 def _read_file(file: Path) -> dict[Any, Any]:
     try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise ConfigError(
+                f"{file} is larger than {_MOST_BYTES:,} bytes", remedy="write `name: value` lines"
+            )
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
@@ -229,19 +294,39 @@ def _read_file(file: Path) -> dict[Any, Any]:
     import yaml
 
     try:
+        _refuse_what_grows(file, text)
         loaded = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a number of too many digits
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(f"{file} is not YAML: {error}", remedy="mend or delete it") from error
     if not isinstance(loaded, dict):
         raise ConfigError(f"{file} is not a mapping", remedy="write `name: value` lines")
     return loaded
 
 
+def _refuse_what_grows(file: Path, text: str) -> None:
+    """Refuse aliases, which can stand for more than a memory holds, and nesting without an end."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > 2 or isinstance(event, yaml.AliasEvent):
+            raise ConfigError(
+                f"{file}: aliases and nested values have no meaning in settings",
+                remedy="write `name: value` lines",
+            )
+
+
 def _usable(name: str, raw: object, kind: type, *, where: str) -> object:
     value = _convert(raw, kind)
     meant, holds = _MEANINGS[name]
     if value is None or not holds(value):
-        raise ConfigError(f"{where}: {raw!r} is not {meant}", remedy=f"give {meant}")
+        # A URL that is refused may be so for the password or the token in it.
+        shown = re.sub(r"(?<=://)[^/@]*(?=@)|(?<=\?).*", "…", raw) if type(raw) is str else raw
+        raise ConfigError(f"{where}: {shown!r} is not {meant}", remedy=f"give {meant}")
     return value
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from autosre_lab.local import start, stop
+from autosre_lab.lifecycle import start, stop
 from autosre_lab.stack import Stack
 
 # How long an example takes says more about the machine than about the code.

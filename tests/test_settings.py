@@ -78,6 +78,67 @@ def test_settings_are_shown_with_where_each_came_from(home: dict[str, str]) -> N
     assert shown["state_dir"]["source"] == "default"
 
 
+def test_the_browsers_variables_are_shown_and_its_token_is_not(home: dict[str, str]) -> None:
+    home |= {
+        "AUTOSRE_BROWSER_URL": "http://10.96.0.33:3010",
+        "AUTOSRE_BROWSER_TOKEN": "s3cret",
+        "AUTOSRE_BROWSER_RECORDING_TTL": "2",
+        "RECORDING_PATH": "/recordings",
+    }
+    shown = show_settings(home)
+    assert shown["browser_url"]["source"] == "AUTOSRE_BROWSER_URL"
+    assert shown["browser_recording_ttl"] == {
+        "value": "2.0",
+        "source": "AUTOSRE_BROWSER_RECORDING_TTL",
+    }
+    assert shown["recording_path"] == {"value": "/recordings", "source": "RECORDING_PATH"}
+    assert shown["browser_token"] == {"value": "********", "source": "AUTOSRE_BROWSER_TOKEN"}
+    assert shown["mcp_token"] == {"value": "", "source": "default"}
+    assert "s3cret" not in str(shown)
+
+
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("AUTOSRE_BROWSER_URL", "http://a/?token=s3cret"),
+        ("AUTOSRE_BROWSER_URL", "http://me:s3cret@a"),
+        ("AUTOSRE_FETCH_PROXY", "http://me:s3cret@a:1"),
+    ],
+)
+def test_a_refused_url_is_named_without_the_secret_in_it(
+    home: dict[str, str], variable: str, url: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings({**home, variable: url})
+    assert variable in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+BOMB = "a: &a [x,x,x]\nb: &b [*a,*a,*a]\nrecipe: *b\n"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "content",
+    [
+        BOMB,
+        "recipe: &x {<<: *x}\n",
+        "recipe: " + "[" * 5_000,
+        "? " * 5_000,
+        "recipe: " + "x" * 70_000,
+        "engine_port: " + "9" * 5_000,
+    ],
+)
+def test_a_file_that_would_grow_or_nest_without_an_end_is_refused(
+    home: dict[str, str], content: str
+) -> None:
+    file = write(home, content)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(home)
+    assert str(file) in caught.value.message
+    assert len(str(caught.value)) < 2_000
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [

@@ -6,6 +6,7 @@ for word. So a prompt may say anything, and an option that the agent grows tomor
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,11 +103,22 @@ def split_arguments(
             own, rest = _with_flag(own, rest[0]), rest[1:]
         else:
             break
+    if rest:
+        _refuse_a_slip(rest[0].partition("=")[0], [*with_value, *_FLAGS])
     if rest[:1] == ["--"]:
         rest = rest[1:]
     elif rest[:1] in (["-h"], ["--help"]):
         own = replace(own, help=True)
     return own, rest
+
+
+def _refuse_a_slip(word: str, ours: Sequence[str]) -> None:
+    """Refuse what is nearly one of our options before an engine is started for it."""
+    near = difflib.get_close_matches(word, ours, n=1, cutoff=0.85)
+    if word.startswith("--") and near:
+        raise ConfigError(
+            f"no option {word}", remedy=f"did you mean {near[0]}? if not, put -- before {word}"
+        )
 
 
 def _with_flag(own: OwnOptions, flag: str) -> OwnOptions:

@@ -35,9 +35,12 @@ def find_or_start(recipe: str | None, environ: Mapping[str, str]) -> Stack:
 def browser_for(servers: Sequence[str], environ: Mapping[str, str]) -> Browser | None:
     """Return the Pod that a session's browser tools drive; None leaves them as they are set.
 
-    Whoever has set ``AUTOSRE_BROWSER_URL`` has chosen; empty, it means a local Chromium.
+    Whoever has set ``AUTOSRE_BROWSER_URL`` has chosen: in the environment, where empty means a
+    local Chromium, or in the settings file.
     """
     if "browser" not in servers or "AUTOSRE_BROWSER_URL" in environ:
+        return None
+    if load_settings(environ).browser_url:
         return None
     from autosre_lab.lifecycle import stack_browser
 

@@ -84,7 +84,7 @@ WEB_SERVERS = {
             },
             # What it submits cannot be taken back, and a page may have talked the model into it.
             asks_first=frozenset({"browser_act", "browser_prune_recordings"}),
-            schema_chars=4_600,
+            schema_chars=4_700,
         ),
     )
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,10 +16,14 @@ from autosre_lab.bench.request_body import endpoint_path
 from autosre_lab.bench.stream_events import AnswerReader, reader_for
 from autosre_lab.bench.target import Target
 from autosre_lab.bench.timing import RequestTiming
+from autosre_lab.proxy.server_events import EventTooLargeError, ServerEvents
 
-__all__ = ["ServerEvents", "open_http", "stream_request"]
+__all__ = ["open_http", "stream_request"]
 
 _SHOWN_CHARS = 300
+
+_GRACE_S = 0.05
+"""Seconds a connection has to end behind the last event; later, it is not used again."""
 
 
 def open_http(*, timeout_s: float = 3600.0) -> aiohttp.ClientSession:
@@ -83,13 +89,19 @@ async def stream_request(
     try:
         await _exchange(http, target, data, timing, reader)
     except TimeoutError:
-        timing.error = timing.error or "no end in time"
+        _fail(timing, reader, "no end in time")
     except (aiohttp.ClientError, OSError) as error:
-        timing.error = timing.error or f"{type(error).__name__}: {error}"[:_SHOWN_CHARS]
-    except msgspec.DecodeError as error:
-        timing.error = f"an event that is not the API's: {error}"[:_SHOWN_CHARS]
+        _fail(timing, reader, f"{type(error).__name__}: {error}")
+    except (msgspec.DecodeError, EventTooLargeError) as error:
+        _fail(timing, reader, f"an event that is not the API's: {error}")
     timing.ended_ns = time.perf_counter_ns() if timing.ended_ns is None else timing.ended_ns
     return timing, reader.blocks()
+
+
+def _fail(timing: RequestTiming, reader: AnswerReader, said: str) -> None:
+    # What breaks behind the last event takes nothing from the answer.
+    if not reader.finished:
+        timing.error = timing.error or said[:_SHOWN_CHARS]
 
 
 async def _exchange(
@@ -115,36 +127,16 @@ async def _exchange(
         while True:
             piece = await response.content.readany()
             now = time.perf_counter_ns()
-            if not piece:
-                break
-            for event in events.feed(piece):
+            for event in events.feed(piece) if piece else events.flush():
                 reader.event(event, now)
             if reader.finished and timing.ended_ns is None:
                 timing.ended_ns = now
+            if not piece:
+                break
+            if events.done:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_GRACE_S):
+                        await response.content.readany()
+                break
     if not reader.finished and not timing.error:
         timing.error = "the stream ended before its last event"
-
-
-class ServerEvents:
-    r"""Cuts a byte stream into the data of its server-sent events.
-
-    Example:
-        >>> list(ServerEvents().feed(b"event: a\ndata: 1\n\ndata: 2"))
-        [b'1']
-    """
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Yield the data of each event that is complete now."""
-        whole = self._rest + piece if self._rest else piece
-        if b"\r" in whole:
-            # A carriage return at the very end may be half of a line's end.
-            held = b"\r" if whole.endswith(b"\r") else b""
-            whole = whole[: len(whole) - len(held)].replace(b"\r\n", b"\n") + held
-        *complete, self._rest = whole.split(b"\n\n")
-        for event in complete:
-            lines = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
-            if lines:
-                yield b"\n".join(line.removeprefix(b" ") for line in lines)

@@ -1,17 +1,17 @@
-"""A Chromium of our own: found on this machine, started on loopback, gone when its owner is."""
+"""A Chromium of our own: found on this machine, driven over a pipe, gone when its owner is."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 import tempfile
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
+from autosre_lab.browser.devtools import DevToolsPipe
 from autosre_lab.errors import BrowserError, ConfigError
 from autosre_lab.processes.identity import ProcessIdentity, end_session, identify
 from autosre_lab.processes.lifeline import dies_with_us
@@ -27,7 +27,8 @@ GRACE_S = 3.0
 
 _PROFILE_PREFIX = "autosre-chromium-"
 _OWNER_FILE = "owner"
-_LISTENING = re.compile(r"DevTools listening on (ws://\S+)")
+_OVER_PIPE = 'exec "$0" "$@" 3<&0 4>&1 0</dev/null 1>/dev/null'
+"""Puts the pipe where Chromium looks for it: it reads file 3 and writes file 4."""
 
 
 def find_chromium(asked: str = "", *, environ: Mapping[str, str] | None = None) -> Path:
@@ -76,7 +77,7 @@ def chromium_arguments(
     """
     arguments = [
         "--headless",
-        "--remote-debugging-port=0",
+        "--remote-debugging-pipe",
         f"--user-data-dir={profile}",
         "--disable-gpu",
         "--disable-background-networking",
@@ -121,8 +122,8 @@ def chromium_arguments(
 class LocalChromium:
     """One Chromium process tree with a profile that nobody else sees.
 
-    The kernel ends it when the thread that started it ends, however that happens. Its DevTools
-    port is on loopback, chosen by the kernel.
+    The kernel ends it when the thread that started it ends, however that happens. It is driven over
+    a pipe: it listens nowhere, so that no other user of this machine can drive it.
 
     Args:
         executable: The program; the one that is found when not given.
@@ -148,7 +149,7 @@ class LocalChromium:
         self._leader: ProcessIdentity | None = None
         self._pump: asyncio.Task[None] | None = None
         self._tail: deque[str] = deque(maxlen=15)
-        self.ws_url = ""
+        self.version = ""
 
     @property
     def pid(self) -> int | None:
@@ -156,8 +157,8 @@ class LocalChromium:
         running = self._process is not None and self._process.returncode is None
         return self._process.pid if self._process is not None and running else None
 
-    async def start(self) -> str:
-        """Start it and return its DevTools WebSocket URL.
+    async def start(self) -> DevToolsPipe:
+        """Start it and return its end of DevTools; `version` then says which browser it is.
 
         Raises:
             BrowserError: It cannot be started, with its last words.
@@ -170,10 +171,10 @@ class LocalChromium:
         )
         try:
             self._process = await asyncio.create_subprocess_exec(
-                str(executable),
+                *("/bin/sh", "-c", _OVER_PIPE, str(executable)),
                 *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env=_environment(self._profile),
                 start_new_session=True,
@@ -186,19 +187,24 @@ class LocalChromium:
                 remedy="install Chromium anew: sudo apt-get install --reinstall chromium",
             ) from error
         self._leader = identify(self._process.pid)
+        self._pump = asyncio.create_task(self._listen(self._process))
+        assert self._process.stdin is not None  # noqa: S101 - asked for above
+        assert self._process.stdout is not None  # noqa: S101
+        pipe = DevToolsPipe(self._process.stdout, self._process.stdin)
         try:
             async with asyncio.timeout(START_S):
-                self.ws_url = await self._read_until_listening(self._process)
-        except TimeoutError:
-            self._tail.append(f"(nothing more within {START_S:g} s)")
-        if not self.ws_url:
-            said, code = self._said(), self._process.returncode
+                self.version = str((await pipe.ask("Browser.getVersion"))["product"])
+        except (TimeoutError, OSError, KeyError) as error:
+            if isinstance(error, TimeoutError):
+                self._tail.append(f"(no answer within {START_S:g} s)")
+            process = self._process
             await self.close()
+            said = self._said()
             raise BrowserError(
-                f"{executable} did not start (exit code {code}){said}", remedy=_remedy(said)
-            )
-        self._pump = asyncio.create_task(self._drain(self._process))
-        return self.ws_url
+                f"{executable} did not start (exit code {process.returncode}){said}",
+                remedy=_remedy(said),
+            ) from error
+        return pipe
 
     async def wait(self) -> int:
         """Return its exit code when it has ended."""
@@ -208,6 +214,8 @@ class LocalChromium:
     async def close(self) -> None:
         """End every process of it and delete its profile."""
         process, self._process = self._process, None
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
         if self._leader is not None:
             await asyncio.to_thread(end_session, self._leader, grace_s=GRACE_S)
             self._leader = None
@@ -228,21 +236,12 @@ class LocalChromium:
         assert owner is not None  # noqa: S101 - we run
         (self._profile / _OWNER_FILE).write_text(f"{owner.pid} {owner.born}", encoding="ascii")
 
-    async def _read_until_listening(self, process: asyncio.subprocess.Process) -> str:
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None  # noqa: S101 - asked for above
-        while raw := await process.stderr.readline():
-            line = raw.decode(errors="replace").strip()
-            if found := _LISTENING.search(line):
-                return found[1]
-            self._tail.append(line[:300])
-        await process.wait()
-        return ""
-
-    async def _drain(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None  # noqa: S101 - asked for above
-        # A line longer than the buffer is of no interest; a full pipe would stop the browser.
-        while await process.stderr.read(65536):
-            pass
+        # A full pipe would stop the browser; a line longer than the buffer is of no interest.
+        while said := await process.stderr.read(65536):
+            lines = said.decode(errors="replace").splitlines()
+            self._tail.extend(line.strip()[:300] for line in lines if line.strip())
 
     def _said(self) -> str:
         return "".join(f"\n  | {line}" for line in self._tail)

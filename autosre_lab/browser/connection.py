@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from autosre_lab.browser.chromium import LocalChromium, find_chromium
 from autosre_lab.browser.config import BrowserConfig
+from autosre_lab.browser.devtools import WebSocketDoor
 from autosre_lab.browser.egress import EgressProxy
 from autosre_lab.browser.request_guard import RequestGuard
 from autosre_lab.browser.service import BrowserService
 from autosre_lab.browser.video import ffmpeg_folder
 from autosre_lab.errors import BrowserError, MissingExtraError
 from autosre_lab.web.address_guard import AddressGuard
+from autosre_lab.web.environment import web_environment
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -94,7 +96,8 @@ class BrowserConnection:
                     executable=executable, proxy_url=egress.url, sandbox=config.sandbox
                 )
                 stack.push_async_callback(chromium.close)
-                ws_url, headers = await chromium.start(), {}
+                door = await stack.enter_async_context(WebSocketDoor(await chromium.start()))
+                ws_url, headers = door.url, door.headers
                 described, pid = f"{executable} on this machine", chromium.pid
             with _tools_in(ffmpeg_folder()):
                 playwright = await async_playwright().start()
@@ -155,14 +158,17 @@ async def _refuse_when_full(service: BrowserService) -> None:
 
 @contextmanager
 def _tools_in(folder: Path) -> Iterator[None]:
-    """Let Playwright's driver, which is started inside, look for its ffmpeg in a folder of ours."""
-    name = "PLAYWRIGHT_BROWSERS_PATH"
-    before = os.environ.get(name)
-    os.environ[name] = str(folder)
+    """Let Playwright's driver, which is started inside, look for its ffmpeg in a folder of ours.
+
+    It takes this process's environment as it is: what it must not have is hidden meanwhile.
+    """
+    inside = web_environment(os.environ) | {"PLAYWRIGHT_BROWSERS_PATH": str(folder)}
+    hidden = {name: value for name, value in os.environ.items() if inside.get(name) != value}
+    for name in hidden:
+        del os.environ[name]
+    os.environ["PLAYWRIGHT_BROWSERS_PATH"] = str(folder)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        del os.environ["PLAYWRIGHT_BROWSERS_PATH"]
+        os.environ.update(hidden)

@@ -1,7 +1,7 @@
 """What stands in front of Chromium in a Pod: ``python -m autosre_lab.browser.gate``.
 
 DevTools knows no password, and whoever speaks it can do anything with the browser. So Chromium
-listens on loopback, and this gate lets through who shows the token. Each client gets a browser of
+is driven over a pipe, and this gate lets through who shows the token. Each client gets a browser of
 its own, which ends with the connection: no client sees another's pages, and none is left behind.
 
 Standard library only, so that the image holds Python, Chromium and these files.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hmac
 import json
 import os
 import signal
@@ -21,21 +20,28 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from autosre_lab.browser.chromium import LocalChromium, find_chromium
+from autosre_lab.browser.devtools import (
+    HEAD_BYTES,
+    HEAD_S,
+    Request,
+    accept_websocket,
+    carry,
+    parse_request,
+    shows_token,
+)
 from autosre_lab.browser.egress import EgressProxy
 from autosre_lab.browser.recordings import prune_recordings
 from autosre_lab.errors import AutosreError, ConfigError
 from autosre_lab.logs import configure_logging, get_logger
+from autosre_lab.settings import load_settings
 from autosre_lab.web.address_guard import AddressGuard
 from autosre_lab.web.allow_list import AllowList
+from autosre_lab.web.environment import start_again_without_secrets
 
 __all__ = ["Gate", "GateConfig", "main"]
 
-HEAD_S = 10.0
-HEAD_BYTES = 16 * 1024
-CHUNK = 256 * 1024
 PRUNE_EVERY_S = 3600.0
 TOKEN_VARIABLE = "AUTOSRE_BROWSER_TOKEN"  # noqa: S105 - the variable's name
 
@@ -65,13 +71,6 @@ class GateConfig:
     profiles: Path | None = None
     recordings: Path | None = None
     ttl_h: float = 24.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    method: str
-    path: str
-    headers: dict[str, str]
 
 
 class Gate:
@@ -124,7 +123,7 @@ class Gate:
         task.set_name(_CLIENT)
         try:
             async with asyncio.timeout(HEAD_S):
-                request = _parse(await reader.readuntil(b"\r\n\r\n"))
+                request = parse_request(await reader.readuntil(b"\r\n\r\n"))
             await self._answer(request, reader, writer)
         except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
             pass  # a client that went away, or speaks no HTTP
@@ -138,7 +137,7 @@ class Gate:
             writer.close()
 
     async def _answer(
-        self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         if request.path == "/health":
             await _say(writer, 200, {"browser": self._version, "running": self._running})
@@ -162,14 +161,13 @@ class Gate:
         else:
             await _say(writer, 404, {"error": "ask for /json/version"})
 
-    def _may_enter(self, request: _Request) -> bool:
+    def _may_enter(self, request: Request) -> bool:
         if not self._config.token:
             return True  # on loopback only: main() sees to it
-        shown = request.headers.get("authorization", "")
-        return hmac.compare_digest(shown.encode(), f"Bearer {self._config.token}".encode())
+        return shows_token(request, self._config.token)
 
     async def _give_browser(
-        self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         if self._running >= self._config.most:
             await _say(writer, 503, {"error": f"all {self._config.most} browsers are in use"})
@@ -182,26 +180,9 @@ class Gate:
             folder=self._config.profiles,
         )
         try:
-            target = urlsplit(await chromium.start())
-            there, to = await asyncio.open_connection(target.hostname, target.port)
-            kept = {
-                name: value
-                for name, value in request.headers.items()
-                if name not in ("host", "authorization")
-            }
-            lines = [f"GET {target.path} HTTP/1.1", f"Host: {target.netloc}"]
-            lines += [f"{name}: {value}" for name, value in kept.items()]
-            to.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-            ways = [
-                asyncio.create_task(_pipe(reader, to)),
-                asyncio.create_task(_pipe(there, writer)),
-            ]
-            try:
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for way in ways:
-                    way.cancel()
-                to.close()
+            pipe = await chromium.start()
+            await accept_websocket(request, writer)
+            await carry(reader, writer, pipe)
         finally:
             await asyncio.shield(chromium.close())
             self._running -= 1
@@ -218,26 +199,6 @@ class Gate:
 
 _CLIENT = "client"
 _REASONS = {200: "OK", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 503: "Busy"}
-
-
-def _parse(raw: bytes) -> _Request:
-    first, *lines = raw.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
-    method, target, _ = first.split(" ")
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        # A header that is there twice could be read in two ways.
-        if not colon or name.lower() in headers:
-            raise ValueError(line)
-        headers[name.lower()] = value.strip()
-    return _Request(method, urlsplit(target).path, headers)
-
-
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(CHUNK):
-            writer.write(data)
-            await writer.drain()
 
 
 async def _say(writer: asyncio.StreamWriter, status: int, said: Mapping[str, object]) -> None:
@@ -265,7 +226,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m autosre_lab.browser.gate",
         description="Gives a Chromium of its own to each client that shows the token of "
-        f"{TOKEN_VARIABLE}; AUTOSRE_FETCH_ALLOW opens addresses besides the public web.",
+        f"{TOKEN_VARIABLE}; AUTOSRE_FETCH_ALLOW opens addresses besides the public web. Recordings "
+        "in RECORDING_PATH are deleted after AUTOSRE_BROWSER_RECORDING_TTL hours.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=3010)
@@ -273,11 +235,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--chromium", default="", help="the program; the first one found otherwise")
     parser.add_argument("--no-sandbox", action="store_true", help="where the container is one")
     parser.add_argument("--profiles", type=Path, help="folder for the browsers' profiles")
-    parser.add_argument("--recordings", type=Path, help="folder whose old recordings are deleted")
-    parser.add_argument("--ttl-hours", type=float, default=24.0, help="how long they are kept")
+    if argv is None:
+        start_again_without_secrets(TOKEN_VARIABLE)
     options = parser.parse_args(argv)
     configure_logging("info")
     try:
+        settings = load_settings()
         config = GateConfig(
             host=options.host,
             port=options.port,
@@ -285,15 +248,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             most=options.most,
             sandbox=False if options.no_sandbox else None,
             profiles=options.profiles,
-            recordings=options.recordings,
-            ttl_h=options.ttl_hours,
+            recordings=Path(settings.recording_path) if settings.recording_path else None,
+            ttl_h=settings.browser_recording_ttl,
         )
         if not config.token and not ip_address(config.host).is_loopback:
             raise ConfigError(
                 f"the gate would give browsers to everybody who reaches {config.host}",
                 remedy=f"set {TOKEN_VARIABLE}, or listen on 127.0.0.1",
             )
-        guard = AddressGuard(allow=AllowList.parse(os.environ.get("AUTOSRE_FETCH_ALLOW", "")))
+        guard = AddressGuard(allow=AllowList.parse(settings.fetch_allow))
         asyncio.run(_serve(config, guard, find_chromium(options.chromium)))
     except (AutosreError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
@@ -308,21 +271,10 @@ async def _serve(config: GateConfig, guard: AddressGuard, executable: Path) -> N
     # A browser that starts once says that it will start again, and which one it is.
     probe = LocalChromium(executable=executable, sandbox=config.sandbox, folder=config.profiles)
     try:
-        version = await _version(await probe.start())
+        await probe.start()
     finally:
         await probe.close()
-    await Gate(config, guard, executable=executable, version=version).serve(stop)
-
-
-async def _version(ws_url: str) -> str:
-    target = urlsplit(ws_url)
-    reader, writer = await asyncio.open_connection(target.hostname, target.port)
-    writer.write(f"GET /json/version HTTP/1.1\r\nHost: {target.netloc}\r\n\r\n".encode())
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-    length = int(head.partition("content-length:")[2].split("\r\n")[0])
-    said = json.loads(await reader.readexactly(length))
-    writer.close()
-    return str(said["Browser"])
+    await Gate(config, guard, executable=executable, version=probe.version).serve(stop)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from autosre_lab.browser.actions import go_to
 from autosre_lab.browser.session import BrowserSession
+from autosre_lab.browser.settle import WaitUntil
 from autosre_lab.errors import BrowserError
 from autosre_lab.web.guarded_client import Reply
 from autosre_lab.web.page_reader import Page, make_page
@@ -21,6 +22,7 @@ __all__ = ["RenderedPage", "as_reply", "readable", "render_page"]
 SILENT_S = 10.0
 """Seconds that `networkidle` is waited for; pages with a stream of events never reach it."""
 
+LOAD_S = 20.0
 SELECTOR_S = 20.0
 
 
@@ -41,33 +43,44 @@ class RenderedPage:
     news: tuple[str, ...]
 
 
-async def render_page(session: BrowserSession, url: str, *, wait: str = "load") -> RenderedPage:
+async def render_page(
+    session: BrowserSession,
+    url: str,
+    *,
+    wait_until: WaitUntil = "domcontentloaded",
+    wait_for_selector: str | None = None,
+) -> RenderedPage:
     """Open a URL in a session's tab and return what it has become.
 
     Args:
         session: Where to open it.
         url: The page.
-        wait: ``load``; ``networkidle``, at most ten seconds; or a selector that has to be visible.
+        wait_until: ``domcontentloaded``, after which the page gets five seconds to load;
+            ``load``, twenty; ``networkidle``, ten more.
+        wait_for_selector: What has to be visible then, in twenty seconds.
 
     Raises:
         BlockedError: The page must not be asked for.
         BrowserError: It cannot be had, or the selector has not come.
     """
-    from playwright.async_api import Error
     from playwright.async_api import TimeoutError as PlaywrightTimeout
 
     tab = session.tab() if session.tabs else await session.new_tab()
     await go_to(session, tab, url)
-    if wait == "networkidle":
-        with suppress(Error):
+    if wait_until != "domcontentloaded":
+        # A page whose stream never ends is shown all the same, as it is then.
+        with suppress(PlaywrightTimeout):
+            await tab.page.wait_for_load_state("load", timeout=LOAD_S * 1000)
+    if wait_until == "networkidle":
+        with suppress(PlaywrightTimeout):
             await tab.page.wait_for_load_state("networkidle", timeout=SILENT_S * 1000)
-    elif wait != "load":
+    if wait_for_selector:
         try:
-            await tab.page.locator(wait).first.wait_for(timeout=SELECTOR_S * 1000)
+            await tab.page.locator(wait_for_selector).first.wait_for(timeout=SELECTOR_S * 1000)
         except PlaywrightTimeout as error:
             raise BrowserError(
-                f"nothing fits the selector {wait!r} after {SELECTOR_S:g} s",
-                remedy="wait for load instead, or look at the page with browser_snapshot",
+                f"nothing fits the selector {wait_for_selector!r} after {SELECTOR_S:g} s",
+                remedy="leave out wait_for_selector, or look at the page with browser_snapshot",
             ) from error
     await session.downloads()
     return RenderedPage(

@@ -59,7 +59,7 @@ class BrowserService:
         url: Its base URL, for example ``http://10.96.0.33:3010``.
         token: What it asks for; sent in the header ``Authorization``.
         recordings_folder: Where recordings are, if this machine can see them.
-        recordings_ttl_h: Hours that a recording is kept.
+        recording_ttl_h: Hours that a recording is kept.
     """
 
     remote: ClassVar[bool] = True
@@ -71,12 +71,12 @@ class BrowserService:
         *,
         token: str = "",
         recordings_folder: Path | None = None,
-        recordings_ttl_h: float = 24.0,
+        recording_ttl_h: float = 24.0,
     ) -> None:
         self.url = url.rstrip("/")
         self._token = token
         self._recordings = recordings_folder
-        self._ttl_h = recordings_ttl_h
+        self._ttl_h = recording_ttl_h
 
     @classmethod
     def from_config(cls, config: BrowserConfig) -> BrowserService:
@@ -86,7 +86,7 @@ class BrowserService:
             config.url,
             token=config.token,
             recordings_folder=config.recordings,
-            recordings_ttl_h=config.recordings_ttl_h,
+            recording_ttl_h=config.recording_ttl_h,
         )
 
     @property

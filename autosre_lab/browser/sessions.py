@@ -295,7 +295,7 @@ class BrowserSessions:
     def _prepare_recording(self) -> None:
         provide_ffmpeg()
         self.config.recordings.mkdir(parents=True, exist_ok=True, mode=0o700)
-        pruned = prune_recordings(self.config.recordings, ttl_h=self.config.recordings_ttl_h)
+        pruned = prune_recordings(self.config.recordings, ttl_h=self.config.recording_ttl_h)
         if pruned.paths:
             _logger.info("%d old recordings were deleted", len(pruned.paths))
 

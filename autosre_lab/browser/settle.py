@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from playwright.async_api import Page, Request
 
-__all__ = ["settled", "wait_until_loaded"]
+__all__ = ["WaitUntil", "settled", "wait_until_loaded"]
+
+WaitUntil: TypeAlias = Literal["domcontentloaded", "load", "networkidle"]
+"""When a page counts as there, in Playwright's words."""
 
 DOCUMENT_S = 10.0
 LOAD_S = 5.0

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from autosre_lab.chart.from_recipe import ChartOptions, chart_values, helm_values
     from autosre_lab.chart.image import build_image
     from autosre_lab.chart.rendering import Renderer, chart_folder, render
     from autosre_lab.chart.validate import invalid_objects
-
-_HOME = {
-    "ChartOptions": "from_recipe",
-    "Renderer": "rendering",
-    "build_image": "image",
-    "chart_folder": "rendering",
-    "chart_values": "from_recipe",
-    "helm_values": "from_recipe",
-    "invalid_objects": "validate",
-    "render": "rendering",
-}
+else:
+    # The renderer's child process imports this package, and shall be quick.
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "ChartOptions",
@@ -32,12 +25,3 @@ __all__ = [
     "invalid_objects",
     "render",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # The renderer's child process imports this package, and shall be quick.
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -72,8 +72,6 @@ TOKEN_KEY = "token"  # noqa: S105 - the entry's name
 """10.96.0.34 is kept for the dropbox."""
 
 BROWSER_PORT = 3010
-RECORDINGS = "/recordings"
-"""The folder of films in the browser's Pod, which RECORDING_PATH names there."""
 DEFAULT_SHM = "2Gi"
 PROBE_PERIOD_S = 5
 
@@ -351,7 +349,7 @@ def _browser(options: ChartOptions) -> BrowserValues:
         *("python3", "-m", "autosre_lab.browser.gate"),
         *("--host", "0.0.0.0", "--port", str(BROWSER_PORT)),  # noqa: S104 - it asks for the token
         # Chromium's own sandbox needs user namespaces, which this Pod may not make: the Pod is it.
-        *("--no-sandbox", "--profiles", "/tmp", "--recordings", RECORDINGS),  # noqa: S108
+        *("--no-sandbox", "--profiles", "/tmp"),  # noqa: S108
     ]
     return BrowserValues(
         enabled=options.browser,

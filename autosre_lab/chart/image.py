@@ -35,7 +35,7 @@ PYTHON = "3.11"
 """Debian bookworm's, which the image runs."""
 
 _PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
-_BASICS = ("__init__.py", "errors.py", "logs.py", "py.typed")
+_BASICS = ("__init__.py", "errors.py", "lazy.py", "logs.py", "py.typed", "serving")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,9 @@ class ImageKind:
 
 PROXY = ImageKind(folder="proxy", tag=PROXY_IMAGE, parts=(*_BASICS, "engine", "proxy"))
 BROWSER = ImageKind(
-    folder="browser", tag=BROWSER_IMAGE, parts=(*_BASICS, "processes", "browser", "web")
+    folder="browser",
+    tag=BROWSER_IMAGE,
+    parts=(*_BASICS, "settings.py", "processes", "browser", "web"),
 )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autosre_lab.cli.explained import explained
+from autosre_lab.cli.options import WORKLOAD, place_option
+from autosre_lab.cli.output import Format, output_option, show
 from autosre_lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,23 +23,27 @@ __all__ = ["bench"]
 
 @click.group()
 def bench() -> None:
-    """Measure a running stack, in a way that can be repeated.
+    """Measure a running stack, with all that is needed to measure it again.
 
     Example: autosre bench run decode --out a.json
     """
 
 
 @bench.command()
+@output_option
 @explained
-def workloads() -> None:
-    """List the workloads and their parameters."""
-    from autosre_lab.bench.workloads import describe_workloads
+def workloads(*, output: Format) -> None:
+    """List the workloads and their parameters.
 
-    click.echo(describe_workloads())
+    Example: autosre bench workloads
+    """
+    from autosre_lab.bench.workloads import describe_workloads, workload_rows
+
+    show(workload_rows(), output=output, text=describe_workloads)
 
 
 @bench.command()
-@click.argument("workload", default="smoke")
+@click.argument("workload", default="smoke", type=WORKLOAD)
 @click.option(
     "-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Of the workload."
 )
@@ -75,15 +81,16 @@ def workloads() -> None:
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the result card here."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
+@place_option
+@output_option
 @explained
-def run(*, workload: str, parameters: tuple[str, ...], seed: int, **options: Any) -> None:
+def run(
+    *, workload: str, parameters: tuple[str, ...], seed: int, output: Format, **options: Any
+) -> None:
     """Measure WORKLOAD: a name, a saved workload, a weka trace, or Claude Code's transcript.
 
     Example: autosre bench run cc-session -p scale=0.05 --arrivals closed:2 --out a.json
     """
-    import msgspec
-
     from autosre_lab.bench.card_text import result_text
     from autosre_lab.bench.measure import CANARY_TOKENS, run_benchmark
     from autosre_lab.bench.result import save_result
@@ -115,8 +122,7 @@ def run(*, workload: str, parameters: tuple[str, ...], seed: int, **options: Any
         )
     if options["out"] is not None:
         save_result(result, options["out"])
-    text = msgspec.json.encode(result).decode() if options["as_json"] else result_text(result)
-    click.echo(text)
+    show(result, output=output, text=lambda: result_text(result), rows=[result.summary])
     if result.summary.failed == result.summary.requests:
         raise click.exceptions.Exit(1)
 
@@ -136,6 +142,8 @@ def export(*, transcript: Path | None, session: str | None, log: Path | None, ou
 
     The session is Claude Code's TRANSCRIPT, or one of the proxy's request log. `autosre bench run`
     sends the trace again, and so does aiperf.
+
+    Example: autosre bench export --out session.json
     """
     from autosre_lab.bench.recorded import (
         read_transcript,
@@ -157,26 +165,36 @@ def export(*, transcript: Path | None, session: str | None, log: Path | None, ou
     click.echo(f"{out}: session {recorded.id}, {len(recorded.requests)} requests")
 
 
-@bench.command()
+@bench.command("show")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@output_option
 @explained
-def show(*, file: Path) -> None:
-    """Show the result card in FILE."""
+def show_result(*, file: Path, output: Format) -> None:
+    """Show the result card in FILE.
+
+    Example: autosre bench show a.json
+    """
     from autosre_lab.bench.card_text import result_text
 
-    click.echo(result_text(_load(file)))
+    result = _load(file)
+    show(result, output=output, text=lambda: result_text(result), rows=[result.summary])
 
 
 @bench.command()
 @click.argument("a", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("b", type=click.Path(dir_okay=False, path_type=Path))
+@output_option
 @explained
-def compare(*, a: Path, b: Path) -> None:
-    """Compare two results of the same work: what differs first, then the figures."""
+def compare(*, a: Path, b: Path, output: Format) -> None:
+    """Compare two results of the same work: what differs first, then the figures.
+
+    Example: autosre bench compare a.json b.json
+    """
     from autosre_lab.bench.card_text import comparison_text
     from autosre_lab.bench.comparison import compare_results
 
-    click.echo(comparison_text(compare_results(_load(a), _load(b))))
+    found = compare_results(_load(a), _load(b))
+    show(found, output=output, text=lambda: comparison_text(found), rows=found.rows)
 
 
 def _load(file: Path) -> Result:
@@ -245,7 +263,7 @@ def _target(options: dict[str, Any]) -> tuple[Target, Recipe | None]:
     from autosre_lab.lifecycle import wait_ready
     from autosre_lab.recipe import load_recipe
 
-    stack = wait_ready()
+    stack = wait_ready(place=options["place"])
     recipe = load_recipe(stack.recipe_name)
     return target_of(stack, protocol=options["api"], badge=badge_of(recipe)), recipe
 

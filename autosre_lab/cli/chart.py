@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autosre_lab.cli.explained import explained
+from autosre_lab.cli.options import RECIPE
 from autosre_lab.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def chart() -> None:
 
 
 @chart.command()
-@click.argument("recipe")
+@click.argument("recipe", type=RECIPE)
 @explained
 def values(*, recipe: str) -> None:
     """Print RECIPE as the chart's values.
@@ -38,7 +39,7 @@ def values(*, recipe: str) -> None:
 
 
 @chart.command()
-@click.argument("recipe")
+@click.argument("recipe", type=RECIPE)
 @explained
 def render(*, recipe: str) -> None:
     """Print the objects that RECIPE becomes, checked against Kubernetes' schemas.
@@ -54,7 +55,7 @@ def render(*, recipe: str) -> None:
     if problems := invalid_objects(objects):
         raise ClusterError(
             f"the rendered objects are invalid: {'; '.join(problems)}",
-            remedy="mend the recipe, or report this: the chart should have refused the values",
+            remedy="correct the recipe, or report this: the chart should have refused the values",
         )
     click.echo("---\n".join(yaml_text(obj) for obj in objects), nl=False)
 
@@ -64,7 +65,7 @@ def render(*, recipe: str) -> None:
 @click.option("--tag", help="The image's name; the one that the chart uses by default.")
 @click.option("--base", help="The image it is built on; Debian bookworm by default.")
 @click.option("--arch", type=click.Choice(["amd64", "arm64"]), help="This machine's by default.")
-@click.option("--output", type=click.Path(path_type=Path), help="Also write it as an archive.")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write it as an archive.")
 @click.option("--import/--no-import", "into_k3s", default=True, help="Give it to this node's k3s.")
 @click.option(
     "--import-command",
@@ -80,7 +81,7 @@ def image(
     tag: str | None,
     base: str | None,
     arch: str | None,
-    output: Path | None,
+    out: Path | None,
     into_k3s: bool,
     import_command: str,
 ) -> None:
@@ -97,7 +98,7 @@ def image(
         tag=tag,
         base=base,
         arch=arch,
-        output=output,
+        output=out,
         import_command=shlex.split(import_command) if into_k3s else None,
     )
     click.echo(done)

@@ -1,4 +1,4 @@
-"""`autosre eval`: is the model that runs still right?"""
+"""`autosre eval`: does the running model still answer correctly?"""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from autosre_lab.cli.explained import FAILED, explained
+from autosre_lab.cli.options import place_option
+from autosre_lab.cli.output import Format, output_option, show
 
 if TYPE_CHECKING:
     from autosre_lab.evaluation import EvaluationResult
+    from autosre_lab.evaluation.result import EvaluationComparison
 
 __all__ = ["evaluation"]
 
@@ -38,9 +41,13 @@ def evaluation() -> None:
 @click.option("--out", type=_FILE, help="Write the evaluation here.")
 @click.option("--journal", type=_FILE, help="Keep each case of L2 and L3 here, and go on from it.")
 @click.option("--allow-unsafe", is_flag=True, help="Run a model's code without isolation.")
+@place_option
+@output_option
 @explained
 def run(
     *,
+    place: str | None,
+    output: Format,
     levels: str,
     limit: int | None,
     tasks: Path | None,
@@ -60,7 +67,7 @@ def run(
     from autosre_lab.recipe import load_recipe
 
     own = load_tasks(tasks) if tasks is not None else []
-    stack = wait_ready()
+    stack = wait_ready(place=place)
     recipe = load_recipe(stack.recipe_name)
     result = evaluate(
         target_of(stack, badge=badge_of(recipe)),
@@ -76,22 +83,47 @@ def run(
         result = msgspec.structs.replace(result, checks=(*result.checks, *found))
     if out is not None:
         save_evaluation(result, out)
-    click.echo(evaluation_text(result))
+    show(result, output=output, text=lambda: evaluation_text(result), rows=result.checks)
     if any(one.passed is False and one.level in ("L0", "L1") for one in result.checks):
         raise click.exceptions.Exit(FAILED)
+
+
+@evaluation.command("show")
+@click.argument("file", type=_FILE)
+@output_option
+@explained
+def show_evaluation(*, file: Path, output: Format) -> None:
+    """Show the evaluation in FILE.
+
+    Example: autosre eval show before.json
+    """
+    from autosre_lab.evaluation import load_evaluation
+
+    result = load_evaluation(file)
+    show(result, output=output, text=lambda: evaluation_text(result), rows=result.checks)
 
 
 @evaluation.command()
 @click.argument("a", type=_FILE)
 @click.argument("b", type=_FILE)
+@output_option
 @explained
-def compare(*, a: Path, b: Path) -> None:
-    """Compare two evaluations case by case, with McNemar's exact test."""
-    from autosre_lab.bench.card_text import text_table
+def compare(*, a: Path, b: Path, output: Format) -> None:
+    """Compare two evaluations case by case, with McNemar's exact test.
+
+    Example: autosre eval compare before.json after.json
+    """
     from autosre_lab.evaluation import compare_evaluations, load_evaluation
 
     rows = compare_evaluations(load_evaluation(a), load_evaluation(b))
-    head = ["level", "cases", str(a.name), str(b.name), "only first", "only second", "p", "second"]
+    show(rows, output=output, text=lambda: comparison_text(rows, a.name, b.name))
+
+
+def comparison_text(rows: Sequence[EvaluationComparison], a: str, b: str) -> str:
+    """Return two evaluations as a table, and the cases that only one of them passed."""
+    from autosre_lab.bench.card_text import text_table
+
+    head = ["level", "cases", a, b, "only first", "only second", "p", "second"]
     table = text_table(
         head,
         [
@@ -102,11 +134,13 @@ def compare(*, a: Path, b: Path) -> None:
             for row in rows
         ],
     )
-    click.echo(table)
-    for row in rows:
-        for name, cases in (("first", row.only_a), ("second", row.only_b)):
-            if cases:
-                click.echo(f"{row.level}, only the {name}: {_some(cases)}")
+    only = [
+        f"{row.level}, only the {name}: {_some(cases)}"
+        for row in rows
+        for name, cases in (("first", row.only_a), ("second", row.only_b))
+        if cases
+    ]
+    return "\n".join([table, *only])
 
 
 def evaluation_text(result: EvaluationResult) -> str:

@@ -1,4 +1,8 @@
-"""What every command does with an error, and which exit codes there are."""
+"""What every command does with an error, and which exit codes there are.
+
+0 it worked; 1 it failed; 2 the command line, a setting or a recipe is wrong; 3 the stack is not
+ready; 4 `drift --strict` found a difference; 130 Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,12 @@ import click
 
 from autosre_lab.errors import AutosreError, ConfigError, RecipeError
 
-__all__ = ["FAILED", "MISUSE", "NOT_READY", "Command", "explained"]
+__all__ = ["FAILED", "INTERRUPTED", "MISUSE", "NOT_READY", "Command", "explained"]
 
 MISUSE = 2
 FAILED = 1
 NOT_READY = 3
+INTERRUPTED = 130
 
 Command = Callable[..., None]
 
@@ -36,5 +41,8 @@ def explained(command: Command, *, failed: int = FAILED) -> Command:
                 raise
             click.echo(f"error: {error}", err=True)
             sys.exit(MISUSE if isinstance(error, (ConfigError, RecipeError)) else failed)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
 
     return shown

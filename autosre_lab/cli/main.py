@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 
 import click
 
 from autosre_lab import __version__
-from autosre_lab.cli.bench import bench
-from autosre_lab.cli.chart import chart, image
-from autosre_lab.cli.cluster import drift, preflight
-from autosre_lab.cli.evaluation import evaluation
-from autosre_lab.cli.explained import MISUSE, explained
-from autosre_lab.cli.report import report
-from autosre_lab.cli.stack import start, status, stop, switch
-from autosre_lab.cli.tuning import tune
-from autosre_lab.cli.ui import ui
-from autosre_lab.cli.watch import metrics, watch
+from autosre_lab.cli.explained import explained
+from autosre_lab.cli.lazy import Entry, LazyCommands, SectionedGroup
 
 __all__ = ["main"]
 
@@ -25,20 +16,110 @@ EXAMPLES = """\b
 Examples:
   autosre start                     serve the default recipe on this machine
   autosre claude -p "What is 2+2?"  ask Claude Code, which asks that engine
-  autosre status                    what runs, and why not
-  autosre stop                      end it
+  autosre status                    what is running, and why not
+  autosre stop                      stop it
+
+\b
+Exit codes: 0 done, 1 failed, 2 wrong arguments, setting or recipe, 3 not ready, 4 drift found,
+130 interrupted.
 """
 
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Run": {
+        "start": ("cli.stack:start", "Start the stack of RECIPE and wait for its first token."),
+        "switch": ("cli.stack:switch", "Replace what is running with RECIPE."),
+        "status": (
+            "cli.stack:status",
+            "Show what is running; where a service has stopped, the likely cause.",
+        ),
+        "stop": (
+            "cli.stack:stop",
+            "Stop the engine and proxy that `start` launched; touch nothing else.",
+        ),
+        "claude": (
+            "cli.passed_on:claude",
+            "Run Claude Code on the stack, with Claude Code's own ARGUMENTS.",
+        ),
+        "proxy": (
+            "cli.passed_on:proxy",
+            "Run only the proxy, in front of a vLLM that runs elsewhere.",
+        ),
+    },
+    "Measure": {
+        "watch": (
+            "cli.watch:watch",
+            "Watch the stack: engine, requests, GPU, host, and the bottleneck.",
+        ),
+        "bench": (
+            "cli.bench:bench",
+            "Measure a running stack, with all that is needed to measure it again.",
+        ),
+        "eval": (
+            "cli.evaluation:evaluation",
+            "Evaluate the model that runs: API, cache path, code, tasks.",
+        ),
+        "report": ("cli.report:report", "Report what was measured, as HTML and JSON."),
+        "metrics": ("cli.watch:metrics", "Show what is measured, or export it."),
+        "study": (
+            "cli.passed_on:study",
+            "Repeat a study: agreement, harness-cost, preemption, proxy-overhead, start-cost.",
+        ),
+    },
+    "Improve": {
+        "tune": (
+            "cli.tuning:tune",
+            "Find settings that are faster and still give correct answers.",
+        ),
+        "recipes": ("cli.catalogue:recipes", "List, show and check recipes."),
+        "preemption": (
+            "cli.passed_on:preemption",
+            "Install the scheduler's hook for a vLLM whose command line cannot be changed.",
+        ),
+    },
+    "Cluster": {
+        "preflight": (
+            "cli.cluster:preflight",
+            "Say what this machine or the cluster lacks for RECIPE, and how to fix it.",
+        ),
+        "drift": ("cli.cluster:drift", "Compare what runs with what RECIPE would run."),
+        "chart": ("cli.chart:chart", "Show what a recipe becomes in Kubernetes."),
+        "image": (
+            "cli.chart:image",
+            "Build an image (proxy, browser) and give it to the node.",
+        ),
+    },
+    "Notebooks and web": {
+        "ui": ("cli.ui:ui", "Serve the dashboard, or another NOTEBOOK, as a page."),
+        "notebook": (
+            "cli.catalogue:notebook",
+            "List the notebooks, and run one from top to bottom without a browser.",
+        ),
+    },
+    "Settings": {
+        "config": (
+            "cli.catalogue:config",
+            "Show every folder and setting, its value and where the value comes from.",
+        ),
+        "completion": (
+            "cli.completion:completion",
+            "Print the completion script for SHELL: bash, zsh or fish.",
+        ),
+    },
+}
 
-class _PassedOn(click.Command):
-    """A command that leaves each of its arguments to another program, `--` and `--help` too."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.params["arguments"] = tuple(args)
-        return []
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXAMPLES)
+@click.group(
+    cls=SectionedGroup,
+    commands=LazyCommands(
+        {
+            name: Entry(target=target, help=help_line, section=section)
+            for section, commands in SECTIONS.items()
+            for name, (target, help_line) in commands.items()
+        }
+    ),
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXAMPLES,
+)
 @click.version_option(__version__, prog_name="autosre")
 @click.option("--debug", is_flag=True, help="Show tracebacks and log everything.")
 @explained
@@ -50,27 +131,3 @@ def main(*, debug: bool) -> None:
     # The log says it too.
     warnings.filterwarnings("ignore", module=r"autosre_lab\.lifecycle")
     configure_logging("debug" if debug else load_settings().log_level)
-
-
-@main.command(cls=_PassedOn, options_metavar="", add_help_option=False)
-@click.argument("arguments", nargs=-1)
-@functools.partial(explained, failed=MISUSE)  # 1 is Claude Code's own, passed through
-def claude(*, arguments: tuple[str, ...]) -> None:
-    """Run Claude Code on the stack, with Claude Code's own ARGUMENTS.
-
-    The stack is started if it does not run. `autosre claude --help` shows our options, then
-    Claude Code's.
-
-    Example: autosre claude -p "What is the capital of France?"
-    """
-    from autosre_lab.agents.claude.session import run_and_replace
-
-    run_and_replace(arguments)
-
-
-for _command in (
-    *(bench, chart, drift, evaluation, image, metrics, preflight, report),
-    *(start, status, stop, switch),
-    *(tune, ui, watch),
-):
-    main.add_command(_command)

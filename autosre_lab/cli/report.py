@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from autosre_lab.cli.explained import explained
+from autosre_lab.cli.options import place_option
 
 __all__ = ["report"]
 
@@ -50,16 +51,18 @@ def make(*, sources: tuple[Path, ...], out: Path, title: str) -> None:
 @click.option(
     "--limit", type=click.IntRange(min=1), help="So many scenarios of L2 and problems of L3."
 )
-@click.option("--quick", is_flag=True, help="Little of each: it shows that all works.")
+@click.option("--quick", is_flag=True, help="A little of each, to see that it works.")
 @click.option(
     "--also",
     multiple=True,
     type=click.Path(path_type=Path),
     help="More to report, such as an experiment's folder.",
 )
+@place_option
 @explained
 def run(
     *,
+    place: str | None,
     out: Path,
     title: str,
     levels: str,
@@ -75,8 +78,8 @@ def run(
     from autosre_lab.recipe import load_recipe
     from autosre_lab.report import gather, measure_stack, write_report
 
-    running = status().state in ("ready", "starting")
-    stack = wait_ready() if running else start()
+    running = status(place=place).state in ("ready", "starting")
+    stack = wait_ready(place=place) if running else start(place=place)
     where = measure_stack(
         stack,
         load_recipe(stack.recipe_name),

@@ -1,44 +1,45 @@
-"""How results look in a terminal, and as JSON."""
+"""How a stack and its state are printed."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import click
+from autosre_lab.cli.output import Format, plain, show
 
 if TYPE_CHECKING:
     from autosre_lab.stack import Stack, StackStatus
 
-__all__ = ["plain", "show_stack", "show_status"]
+__all__ = ["show_stack", "show_status"]
 
 
-def show_stack(stack: Stack, *, as_json: bool) -> None:
+def show_stack(stack: Stack, *, output: Format) -> None:
     """Print where a stack is and what it serves."""
     # The token is left out: it would stand in a terminal's scrollback and in CI's logs.
     facts = {
-        "recipe": stack.recipe_name,
+        "recipe_name": stack.recipe_name,
         "model": stack.model,
         "window": stack.max_model_len,
         "engine": stack.engine_url,
         "proxy": stack.proxy_url,
         "logs": "in the Pods: kubectl logs" if stack.log_dir is None else str(stack.log_dir),
     }
-    if as_json:
-        click.echo(json.dumps(facts, indent=2))
-        return
-    for name, value in facts.items():
-        click.echo(f"{name:8}{value}")
+    show(
+        facts,
+        output=output,
+        text=lambda: "\n".join(f"{name:13}{value}" for name, value in facts.items()),
+    )
 
 
-def show_status(status: StackStatus, *, as_json: bool) -> None:
+def show_status(status: StackStatus, *, output: Format) -> None:
     """Print what runs."""
-    if as_json:
-        click.echo(json.dumps(dataclasses.asdict(status), indent=2, default=plain))
-        return
-    click.echo(f"{status.recipe_name or 'stack'}: {status.state}")
+    facts = plain(status)
+    rows = list(facts["services"].values())
+    show(facts, output=output, text=lambda: status_text(status), rows=rows)
+
+
+def status_text(status: StackStatus) -> str:
+    """Return what runs, a line a service, and why one has stopped."""
+    lines = [f"{status.recipe_name or 'stack'}: {status.state}"]
     for service in status.services.values():
         line = f"  {service.name:7}{service.state}"
         if service.pid is not None:
@@ -49,16 +50,10 @@ def show_status(status: StackStatus, *, as_json: bool) -> None:
             line += f"  up {service.uptime_s:.0f} s"
         if service.restarts:
             line += f"  restarted {service.restarts}x"
-        click.echo(line)
+        lines.append(line)
         if service.cause:
-            click.echo(f"         likely cause: {service.cause}")
-            click.echo(f"         what to do: {service.remedy}")
+            lines.append(f"         likely cause: {service.cause}")
+            lines.append(f"         what to do: {service.remedy}")
             if service.log_path is not None:
-                click.echo(f"         log: {service.log_path}")
-
-
-def plain(value: Any) -> str:
-    """Turn a path into text, for `json.dumps`."""
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(type(value).__name__)
+                lines.append(f"         log: {service.log_path}")
+    return "\n".join(lines)

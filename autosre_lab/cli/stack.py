@@ -7,23 +7,16 @@ import sys
 import click
 
 from autosre_lab.cli.explained import NOT_READY, explained
+from autosre_lab.cli.options import PORT, RECIPE, SECONDS, place_option
+from autosre_lab.cli.output import Format, output_option
 from autosre_lab.cli.showing import show_stack, show_status
 
 __all__ = ["start", "status", "stop", "switch"]
 
-PORT = click.IntRange(0, 65535)
-SECONDS = click.FloatRange(min=0, min_open=True)
-PLACE = click.option(
-    "--place",
-    type=click.Choice(["local", "cluster"]),
-    help="As processes of this machine, or as Pods of the cluster KUBECONFIG names.",
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-
 
 @click.command()
-@click.argument("recipe", required=False)
-@PLACE
+@click.argument("recipe", required=False, type=RECIPE)
+@place_option
 @click.option("--engine-port", type=PORT, metavar="PORT", help="vLLM's port; 0 for any.")
 @click.option("--proxy-port", type=PORT, metavar="PORT", help="The proxy's port; 0 for any.")
 @click.option("--timeout", type=SECONDS, metavar="S", help="Seconds to wait for the first token.")
@@ -33,7 +26,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
     is_flag=True,
     help="In a cluster: take the GPU from everything else until `autosre stop`.",
 )
-@JSON
+@output_option
 @explained
 def start(
     *,
@@ -44,18 +37,18 @@ def start(
     timeout: float | None,
     no_wait: bool,
     dedicated: bool,
-    as_json: bool,
+    output: Format,
 ) -> None:
     """Start the stack of RECIPE and wait for its first token.
 
-    What is missing is installed first. Where it runs already, nothing happens.
+    What is missing is installed first. If it is running already, nothing happens.
 
     Example: autosre start smollm2-135m-cpu
     """
     from autosre_lab import lifecycle
 
     if no_wait:
-        shown = lifecycle.start(
+        stack = lifecycle.start(
             recipe,
             place=place,
             engine_port=engine_port,
@@ -63,7 +56,7 @@ def start(
             dedicated=dedicated,
             wait=False,
         )
-        show_status(shown, as_json=as_json)
+        show_status(stack.status(), output=output)
         return
     stack = lifecycle.start(
         recipe,
@@ -73,17 +66,17 @@ def start(
         dedicated=dedicated,
         timeout_s=timeout,
     )
-    show_stack(stack, as_json=as_json)
+    show_stack(stack, output=output)
 
 
 @click.command()
-@click.argument("recipe")
-@PLACE
+@click.argument("recipe", type=RECIPE)
+@place_option
 @click.option("--timeout", type=SECONDS, metavar="S", help="Seconds to wait for the first token.")
-@JSON
+@output_option
 @explained
-def switch(*, recipe: str, place: str | None, timeout: float | None, as_json: bool) -> None:
-    """Serve RECIPE in the place of what runs.
+def switch(*, recipe: str, place: str | None, timeout: float | None, output: Format) -> None:
+    """Replace what is running with RECIPE.
 
     In a cluster sessions wait meanwhile instead of ending, and a recipe that does not come up is
     replaced by the one before.
@@ -92,30 +85,30 @@ def switch(*, recipe: str, place: str | None, timeout: float | None, as_json: bo
     """
     from autosre_lab import lifecycle
 
-    show_stack(lifecycle.switch(recipe, place=place, timeout_s=timeout), as_json=as_json)
+    show_stack(lifecycle.switch(recipe, place=place, timeout_s=timeout), output=output)
 
 
 @click.command()
-@PLACE
+@place_option
 @click.option("--timeout", type=SECONDS, default=60.0, metavar="S", help="Seconds before a kill.")
-@JSON
+@output_option
 @explained
-def stop(*, place: str | None, timeout: float, as_json: bool) -> None:
-    """End the stack, and exactly what it was started as.
+def stop(*, place: str | None, timeout: float, output: Format) -> None:
+    """Stop the engine and proxy that `start` launched; touch nothing else.
 
     Example: autosre stop
     """
     from autosre_lab import lifecycle
 
-    show_status(lifecycle.stop(place=place, timeout_s=timeout), as_json=as_json)
+    show_status(lifecycle.stop(place=place, timeout_s=timeout), output=output)
 
 
 @click.command()
-@PLACE
-@JSON
+@place_option
+@output_option
 @explained
-def status(*, place: str | None, as_json: bool) -> None:
-    """Say what runs, and where something ended, the likely cause.
+def status(*, place: str | None, output: Format) -> None:
+    """Show what is running; where a service has stopped, the likely cause.
 
     The exit code is 0 if the stack is ready, 3 if not.
 
@@ -124,6 +117,6 @@ def status(*, place: str | None, as_json: bool) -> None:
     from autosre_lab import lifecycle
 
     found = lifecycle.status(place=place)
-    show_status(found, as_json=as_json)
+    show_status(found, output=output)
     if found.state != "ready":
         sys.exit(NOT_READY)

@@ -1,4 +1,4 @@
-"""`autosre tune`: which settings are faster, and still right."""
+"""`autosre tune`: which settings are faster and still give correct answers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 
 from autosre_lab.cli.explained import explained
+from autosre_lab.cli.options import RECIPE
+from autosre_lab.cli.output import Format, output_option, show
 
 __all__ = ["tune"]
 
@@ -18,17 +20,20 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def tune() -> None:
-    """Find settings that are faster and still right.
+    """Find settings that are faster and still give correct answers.
 
     Example: autosre tune suggest smollm2-135m-cpu > experiment.yaml
     """
 
 
 @tune.command()
-@click.argument("recipe")
+@click.argument("recipe", type=RECIPE)
 @explained
 def suggest(*, recipe: str) -> None:
-    """Print an experiment for RECIPE to start from."""
+    """Print an experiment for RECIPE to start from.
+
+    Example: autosre tune suggest smollm2-135m-cpu > experiment.yaml
+    """
     from autosre_lab.recipe.yaml_text import yaml_text
     from autosre_lab.tuning import suggested_experiment
 
@@ -40,7 +45,10 @@ def suggest(*, recipe: str) -> None:
 @click.option("--folder", type=_FOLDER, help="Journal and results; beside the file by default.")
 @explained
 def run(*, experiment: Path, folder: Path | None) -> None:
-    """Run the EXPERIMENT, or go on with it where it was interrupted."""
+    """Run the EXPERIMENT, or continue it where it was interrupted.
+
+    Example: autosre tune run experiment.yaml
+    """
     from autosre_lab.tuning import (
         LiveBench,
         LiveOperator,
@@ -64,14 +72,19 @@ def run(*, experiment: Path, folder: Path | None) -> None:
     click.echo(experiment_text(*experiment_in(where)))
 
 
-@tune.command()
+@tune.command("show")
 @click.argument("folder", type=_FOLDER)
+@output_option
 @explained
-def show(*, folder: Path) -> None:
-    """Show the trials in FOLDER."""
+def show_trials(*, folder: Path, output: Format) -> None:
+    """Show the trials in FOLDER.
+
+    Example: autosre tune show experiment
+    """
     from autosre_lab.tuning import experiment_in, experiment_text
 
-    click.echo(experiment_text(*experiment_in(folder)))
+    experiment, journal = experiment_in(folder)
+    show(journal.trials, output=output, text=lambda: experiment_text(experiment, journal))
 
 
 @tune.command("promote")
@@ -79,7 +92,10 @@ def show(*, folder: Path) -> None:
 @click.option("--name", help="Of the new recipe.")
 @explained
 def promote_winner(*, folder: Path, name: str | None) -> None:
-    """Write the winner in FOLDER as a recipe, with its evidence."""
+    """Write the winner in FOLDER as a recipe, with its evidence.
+
+    Example: autosre tune promote experiment --name faster
+    """
     from autosre_lab.tuning import promote
 
     click.echo(str(promote(folder, name=name)))

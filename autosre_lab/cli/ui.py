@@ -7,12 +7,13 @@ import os
 import click
 
 from autosre_lab.cli.explained import explained
+from autosre_lab.cli.options import NOTEBOOK
 
 __all__ = ["ui"]
 
 
 @click.command()
-@click.argument("notebook", default="observe")
+@click.argument("notebook", default="observe", type=NOTEBOOK)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=8012, show_default=True, help="The port."

@@ -1,4 +1,4 @@
-"""`autosre watch` and `autosre metrics`: what runs, as it runs."""
+"""`autosre watch` and `autosre metrics`: the running stack, live."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autosre_lab.cli.explained import explained
+from autosre_lab.cli.options import place_option
+from autosre_lab.cli.output import Format, output_option, show
 
 if TYPE_CHECKING:
     from autosre_lab.metrics import Sources
@@ -21,6 +23,7 @@ _ONCE_PATIENCE_S = 10.0
 
 
 @click.command()
+@place_option
 @click.option("--engine", metavar="URL", help="A vLLM, instead of the stack's.")
 @click.option(
     "--request-log",
@@ -54,12 +57,16 @@ _ONCE_PATIENCE_S = 10.0
     "--bandwidth", type=float, metavar="GB/S", help="The memory's bandwidth, for its utilisation."
 )
 @click.option(
-    "--step-bytes", type=float, metavar="GB", help="What a decode step reads, for the same."
+    "--step-bytes",
+    type=float,
+    metavar="GB",
+    help="GB read per decode step; with --bandwidth it gives memory-bandwidth utilisation.",
 )
 @click.option("--seconds", type=float, metavar="S", help="End after that time.")
 @explained
 def watch(
     *,
+    place: str | None,
     engine: str | None,
     request_log: Path | None,
     interval: float,
@@ -88,7 +95,7 @@ def watch(
         other["bandwidth_bytes_per_s"] = bandwidth * 1e9
     if step_bytes is not None:
         other["step_bytes"] = step_bytes * 1e9
-    sources = _sources(engine, request_log, other)
+    sources = _sources(place, engine, request_log, other)
     recorder = Recorder(record, facts={"command": "autosre watch"}) if record else None
     with recorder if recorder is not None else nullcontext():
         feed = Feed(sources, interval_s=interval, recorder=recorder)
@@ -119,37 +126,38 @@ def watch(
 def metrics() -> None:
     """Show what is measured, or export it.
 
-    Example: autosre metrics grafana -o dashboard.json
+    Example: autosre metrics grafana --out dashboard.json
     """
 
 
 @metrics.command("list")
+@output_option
 @explained
-def list_metrics() -> None:
+def list_metrics(*, output: Format) -> None:
     """List all metrics: what they mean and how they are computed.
 
     Example: autosre metrics list
     """
     from autosre_lab.metrics import CATALOGUE
 
-    section = ""
-    for metric in CATALOGUE:
-        if metric.section != section:
-            section = metric.section
-            click.echo(f"\n{section}")
-        unit = f" [{metric.unit}]" if metric.unit else ""
-        click.echo(f"  {metric.key}{unit}: {metric.title}")
-        click.echo(f"      {metric.meaning}")
-        click.echo(f"      = {metric.source}")
+    def text() -> str:
+        lines = []
+        section = ""
+        for metric in CATALOGUE:
+            if metric.section != section:
+                section = metric.section
+                lines.append(f"\n{section}")
+            unit = f" [{metric.unit}]" if metric.unit else ""
+            lines.append(f"  {metric.key}{unit}: {metric.title}")
+            lines.append(f"      {metric.meaning}")
+            lines.append(f"      = {metric.source}")
+        return "\n".join(lines)
+
+    show(list(CATALOGUE), output=output, text=text)
 
 
 @metrics.command()
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write to a file.",
-)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file.")
 @click.option(
     "--bandwidth",
     type=float,
@@ -159,23 +167,25 @@ def list_metrics() -> None:
     help="The memory's bandwidth.",
 )
 @explained
-def grafana(*, output: Path | None, bandwidth: float) -> None:
+def grafana(*, out: Path | None, bandwidth: float) -> None:
     """Print a dashboard for Grafana 11 or later, made from the same list.
 
-    Example: autosre metrics grafana -o dashboard.json
+    Example: autosre metrics grafana --out dashboard.json
     """
     from autosre_lab.metrics import grafana_dashboard
 
     text = json.dumps(grafana_dashboard(bandwidth_bytes_per_s=bandwidth * 1e9), indent=2)
-    if output is None:
+    if out is None:
         click.echo(text)
         return
-    output.write_text(text + "\n", encoding="utf-8")
-    click.echo(f"{output}: in Grafana, Dashboards > New > Import")
+    out.write_text(text + "\n", encoding="utf-8")
+    click.echo(f"{out}: in Grafana, Dashboards > New > Import")
 
 
-def _sources(engine: str | None, request_log: Path | None, other: dict[str, Any]) -> Sources:
-    from autosre_lab.lifecycle.sources import stack_sources
+def _sources(
+    place: str | None, engine: str | None, request_log: Path | None, other: dict[str, Any]
+) -> Sources:
+    from autosre_lab.lifecycle import stack_sources
     from autosre_lab.metrics import Sources
 
     if request_log is not None:
@@ -185,7 +195,7 @@ def _sources(engine: str | None, request_log: Path | None, other: dict[str, Any]
 
         # Another engine's limits are not those of the stack's recipe.
         return Sources.of_local_stack(**other, engine_url=engine, limits=Limits)
-    return stack_sources(**other)
+    return stack_sources(place=place, **other)
 
 
 def _print_sample(sample: Any, *, indent: int = 0) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from autosre_lab.cluster.dedicated import restore
@@ -11,18 +12,9 @@ if TYPE_CHECKING:
     from autosre_lab.cluster.kubeconfig import connect
     from autosre_lab.cluster.preflight_checks import preflight
     from autosre_lab.cluster.stack import start, status, stop, switch, wait_ready
-
-_HOME = {
-    "KubeClient": "kube",
-    "connect": "kubeconfig",
-    "preflight": "preflight_checks",
-    "restore": "dedicated",
-    "start": "stack",
-    "status": "stack",
-    "stop": "stack",
-    "switch": "stack",
-    "wait_ready": "stack",
-}
+else:
+    # The official client takes a while to import, and most commands do not need it.
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "KubeClient",
@@ -35,12 +27,3 @@ __all__ = [
     "switch",
     "wait_ready",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # The official client takes a while to import, and most commands do not need it.
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +31,14 @@ from autosre_lab.cluster.release import (
     read_release,
 )
 from autosre_lab.cluster.rollout import take_snapshot, wait_rollout
-from autosre_lab.cluster.stack_status import engine_identity, look, mark_ready
+from autosre_lab.cluster.stack_status import engine_identity, mark_ready
 from autosre_lab.engine.readiness import phase_of
 from autosre_lab.errors import AutosreError, ClusterError, NotReadyError
 from autosre_lab.logs import get_logger
 from autosre_lab.progress import Step, step
 from autosre_lab.recipe import Recipe
 from autosre_lab.settings import load_settings
-from autosre_lab.stack import Stack, StackStatus
+from autosre_lab.stack import Stack
 
 if TYPE_CHECKING:
     from autosre_lab.cluster.kube import KubeClient
@@ -66,7 +67,7 @@ def deploy(
     dedicated: bool,
     wait: bool,
     patience_s: float,
-) -> Stack | StackStatus:
+) -> Stack:
     """Make room, apply, wait for the first token; what fails is undone and told.
 
     Args:
@@ -99,7 +100,7 @@ def deploy(
             lease.check()
             apply_release(kube, objects)
             if not wait:
-                return look(kube)
+                return _unproven(recipe, values, token)
             with _watched_memory(kube, recipe) as check:
                 return until_ready(
                     kube, recipe, values, token, bar, patience_s, check=_both(lease.check, check)
@@ -172,15 +173,28 @@ def until_ready(
         bar.note(f"first token {readiness.first_token_s:.1f} s after the container's start")
     if identity is not None:
         mark_ready(kube, identity)
+    return replace(
+        _unproven(recipe, values, token),
+        model=readiness.served.id,
+        max_model_len=readiness.served.max_model_len,
+        ready=True,
+    )
+
+
+def _unproven(recipe: Recipe, values: Mapping[str, Any], token: str) -> Stack:
+    """Return the stack as its recipe and values make it, before a token has come."""
     return Stack(
         recipe_name=recipe.name,
         engine_url=service_url(values["vllm"]),
         proxy_url=service_url(values["proxy"]),
         token=token,
-        model=readiness.served.id,
-        max_model_len=readiness.served.max_model_len,
+        model=recipe.served_name,
+        max_model_len=recipe.model.context,
         log_dir=None,
         request_log=None,
+        place="cluster",
+        recipe=recipe,
+        ready=False,
     )
 
 

@@ -34,10 +34,17 @@ from autosre_lab.cluster.preflight_node import (
     check_runtime_class,
     rank_nodes,
 )
-from autosre_lab.cluster.preflight_report import Check, PreflightReport, fail, ok, unknown
 from autosre_lab.cluster.release import ENGINE_LABELS
 from autosre_lab.errors import AutosreError, ClusterError, KubeError
 from autosre_lab.recipe import Recipe, load_recipe
+from autosre_lab.stack.preflight import (
+    Check,
+    PreflightReport,
+    fail,
+    ok,
+    recipe_checks,
+    unknown,
+)
 
 __all__ = ["preflight", "target_node"]
 
@@ -78,6 +85,7 @@ def target_node(client: KubeClient, recipe: Recipe) -> Object:
 
 
 def _look(recipe: Recipe, client: KubeClient, probe: NodeProbe | None) -> Iterator[Check]:
+    yield from recipe_checks(recipe)
     try:
         yield ok("API server", client.version())
     except KubeError as error:
@@ -86,7 +94,7 @@ def _look(recipe: Recipe, client: KubeClient, probe: NodeProbe | None) -> Iterat
     try:
         values = helm_values(recipe, chart_options())
     except AutosreError as error:
-        yield fail("recipe", error.message, error.remedy)
+        yield fail("chart", error.message, error.remedy)
         return
     yield from _guarded("addresses", lambda: _network(client, values))
     yield from _guarded("secrets", lambda: _secrets(recipe, client))

@@ -9,10 +9,10 @@ from typing import Any
 
 from autosre_lab.cluster.gpu_gate import parse_meminfo
 from autosre_lab.cluster.node_probe import NodeProbe
-from autosre_lab.cluster.preflight_report import Check, fail, ok, unknown, warn
 from autosre_lab.errors import ProvisionError
 from autosre_lab.provision.model_folder import check_model_folder
 from autosre_lab.recipe import HuggingFaceSource, LocalSource, Recipe
+from autosre_lab.stack.preflight import Check, fail, ok, unknown, warn
 
 __all__ = ["check_disk", "check_folders", "check_model", "check_swap", "host_folder"]
 

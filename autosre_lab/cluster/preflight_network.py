@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from autosre_lab.cluster.kube import Object
-from autosre_lab.cluster.preflight_report import Check, fail, ok, unknown
 from autosre_lab.cluster.refusals import SERVICE_CIDR_REMEDY
 from autosre_lab.cluster.release import BROWSER, CODEX_PROXY, ENGINE, PROXY
+from autosre_lab.stack.preflight import Check, fail, ok, unknown
 
 __all__ = ["check_addresses_free", "check_service_range", "pinned_addresses"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from autosre_lab.cluster.gpu_gate import gpu_holders
 from autosre_lab.cluster.kube import Object
-from autosre_lab.cluster.preflight_report import Check, fail, ok, warn
 from autosre_lab.cluster.quantity import parse_quantity
 from autosre_lab.recipe.placement import Gpu
+from autosre_lab.stack.preflight import Check, fail, ok, warn
 
 __all__ = [
     "check_device",

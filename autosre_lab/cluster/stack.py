@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, overload
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from autosre_lab.cluster.deploying import (
     deploy,
@@ -38,28 +39,6 @@ __all__ = ["start", "status", "stop", "switch", "wait_ready"]
 CONFIRM_S = 5.0
 
 
-@overload
-def start(
-    recipe: Recipe,
-    *,
-    client: KubeClient | None = None,
-    dedicated: bool = False,
-    wait: Literal[True] = True,
-    timeout_s: float | None = None,
-) -> Stack: ...
-
-
-@overload
-def start(
-    recipe: Recipe,
-    *,
-    client: KubeClient | None = None,
-    dedicated: bool = False,
-    wait: Literal[False],
-    timeout_s: float | None = None,
-) -> StackStatus: ...
-
-
 def start(
     recipe: Recipe,
     *,
@@ -67,14 +46,15 @@ def start(
     dedicated: bool = False,
     wait: bool = True,
     timeout_s: float | None = None,
-) -> Stack | StackStatus:
+) -> Stack:
     """Deploy a recipe and wait for its first token; where it runs already, do nothing.
 
     Args:
         recipe: What to serve.
         client: The cluster; the settings' by default.
         dedicated: Scale to zero whatever else holds the GPU; `stop` restores it.
-        wait: Return when a token has come through the proxy; else when all is applied.
+        wait: Return when a token has come through the proxy; else when all is applied, with a
+            stack that is not ready yet.
         timeout_s: Seconds for that; the larger of the setting and the recipe's budget by default.
 
     Raises:
@@ -92,7 +72,7 @@ def start(
                 f"recipe {running} runs in namespace {kube.namespace}",
                 remedy=f"replace it: autosre switch {recipe.name}; or end it: autosre stop",
             )
-        return deploy(
+        stack = deploy(
             kube,
             recipe,
             lease,
@@ -100,6 +80,7 @@ def start(
             wait=wait,
             patience_s=patience_for(recipe, timeout_s),
         )
+    return replace(stack, was_running=running is not None)
 
 
 def switch(
@@ -120,7 +101,7 @@ def switch(
     kube = client or configured_client()
     ensure_namespace(kube)
     with hold_lease(kube, f"switch to {recipe.name}") as lease:
-        deployed = deploy(
+        return deploy(
             kube,
             recipe,
             lease,
@@ -128,8 +109,6 @@ def switch(
             wait=True,
             patience_s=patience_for(recipe, timeout_s),
         )
-    assert isinstance(deployed, Stack)  # noqa: S101 - wait=True
-    return deployed
 
 
 def stop(*, client: KubeClient | None = None, timeout_s: float = 60.0) -> StackStatus:

@@ -1,7 +1,7 @@
 """The public names of a package, read from its source by `ast`.
 
-A package's ``__init__`` names them in ``__all__``; where each is defined follows from its imports
-or its ``_HOME`` table, as far as modules of the same package go.
+A package's ``__init__`` names them in ``__all__``; where each is defined follows from its imports,
+as far as modules of the same package go.
 """
 
 from __future__ import annotations

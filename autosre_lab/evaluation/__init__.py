@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from autosre_lab.evaluation.check import CheckResult
@@ -17,22 +18,8 @@ if TYPE_CHECKING:
     )
     from autosre_lab.evaluation.sandbox import run_sandboxed
     from autosre_lab.evaluation.short_form import GateResult, gate
-
-_HOME = {
-    "LEVELS": "ladder",
-    "CheckResult": "check",
-    "EvaluationResult": "result",
-    "GateResult": "short_form",
-    "Task": "own_tasks",
-    "compare_evaluations": "result",
-    "evaluate": "ladder",
-    "evaluate_tasks": "own_tasks",
-    "gate": "short_form",
-    "load_evaluation": "result",
-    "load_tasks": "own_tasks",
-    "run_sandboxed": "sandbox",
-    "save_evaluation": "result",
-}
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "LEVELS",
@@ -49,11 +36,3 @@ __all__ = [
     "run_sandboxed",
     "save_evaluation",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import msgspec
 
-from autosre_lab.bench.stream_client import ServerEvents
 from autosre_lab.bench.target import Target
 from autosre_lab.errors import EvaluationError
+from autosre_lab.proxy.server_events import ServerEvents
 
 __all__ = ["Answer", "Conversation"]
 

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from autosre_lab.lifecycle.browser import stack_browser
+from autosre_lab.lifecycle.changes import Change
 from autosre_lab.lifecycle.place import PLACES, Place, last_place, place_for
-from autosre_lab.lifecycle.stack import start, status, stop, switch, wait_ready
+from autosre_lab.lifecycle.verbs import (
+    find_changes,
+    find_drift,
+    preflight,
+    stack_browser,
+    stack_sources,
+    start,
+    started_recipe,
+    status,
+    stop,
+    switch,
+    wait_ready,
+    warn_on_recipe_drift,
+)
 
 __all__ = [
     "PLACES",
+    "Change",
     "Place",
+    "find_changes",
+    "find_drift",
     "last_place",
     "place_for",
+    "preflight",
     "stack_browser",
+    "stack_sources",
     "start",
+    "started_recipe",
     "status",
     "stop",
     "switch",
     "wait_ready",
+    "warn_on_recipe_drift",
 ]

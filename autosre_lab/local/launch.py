@@ -7,7 +7,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from autosre_lab.errors import ConfigError, RecipeError, StackBusyError
+from autosre_lab.errors import ConfigError, ProvisionError, RecipeError, StackBusyError
 from autosre_lab.local.commands import (
     engine_command,
     engine_environ,
@@ -26,17 +26,18 @@ if TYPE_CHECKING:
     from autosre_lab.provision.provisioning import Provisioned
     from autosre_lab.recipe import Recipe
 
-__all__ = ["clear", "ensure_running"]
+__all__ = ["clear", "ensure_running", "replace_engine"]
 
 logger = get_logger(__name__)
 
 ENGINE_PORT = 8010
 PROXY_PORT = 8011
 PROXY_GRACE_S = 10.0
+ENGINE_GRACE_S = 60.0
 
 
-def ensure_running(recipe: Recipe, files: StackFiles, asked: tuple[int, int]) -> None:
-    """Start what does not run.
+def ensure_running(recipe: Recipe, files: StackFiles, asked: tuple[int, int]) -> bool:
+    """Start what does not run; returns whether all of it ran already.
 
     Args:
         recipe: What to serve.
@@ -59,11 +60,26 @@ def ensure_running(recipe: Recipe, files: StackFiles, asked: tuple[int, int]) ->
                 "the recipe %s has changed since its stack was started: stop it and start it again",
                 recipe.name,
             )
-        return
+        return True
     if note is None or note.stopping or not same:
         clear(files)
         note = None
     _launch(recipe, files, note, asked)
+    return False
+
+
+def replace_engine(recipe: Recipe, files: StackFiles, asked: tuple[int, int]) -> bool:
+    """Put another recipe's engine in the place of the one that runs; the proxy stays.
+
+    Returns:
+        False: something was started. As for `ensure_running`.
+    """
+    _refuse_mistakes(recipe)
+    note = files.read()
+    if note is None or note.fingerprint != fingerprint(recipe):
+        files.engine.stop(timeout_s=ENGINE_GRACE_S)
+    _launch(recipe, files, note, asked)
+    return False
 
 
 def _launch(
@@ -86,6 +102,7 @@ def _launch_at(
     ports: tuple[ClaimedPort, ClaimedPort],
 ) -> None:
     from autosre_lab.provision.provisioning import provision
+    from autosre_lab.recipe import recipe_yaml
 
     engine_port, proxy_port = ports
     note = StackNote(
@@ -94,6 +111,9 @@ def _launch_at(
         engine_port=engine_port.port,
         proxy_port=proxy_port.port,
         token=before.token if before is not None else secrets.token_urlsafe(24),
+        model=recipe.served_name,
+        max_model_len=recipe.model.context,
+        recipe=recipe_yaml(recipe),
     )
     files.write(note)
     if not _runs(files.engine):
@@ -175,15 +195,20 @@ def clear(files: StackFiles, *, timeout_s: float = 60.0) -> None:
 
 
 def _refuse_mistakes(recipe: Recipe) -> None:
-    from autosre_lab.recipe import lint_recipe
+    """End a start that cannot succeed before anything is installed or ended for it."""
+    from autosre_lab.local.preflight import preflight
 
-    errors = [finding for finding in lint_recipe(recipe) if finding.severity == "error"]
-    if errors:
-        raise RecipeError(
-            f"recipe {recipe.name}: "
-            + "; ".join(f"{finding.key}: {finding.message}" for finding in errors),
-            remedy="; ".join(finding.remedy for finding in errors),
-        )
+    failed = [check for check in preflight(recipe).checks if check.state == "fail"]
+    if not failed:
+        return
+    of_the_recipe = failed[0].name.startswith("recipe")
+    kind = RecipeError if of_the_recipe else ProvisionError
+    raise kind(
+        f"recipe {recipe.name}: "
+        + "; ".join(f"{check.name.removeprefix('recipe: ')}: {check.message}" for check in failed),
+        remedy="; ".join(dict.fromkeys(check.remedy for check in failed))
+        + f" (all checks: autosre preflight {recipe.name})",
+    )
 
 
 def _runs(service: Service) -> bool:

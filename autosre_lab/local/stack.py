@@ -6,31 +6,32 @@ a restart, sees the same stack; one lock makes starts and stops take turns.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING
 
 from autosre_lab.engine.diagnosis import PORT_TAKEN
 from autosre_lab.errors import (
+    AutosreError,
     NotReadyError,
     PortTakenError,
     ServiceCrashedError,
 )
-from autosre_lab.local.launch import clear, ensure_running
+from autosre_lab.local.launch import clear, ensure_running, replace_engine
 from autosre_lab.local.service import Service
-from autosre_lab.local.stack_files import StackFiles, StackNote
+from autosre_lab.local.stack_files import StackFiles, StackNote, fingerprint
 from autosre_lab.local.stack_status import answers, explain_end, look
 from autosre_lab.processes.files import locked
 from autosre_lab.progress import Step, step
+from autosre_lab.provision.provisioning import provision
 from autosre_lab.settings import load_settings, paths
 from autosre_lab.stack import Stack, StackStatus
 
 if TYPE_CHECKING:
     from autosre_lab.recipe import Recipe
 
-__all__ = ["start", "status", "stop", "wait_ready"]
+__all__ = ["start", "started_recipe", "status", "stop", "switch", "wait_ready"]
 
 PORT_ATTEMPTS = 3
 """Between the choice of a free port and vLLM listening there lie seconds; others are faster."""
@@ -42,36 +43,14 @@ CONFIRM_S = 3.0
 _WAITING = "Wait for another start or stop of the stack"
 
 
-@overload
 def start(
-    recipe: Recipe | str | os.PathLike[str] | None = None,
-    *,
-    engine_port: int | None = None,
-    proxy_port: int | None = None,
-    wait: Literal[True] = True,
-    timeout_s: float | None = None,
-) -> Stack: ...
-
-
-@overload
-def start(
-    recipe: Recipe | str | os.PathLike[str] | None = None,
-    *,
-    engine_port: int | None = None,
-    proxy_port: int | None = None,
-    wait: Literal[False],
-    timeout_s: float | None = None,
-) -> StackStatus: ...
-
-
-def start(
-    recipe: Recipe | str | os.PathLike[str] | None = None,
+    recipe: Recipe,
     *,
     engine_port: int | None = None,
     proxy_port: int | None = None,
     wait: bool = True,
     timeout_s: float | None = None,
-) -> Stack | StackStatus:
+) -> Stack:
     """Start engine and proxy; where they run already, do nothing.
 
     What is missing is installed first: the engine's environment and the model. Where one of the
@@ -79,14 +58,11 @@ def start(
     sessions of Claude Code go on.
 
     Args:
-        recipe: What to serve; a name, a path or a loaded recipe. The setting `recipe` by default.
+        recipe: What to serve.
         engine_port: vLLM's port; the setting by default, where 0 means 8010 or a free one.
         proxy_port: The proxy's port; likewise 8011.
         wait: Return when a token has been generated; else as soon as the processes run.
         timeout_s: Seconds to wait for that; the setting `ready_timeout_s` by default.
-
-    Returns:
-        The stack, or with ``wait=False`` its status.
 
     Raises:
         RecipeError: The recipe cannot be run as local processes.
@@ -96,26 +72,84 @@ def start(
         ServiceCrashedError: A service ended instead of becoming ready.
         NotReadyError: It took too long.
     """
-    from autosre_lab.recipe import load_recipe
-
     settings = load_settings()
-    chosen = recipe if recipe is not None else settings.recipe
-    loaded = load_recipe(chosen) if isinstance(chosen, (str, os.PathLike)) else chosen
     asked = (
         settings.engine_port if engine_port is None else engine_port,
         settings.proxy_port if proxy_port is None else proxy_port,
     )
     files = StackFiles(paths().state)
+    return _start(recipe, ensure_running, files, asked, wait=wait, timeout_s=timeout_s)
+
+
+def switch(recipe: Recipe, *, timeout_s: float | None = None) -> Stack:
+    """Serve another recipe: the proxy stays, with its port and token.
+
+    What the new recipe needs is installed while the old one serves. If the new one does not come
+    up, the old one is started again and the error says so.
+
+    Args:
+        recipe: What to serve from now on.
+        timeout_s: As for `start`.
+
+    Raises:
+        AutosreError: As for `start`, with what became of the recipe before.
+    """
+    files = StackFiles(paths().state)
+    before = started_recipe() if look(files).state in ("ready", "starting") else None
+    if before is None or before == recipe:
+        return start(recipe, timeout_s=timeout_s)
+    asked = (load_settings().engine_port, load_settings().proxy_port)
+    provision(recipe)  # what cannot be installed replaces nothing
+    try:
+        return _start(recipe, replace_engine, files, asked, timeout_s=timeout_s)
+    except AutosreError as error:
+        error.message += _go_back(before, files, asked)
+        error.args = (error.message, *error.args[1:])
+        raise
+
+
+def _go_back(before: Recipe, files: StackFiles, asked: tuple[int, int]) -> str:
+    """Start the recipe that ran before a switch that failed; returns what to tell about it."""
+    note, state = files.read(), look(files).state
+    if note is not None and note.fingerprint == fingerprint(before) and state == "ready":
+        return f"\n  recipe {before.name} was not touched and runs on"
+    try:
+        _start(before, replace_engine, files, asked)
+    except AutosreError as error:
+        return f"\n  and going back to {before.name} failed too: {error.message}"
+    return f"\n  recipe {before.name}, which ran before, runs again"
+
+
+def _start(
+    recipe: Recipe,
+    ensure: Callable[[Recipe, StackFiles, tuple[int, int]], bool],
+    files: StackFiles,
+    asked: tuple[int, int],
+    *,
+    wait: bool = True,
+    timeout_s: float | None = None,
+) -> Stack:
+    """Start what ``ensure`` starts, and wait; where a port was lost meanwhile, with another one."""
+    was_running = True
     for attempt in range(1, PORT_ATTEMPTS + 1):
         with locked(files.lock, waiting=_WAITING):
-            ensure_running(loaded, files, asked)
+            was_running = ensure(recipe, files, asked) and was_running
         if not wait:
             break
         try:
-            return wait_ready(timeout_s=timeout_s)
+            return replace(wait_ready(timeout_s=timeout_s), was_running=was_running)
         except ServiceCrashedError as error:
             _raise_unless_another_port_helps(files, error, asked, last=attempt == PORT_ATTEMPTS)
-    return status()
+    note = files.read()
+    if note is None:
+        raise NotReadyError("the stack was stopped meanwhile", remedy="start it: `autosre start`")
+    return replace(_stack(files, note), was_running=was_running)
+
+
+def started_recipe() -> Recipe | None:
+    """Return what was started, as it was then; None where nothing was."""
+    note = StackFiles(paths().state).read()
+    return None if note is None else note.started_recipe()
 
 
 def wait_ready(*, timeout_s: float | None = None) -> Stack:
@@ -290,4 +324,6 @@ def _stack(files: StackFiles, note: StackNote) -> Stack:
         max_model_len=note.max_model_len,
         log_dir=files.logs,
         request_log=files.request_log,
+        recipe=note.started_recipe(),
+        ready=note.ready,
     )

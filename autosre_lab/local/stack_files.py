@@ -28,8 +28,9 @@ class StackNote:
         token: What the proxy's clients have to show.
         ready: A token has been generated through all of it.
         stopping: Somebody has begun to stop it.
-        model: The served name; empty until it is ready.
-        max_model_len: The context window in tokens; 0 until it is ready.
+        model: The served name; until it is ready the recipe's.
+        max_model_len: The context window in tokens; likewise.
+        recipe: What was started, as YAML: its file may be gone or changed by now.
     """
 
     recipe_name: str
@@ -37,10 +38,23 @@ class StackNote:
     engine_port: int
     proxy_port: int
     token: str = field(repr=False)
-    ready: bool = False
-    stopping: bool = False
     model: str = ""
     max_model_len: int = 0
+    recipe: str = field(default="", repr=False)
+    ready: bool = False
+    stopping: bool = False
+
+    def started_recipe(self) -> Recipe | None:
+        """Return what was started; None where this version cannot read it any more."""
+        import yaml
+
+        from autosre_lab.errors import RecipeError
+        from autosre_lab.recipe import parse_recipe
+
+        try:
+            return parse_recipe(yaml.safe_load(self.recipe))
+        except (RecipeError, yaml.YAMLError):
+            return None
 
     @property
     def engine_url(self) -> str:

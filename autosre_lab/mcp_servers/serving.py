@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from autosre_lab.errors import AutosreError, ConfigError, MissingExtraError, PortTakenError
 from autosre_lab.logs import configure_logging
 from autosre_lab.settings import load_settings
+from autosre_lab.web.environment import start_again_without_secrets
 
 if TYPE_CHECKING:
     from autosre_lab.mcp_servers.tool_server import ToolServer
@@ -24,28 +25,35 @@ __all__ = ["TOKEN_VARIABLE", "require_token", "run_server"]
 TOKEN_VARIABLE = "AUTOSRE_MCP_TOKEN"  # noqa: S105 - the variable's name
 
 _MISUSE = 2
-_NOT_FOR_US = ("ANTHROPIC_", "AUTOSRE_PROXY_TOKEN")
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 
-def run_server(name: str, build: Callable[[], ToolServer], argv: list[str] | None = None) -> int:
+def run_server(
+    name: str,
+    build: Callable[[], ToolServer],
+    argv: list[str] | None = None,
+    *,
+    tokens: tuple[str, ...] = (),
+) -> int:
     """Parse the command line and serve until the client goes or a signal comes.
 
     Args:
         name: As in ``python -m autosre_lab.mcp_servers.NAME``.
         build: Makes the server; called once the MCP SDK is known to be there.
-        argv: Command line without the program; this process's own when not given.
+        argv: Command line without the program; this process's own when not given, which then
+            starts again without what its environment holds beyond a server's needs.
+        tokens: Variables with secrets that this server works with.
 
     Returns:
         The exit status: 2 for what the caller has to mend.
     """
-    options = _parser(name).parse_args(argv)
-    for secret in [one for one in os.environ if one.startswith(_NOT_FOR_US)]:
+    if argv is None:
         # Claude Code hands its environment down. What reads the web shall hold no key to anything.
-        del os.environ[secret]
+        start_again_without_secrets(TOKEN_VARIABLE, *tokens)
+    options = _parser(name).parse_args(argv)
     try:
         configure_logging(load_settings().log_level)
         if importlib.util.find_spec("mcp") is None:
@@ -120,7 +128,7 @@ def _token(file: Path | None) -> str | None:
 
 
 def _check_reach(host: str, token: str | None) -> None:
-    from autosre_lab.proxy.config import is_loopback
+    from autosre_lab.serving.reach import is_loopback
 
     if token is None and not is_loopback(host):
         raise ConfigError(

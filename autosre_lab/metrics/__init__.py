@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from autosre_lab.metrics.bottleneck import Bottleneck, find_bottleneck
@@ -32,50 +33,9 @@ if TYPE_CHECKING:
     from autosre_lab.metrics.tables import sample_tables
     from autosre_lab.metrics.vllm_text import parse_engine_metrics, read_engine_metrics
     from autosre_lab.metrics.windows import EngineWindow, merged_windows, window_between
-
-_HOME = {
-    "Bottleneck": "bottleneck",
-    "CATALOGUE": "catalogue",
-    "Connections": "host",
-    "Energy": "energy",
-    "EngineSample": "engine_sample",
-    "EngineWindow": "windows",
-    "Feed": "feed",
-    "FeedSample": "samples",
-    "GpuProcess": "gpu",
-    "GpuReader": "gpu",
-    "GpuReading": "gpu",
-    "GpuSample": "gpu",
-    "Histogram": "engine_sample",
-    "HostReader": "host",
-    "HostSample": "host",
-    "Limits": "limits",
-    "LiveRates": "live_rates",
-    "LocalStack": "sources",
-    "LogFeed": "logs_feed",
-    "LogLine": "logs_feed",
-    "Metric": "catalogue",
-    "PowerMeter": "energy",
-    "Pressure": "host",
-    "ProcessSample": "host",
-    "Recorder": "recorder",
-    "Recording": "recording",
-    "Sources": "sources",
-    "WindowRates": "rates",
-    "connections": "host",
-    "find_bottleneck": "bottleneck",
-    "grafana_dashboard": "grafana",
-    "integrated_energy_j": "energy",
-    "merged_windows": "windows",
-    "parse_engine_metrics": "vllm_text",
-    "rates_of": "rates",
-    "read_engine_metrics": "vllm_text",
-    "read_recording": "recording",
-    "read_samples": "recording",
-    "sample_tables": "tables",
-    "window_between": "windows",
-    "window_rates": "rates",
-}
+else:
+    # The command line and the recorder must not wait for pandas, NVML or an HTTP stack.
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "CATALOGUE",
@@ -120,12 +80,3 @@ __all__ = [
     "window_between",
     "window_rates",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # The command line and the recorder must not wait for pandas, NVML or an HTTP stack.
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

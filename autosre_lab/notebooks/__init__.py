@@ -5,8 +5,9 @@ From a shell: ``python -m autosre_lab.notebooks run quickstart -p QUESTION="Why?
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from autosre_lab.notebooks.page import write_page
@@ -14,20 +15,8 @@ if TYPE_CHECKING:
     from autosre_lab.notebooks.running import run_dir, run_notebook, save_summary
     from autosre_lab.notebooks.serving import PageServer, page_server
     from autosre_lab.notebooks.shipped import find_notebook, notebook_names, notebooks_folder
-
-_HOME = {
-    "PageServer": "serving",
-    "find_notebook": "shipped",
-    "notebook_names": "shipped",
-    "notebook_parameters": "parameters",
-    "notebooks_folder": "shipped",
-    "page_server": "serving",
-    "parse_parameters": "parameters",
-    "run_dir": "running",
-    "run_notebook": "running",
-    "save_summary": "running",
-    "write_page": "page",
-}
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "PageServer",
@@ -42,9 +31,3 @@ __all__ = [
     "save_summary",
     "write_page",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

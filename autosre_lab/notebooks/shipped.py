@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 
@@ -40,9 +41,12 @@ def find_notebook(name: str | os.PathLike[str]) -> Path:
     for file in _files():
         if text in (file.stem, file.stem.partition("_")[2]):
             return file
+    short = [file.stem.partition("_")[2] for file in _files()]
+    near = difflib.get_close_matches(text, [*short, *notebook_names()], n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
     raise ConfigError(
         f"there is no notebook named {text!r}",
-        remedy=f"the notebooks are: {', '.join(notebook_names())}",
+        remedy=f"{meant}the notebooks are: {', '.join(notebook_names())}",
     )
 
 

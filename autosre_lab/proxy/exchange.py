@@ -1,41 +1,28 @@
-"""One request of /v1/messages from its arrival to its end."""
+"""One request that wants an answer, from its arrival to its end."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import aiohttp
 import msgspec
 from aiohttp import web
 
-from autosre_lab.logs import get_logger
-from autosre_lab.proxy import failures
-from autosre_lab.proxy.chat_stream import ChunkDecoder, UpstreamStreamError
+from autosre_lab.proxy import refusals
+from autosre_lab.proxy.chat_stream import UpstreamStreamError
 from autosre_lab.proxy.counting import EncodedPrompt, encode_prompt
-from autosre_lab.proxy.failures import Failure
-from autosre_lab.proxy.messages.chat_request import to_chat_request
-from autosre_lab.proxy.messages.request import MessagesRequest
-from autosre_lab.proxy.messages.search_refusal import (
-    refusal_events,
-    refusal_message,
-    wants_only_search,
-)
-from autosre_lab.proxy.messages.stream import MessageStream
-from autosre_lab.proxy.priority import RequestKind
+from autosre_lab.proxy.dialect import AnswerStream, Ask, Canned, Dialect
+from autosre_lab.proxy.engine_answer import answer_chunks
 from autosre_lab.proxy.profile import EngineProfile
+from autosre_lab.proxy.refusals import Refusal, Refused
 from autosre_lab.proxy.request_log import RequestRecord
-from autosre_lab.proxy.upstream import EngineUnreachableError, TemplateRejectedError, reason
-from autosre_lab.proxy.window import Fit, fit, is_overflow, overflow_message
+from autosre_lab.proxy.state import ProxyState
+from autosre_lab.proxy.upstream import EngineUnreachableError, read_error, reason
+from autosre_lab.proxy.window import Fit, fit, is_overflow
 
-if TYPE_CHECKING:
-    from autosre_lab.proxy.server import Proxy
-
-__all__ = ["Exchange", "ExchangeFailed"]
-
-logger = get_logger(__name__)
+__all__ = ["Exchange"]
 
 _EVENT_STREAM = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -44,75 +31,58 @@ _EVENT_STREAM = {
 }
 
 
-class ExchangeFailed(Exception):  # noqa: N818 - an outcome with a failure, not a fault of ours
-    """The request cannot be answered; carries what the client is told."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-
-
 class Exchange:
     """A request and everything that is known of it so far.
 
     Args:
-        proxy: The proxy with its engine, metrics and memory of prompts.
+        state: The engine, and what the proxy remembers.
+        dialect: The API that the client speaks.
         http: The client's HTTP request.
-        request: Its decoded body.
+        ask: Its decoded body.
         record: The line for the request log, filled in as things become known.
         started_s: `time.perf_counter()` of the arrival.
     """
 
     def __init__(
         self,
-        proxy: Proxy,
+        state: ProxyState,
+        dialect: Dialect,
         http: web.Request,
-        request: MessagesRequest,
+        ask: Ask,
         record: RequestRecord,
         started_s: float,
     ) -> None:
-        self._proxy = proxy
+        self._state = state
+        self._dialect = dialect
         self._http = http
-        self._request = request
+        self._ask = ask
         self._record = record
         self._started_s = started_s
-        self._conversation = f"{record.session}/{record.agent}"
         self._response: web.StreamResponse | None = None
         self._committing: asyncio.Task[None] | None = None
         self._last_write_s = started_s
-        self._learned = False
-
-    @property
-    def kind(self) -> RequestKind:
-        """What the request is for."""
-        kind: RequestKind = self._record.kind  # type: ignore[assignment]
-        return kind
+        self._outbox = b""
 
     async def answer(self) -> web.StreamResponse:
         """Answer the request.
 
         Raises:
-            ExchangeFailed: It cannot be answered, and nothing has been written yet.
+            Refused: It cannot be answered, and nothing has been written yet.
         """
-        if wants_only_search(self._request):
-            return await self._refuse_search()
-        try:
-            profile = await self._proxy.profiles.current()
-            prompt, room = await self._prepare(profile)
-        except EngineUnreachableError as error:
-            raise ExchangeFailed(error.failure) from error
+        canned = self._dialect.canned(self._ask, self._record.request_id)
+        if canned is not None:
+            return await self._say(canned)
+        profile = await self._state.profiles.current()
+        prompt, room = await self._prepare(profile)
         body = msgspec.json.encode({**prompt.chat, "max_completion_tokens": room.max_tokens})
-        stream = MessageStream(
-            message_id=self._record.request_id.replace("req_", "msg_", 1),
-            model=self._request.model,
-            stop_sequences=self._request.stop_sequences or (),
-            window_limited=room.limited,
+        stream = self._dialect.answer(
+            self._ask, self._record.request_id, window_limited=room.limited
         )
         try:
-            if self._request.stream:
+            if self._ask.stream:
                 return await self._stream(prompt, body, stream)
             await self._collect(prompt, body, stream)
-            return self._whole(msgspec.json.encode(stream.message()))
+            return self._whole(stream.whole())
         finally:
             self._note_usage(prompt, stream)
 
@@ -120,19 +90,15 @@ class Exchange:
 
     async def _prepare(self, profile: EngineProfile) -> tuple[EncodedPrompt, Fit]:
         """Translate, and fit the answer into the window; ask the engine only where it is close."""
-        chat = to_chat_request(
-            self._request,
-            profile,
-            max_tokens=None,
-            priority=self._proxy.config.priorities[self.kind],
-        )
+        priority = self._state.config.priorities[self._ask.kind]
+        chat = self._dialect.chat(self._ask, profile, priority=priority)
         prompt = encode_prompt(chat)
-        self._proxy.prefixes.note(self._record, prompt, chat)
-        wanted = self._request.max_tokens or 1
+        self._state.prefixes.note(self._record, prompt, chat)
+        wanted = self._ask.wanted
         window = profile.max_model_len
-        room = fit(
-            self._proxy.known.bound(self._conversation, prompt), wanted=wanted, window=window
-        )
+        room = fit(prompt.bound, wanted=wanted, window=window)
+        if room is None or room.limited:
+            room = fit(self._state.known.bound(prompt), wanted=wanted, window=window)
         if room is not None and not room.limited:
             self._record.counted = "bound"
         else:
@@ -141,128 +107,110 @@ class Exchange:
             room = fit(tokens, wanted=wanted, window=window)
             if room is None:
                 raise self._overflow(tokens, window)
-        self._proxy.metrics.counts.labels(self._record.counted).inc()
+        self._state.metrics.counts.labels(self._record.counted).inc()
         self._record.max_tokens = room.max_tokens
         return prompt, room
 
     async def _count(self, prompt: EncodedPrompt) -> int:
-        try:
-            return await self._proxy.upstream.count(prompt.tokenize_body())
-        except TemplateRejectedError as error:
-            raise ExchangeFailed(failures.bad_request(str(error))) from error
+        return await self._state.upstream.count(prompt.tokenize_body())
 
-    def _overflow(self, tokens: int, window: int) -> ExchangeFailed:
-        self._proxy.metrics.overflows.inc()
-        wanted = self._request.max_tokens or 1
-        return ExchangeFailed(
-            failures.bad_request(overflow_message(tokens, window=window, wanted=wanted))
-        )
+    def _overflow(self, tokens: int, window: int) -> Refused:
+        self._state.metrics.overflows.inc()
+        return Refused(refusals.overflow(tokens, window=window, wanted=self._ask.wanted))
 
     # The engine ---------------------------------------------------------------------------------
 
-    async def _chunks(
-        self, prompt: EncodedPrompt, body: bytes, stream: MessageStream
+    async def _events(
+        self, prompt: EncodedPrompt, body: bytes, stream: AnswerStream
     ) -> AsyncIterator[bytes]:
         """Send the request and yield the translated events of each read.
 
         Raises:
-            ExchangeFailed: The engine refused, cannot be reached, or broke off.
+            Refused: The engine refused, cannot be reached, or broke off.
         """
         sent_s = time.perf_counter()
         self._record.added_ms = round((sent_s - self._started_s) * 1e3, 3)
-        self._proxy.metrics.added.observe(sent_s - self._started_s)
+        self._state.metrics.added.observe(sent_s - self._started_s)
         try:
-            async with self._proxy.upstream.chat(body) as response:
+            async with self._state.upstream.chat(body) as response:
                 if response.status != 200:
-                    raise await self._refused(response, prompt)
-                tail = b""
-                decoder = ChunkDecoder()
-                async for data in response.content.iter_any():
-                    lines = (tail + data).split(b"\n")
-                    tail = lines.pop()
-                    events = b""
-                    for line in lines:
-                        if line.startswith(b"data:"):
-                            chunk = decoder.decode(line[5:])
-                            if chunk is not None:
-                                events += stream.feed(chunk)
+                    said = refusals.engine_message(await read_error(response))
+                    raise await self._refused(response.status, said, response, prompt)
+                async for chunks in answer_chunks(response, lambda: stream.finished):
+                    events = b"".join(map(stream.feed, chunks))
                     if self._record.ttft_ms is None and stream.first_token_seen:
                         self._note_first_token()
                     if events:
                         yield events
-        except EngineUnreachableError as error:
-            self._proxy.profiles.forget()
-            raise ExchangeFailed(error.failure) from error
+        except EngineUnreachableError:
+            self._state.profiles.forget()
+            raise
         except UpstreamStreamError as error:
-            raise ExchangeFailed(self._stream_failure(error)) from error
+            if error.status >= 500:
+                raise Refused(refusals.broken_stream(error.message)) from error
+            raise await self._refused(error.status, error.message, None, prompt) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._proxy.profiles.forget()
-            raise ExchangeFailed(failures.broken_stream(reason(error))) from error
+            self._state.profiles.forget()
+            raise Refused(refusals.broken_stream(reason(error))) from error
         if not stream.finished:
-            raise ExchangeFailed(failures.broken_stream("it gave no reason to stop"))
+            raise Refused(refusals.broken_stream("it gave no reason to stop"))
 
     async def _refused(
-        self, response: aiohttp.ClientResponse, prompt: EncodedPrompt
-    ) -> ExchangeFailed:
-        body = await response.read()
-        if response.status == 404:
-            self._proxy.profiles.forget()
-        if response.status == 400 and is_overflow(failures.engine_message(body)):
+        self,
+        status: int,
+        message: str,
+        response: aiohttp.ClientResponse | None,
+        prompt: EncodedPrompt,
+    ) -> Refused:
+        if status == 404:
+            self._state.profiles.forget()
+        if status == 400 and is_overflow(message):
             # Our bound was wrong or the window has shrunk: count, and say it so that it helps.
-            self._proxy.profiles.forget()
+            self._state.profiles.forget()
             try:
-                profile = await self._proxy.profiles.current()
+                profile = await self._state.profiles.current()
                 tokens = await self._count(prompt)
-            except EngineUnreachableError as error:
-                return ExchangeFailed(error.failure)
-            wanted = self._request.max_tokens or 1
-            if fit(tokens, wanted=wanted, window=profile.max_model_len) is None:
+            except Refused as error:
+                return error
+            if fit(tokens, wanted=self._ask.wanted, window=profile.max_model_len) is None:
                 return self._overflow(tokens, profile.max_model_len)
-        return ExchangeFailed(
-            failures.engine_refused(response.status, body, response.headers, self.kind)
-        )
-
-    def _stream_failure(self, error: UpstreamStreamError) -> Failure:
-        if 400 <= error.status < 500:
-            return failures.bad_request(error.message)
-        return failures.broken_stream(error.message)
+        headers = response.headers if response is not None else {}
+        return Refused(refusals.engine_refused(status, message, headers, self._ask.kind))
 
     # The answer ---------------------------------------------------------------------------------
 
-    async def _collect(self, prompt: EncodedPrompt, body: bytes, stream: MessageStream) -> None:
-        async for _ in self._chunks(prompt, body, stream):
+    async def _collect(self, prompt: EncodedPrompt, body: bytes, stream: AnswerStream) -> None:
+        async for _ in self._events(prompt, body, stream):
             pass
         stream.finish()
 
     async def _stream(
-        self, prompt: EncodedPrompt, body: bytes, stream: MessageStream
+        self, prompt: EncodedPrompt, body: bytes, stream: AnswerStream
     ) -> web.StreamResponse:
-        response = self._response = web.StreamResponse(
-            headers={**_EVENT_STREAM, "request-id": self._record.request_id}
-        )
+        response = self._response = self._event_stream()
         alive = asyncio.create_task(self._keep_alive(prompt, stream))
         try:
-            async for events in self._chunks(prompt, body, stream):
-                if not response.prepared:
-                    await self._commit()
+            async for events in self._events(prompt, body, stream):
                 await self._write(events)
-            if not response.prepared:
-                await self._commit()
             await self._write(stream.finish())
             await response.write_eof()
-        except ExchangeFailed as error:
+        except Refused as error:
             if self._committing is None:
                 raise
-            await self._commit()
-            await self._end_with(error.failure, stream)
+            await self._end_with(error.refusal, stream)
         except asyncio.CancelledError:
-            if self._proxy.closing and self._committing is not None:
-                await self._end_with(failures.shutting_down(), stream)
+            if self._state.closing and self._committing is not None:
+                await self._end_with(refusals.closing(), stream)
             raise
         finally:
             alive.cancel()
             await asyncio.gather(alive, return_exceptions=True)
         return response
+
+    def _event_stream(self) -> web.StreamResponse:
+        return web.StreamResponse(
+            headers={**_EVENT_STREAM, self._dialect.id_header: self._record.request_id}
+        )
 
     async def _commit(self) -> None:
         """Send status 200, once, whoever comes first."""
@@ -276,27 +224,34 @@ class Exchange:
         await response.prepare(self._http)
 
     async def _write(self, events: bytes) -> None:
-        assert self._response is not None  # noqa: S101 - made before anything is written
-        self._last_write_s = time.perf_counter()
-        self._record.bytes_out += len(events)
-        await self._response.write(events)
+        """Write events in the order in which they were made, whoever waits for the status line."""
+        response = self._response
+        assert response is not None  # noqa: S101 - made before anything is written
+        self._outbox += events
+        if not response.prepared:
+            await self._commit()
+        if ready := self._outbox:
+            self._outbox = b""
+            self._last_write_s = time.perf_counter()
+            self._record.bytes_out += len(ready)
+            await response.write(ready)
 
-    async def _end_with(self, failure: Failure, stream: MessageStream) -> None:
+    async def _end_with(self, refusal: Refusal, stream: AnswerStream) -> None:
         assert self._response is not None  # noqa: S101 - made before anything is written
-        self._record.error = failure.type
+        self._record.error = self._dialect.error_type(refusal)
         try:
-            await self._write(stream.error(failure.type, failure.message))
+            await self._write(stream.refuse(refusal))
             await self._response.write_eof()
         except ConnectionError:
             self._record.disconnected = True
 
-    async def _keep_alive(self, prompt: EncodedPrompt, stream: MessageStream) -> None:
+    async def _keep_alive(self, prompt: EncodedPrompt, stream: AnswerStream) -> None:
         """Write a sign of life whenever nothing was written for too long.
 
-        Claude Code's stream watchdog is only reset by an empty `thinking_delta`, so the answer is
-        begun, status and all, before the engine has said a word.
+        What resets a client's watchdog is an event of the answer, so the answer is begun, status
+        and all, before the engine has said a word.
         """
-        config = self._proxy.config
+        config = self._state.config
         limit_s = config.keepalive_after_s
         while True:
             silent_s = time.perf_counter() - self._last_write_s
@@ -306,10 +261,9 @@ class Exchange:
             opening = b""
             if not stream.started:
                 tokens = await self._count_for_keepalive(prompt)
-                await self._commit()
                 opening = stream.start(tokens)
             self._record.keepalives += 1
-            self._proxy.metrics.keepalives.inc()
+            self._state.metrics.keepalives.inc()
             try:
                 await self._write(opening + stream.keepalive())
             except ConnectionError:
@@ -318,10 +272,10 @@ class Exchange:
 
     async def _count_for_keepalive(self, prompt: EncodedPrompt) -> int:
         try:
-            async with asyncio.timeout(self._proxy.config.keepalive_after_s):
+            async with asyncio.timeout(self._state.config.keepalive_after_s):
                 return await self._count(prompt)
-        except (ExchangeFailed, EngineUnreachableError, TimeoutError):
-            return 0  # the true number follows in message_delta
+        except (Refused, TimeoutError):
+            return 0  # the true number follows at the answer's end
 
     def _whole(self, body: bytes) -> web.Response:
         self._record.status = 200
@@ -329,22 +283,15 @@ class Exchange:
         return web.Response(
             body=body,
             content_type="application/json",
-            headers={"request-id": self._record.request_id},
+            headers={self._dialect.id_header: self._record.request_id},
         )
 
-    async def _refuse_search(self) -> web.StreamResponse:
-        """Say that nothing was searched, instead of letting a model invent results."""
-        message_id = self._record.request_id.replace("req_", "msg_", 1)
-        self._record.stop_reason = "end_turn"
-        if not self._request.stream:
-            return self._whole(
-                msgspec.json.encode(refusal_message(message_id, self._request.model))
-            )
-        self._response = web.StreamResponse(
-            headers={**_EVENT_STREAM, "request-id": self._record.request_id}
-        )
-        await self._commit()
-        await self._write(refusal_events(message_id, self._request.model))
+    async def _say(self, canned: Canned) -> web.StreamResponse:
+        self._record.stop_reason = canned.stop_reason
+        if not self._ask.stream:
+            return self._whole(canned.body)
+        self._response = self._event_stream()
+        await self._write(canned.body)
         await self._response.write_eof()
         return self._response
 
@@ -353,26 +300,19 @@ class Exchange:
     def _note_first_token(self) -> None:
         ttft_s = time.perf_counter() - self._started_s
         self._record.ttft_ms = round(ttft_s * 1e3, 3)
-        self._proxy.metrics.ttft.labels(self._record.kind).observe(ttft_s)
+        self._state.metrics.ttft.labels(self._record.kind).observe(ttft_s)
 
-    def _note_usage(self, prompt: EncodedPrompt, stream: MessageStream) -> None:
-        usage = stream.usage
+    def _note_usage(self, prompt: EncodedPrompt, stream: AnswerStream) -> None:
+        counts = stream.counts
         record = self._record
-        uncached = usage.prompt_tokens - usage.cache_read_input_tokens
-        record.input_tokens = uncached
-        record.cached_tokens = usage.cache_read_input_tokens
-        record.output_tokens = usage.output_tokens
+        record.input_tokens = counts.computed
+        record.cached_tokens = counts.cached
+        record.output_tokens = counts.output
         record.stop_reason = stream.stop_reason or ""
-        tokens = self._proxy.metrics.tokens
-        tokens.labels("input").inc(uncached)
-        tokens.labels("cached").inc(usage.cache_read_input_tokens)
-        tokens.labels("output").inc(usage.output_tokens)
-        total = usage.prompt_tokens
-        if record.session and stream.first_token_seen and total:
-            self._proxy.known.learn(self._conversation, prompt, total)
-            self._proxy.prefixes.learn(record, prompt)
-
-
-def header(headers: Mapping[str, str], name: str) -> str:
-    """Return a header's value, cut to what a log line should hold."""
-    return headers.get(name, "")[:200]
+        tokens = self._state.metrics.tokens
+        tokens.labels("input").inc(counts.computed)
+        tokens.labels("cached").inc(counts.cached)
+        tokens.labels("output").inc(counts.output)
+        if stream.first_token_seen and counts.prompt:
+            self._state.known.learn(prompt, counts.prompt)
+            self._state.prefixes.learn(record, prompt)

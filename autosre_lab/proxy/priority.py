@@ -1,13 +1,11 @@
-"""Which of Claude Code's requests a person is waiting for, told from headers and shape."""
+"""How urgent a request is: whether a person waits for it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal
 
-from autosre_lab.proxy.messages.request import InputMessage, MessagesRequest
-
-__all__ = ["PRIORITIES", "RequestKind", "classify", "last_user_text"]
+__all__ = ["PRIORITIES", "RequestKind"]
 
 RequestKind = Literal["main", "subagent", "compaction", "background"]
 
@@ -18,54 +16,3 @@ PRIORITIES: Mapping[RequestKind, int] = {
     "background": 10,
 }
 """vLLM's `priority`, lower first. Other clients of the engine say nothing and have 0."""
-
-SESSION_HEADER = "x-claude-code-session-id"
-AGENT_HEADER = "x-claude-code-agent-id"
-
-# Claude Code 2.1.197's own words, in the compaction prompt and in its two variants.
-_COMPACTION_TASK = "create a detailed summary of"
-_COMPACTION_SYSTEM = "tasked with summarizing conversations"
-
-
-def classify(headers: Mapping[str, str], request: MessagesRequest) -> RequestKind:
-    """Tell what a request is for. Nothing that a client says about priority is read.
-
-    Args:
-        headers: The request's headers, looked up case-insensitively by the caller's mapping.
-        request: The decoded body.
-    """
-    if _is_compaction(request):
-        return "compaction"
-    if headers.get(AGENT_HEADER):
-        return "subagent"
-    if not request.tools and _is_background(request):
-        return "background"
-    return "main"
-
-
-def last_user_text(messages: list[InputMessage]) -> str:
-    """Return the last user message's texts, joined; empty if there is none."""
-    for message in reversed(messages):
-        if message.role != "user":
-            continue
-        if message.content is None or isinstance(message.content, str):
-            return message.content or ""
-        texts = [block.text for block in message.content if block.type == "text"]
-        return "\n".join(text for text in texts if isinstance(text, str))
-    return ""
-
-
-def _is_compaction(request: MessagesRequest) -> bool:
-    if isinstance(request.system, list):
-        texts = [block.text for block in request.system]
-        if any(isinstance(text, str) and _COMPACTION_SYSTEM in text for text in texts):
-            return True
-    elif request.system and _COMPACTION_SYSTEM in request.system:
-        return True
-    return _COMPACTION_TASK in last_user_text(request.messages)
-
-
-def _is_background(request: MessagesRequest) -> bool:
-    """Titles ask for a JSON schema, probes for one token, helpers use the small model."""
-    wanted = request.output_config.format if request.output_config else request.output_format
-    return wanted is not None or request.max_tokens == 1 or "haiku" in request.model

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
-from collections.abc import Mapping
 
-from autosre_lab.proxy.priority import AGENT_HEADER, SESSION_HEADER, RequestKind
+from autosre_lab.proxy.dialect import Client
+from autosre_lab.proxy.priority import RequestKind
 
 __all__ = ["RunningRequests", "resend_key"]
 
-# Quotes inside a JSON string are escaped, so this does not match within the conversation. It begins
-# with a literal, which is searched for; a pattern that also took the comma before it would be tried
-# at every comma of the body, and that is more than a millisecond for Claude Code's first request.
-_STREAM = re.compile(rb'"stream"\s*:\s*(?:true|false)')
-_SEPARATOR = re.compile(rb"\s*,?\s*")
 
-
-def resend_key(headers: Mapping[str, str], body: bytes) -> str | None:
+def resend_key(client: Client, shared: bytes) -> str | None:
     """Return what two sendings of one request share, or None where a repetition is meant.
 
     Only a client with a session id is known to send the same request again when it grows
-    impatient; others may well ask the same thing several times at once. Claude Code's second try
-    leaves `stream` out, so it does not count.
+    impatient; others may well ask the same thing several times at once.
+
+    Args:
+        client: Who asks.
+        shared: Of the body, what a second sending leaves as it is; see `Dialect.sent_again`.
     """
-    session = headers.get(SESSION_HEADER)
-    if not session:
+    if not client.session:
         return None
-    digest = hashlib.blake2b(_without_stream(body), digest_size=16)
-    return f"{session}/{headers.get(AGENT_HEADER, '')}/{digest.hexdigest()}"
+    digest = hashlib.blake2b(shared, digest_size=16)
+    return f"{client.session}/{client.agent}/{digest.hexdigest()}"
 
 
 class RunningRequests:
@@ -85,16 +80,3 @@ class RunningRequests:
     def _forget(self, key: str, task: asyncio.Task[object]) -> None:
         if self._by_key.get(key) is task:
             del self._by_key[key]
-
-
-def _without_stream(body: bytes) -> bytes:
-    """Return a JSON object's bytes without its `stream` members, each with one comma beside it."""
-    kept, at = b"", 0
-    for found in _STREAM.finditer(body):
-        kept += body[at : found.start()].rstrip()
-        at = found.end()
-        if kept.endswith(b","):
-            kept = kept[:-1]
-        else:
-            at = _SEPARATOR.match(body, at).end()  # type: ignore[union-attr] # it matches nothing too
-    return kept + body[at:]

@@ -1,32 +1,35 @@
-"""The Anthropic Messages API over HTTP, in front of one vLLM."""
+"""The proxy over HTTP: its routes, and the one ladder that turns a failure into an answer."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime
+import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from autosre_lab.logs import get_logger
-from autosre_lab.proxy import failures
-from autosre_lab.proxy.access import check_access
+from autosre_lab.proxy import refusals
 from autosre_lab.proxy.config import ProxyConfig
-from autosre_lab.proxy.counting import KnownPrompts, encode_prompt
-from autosre_lab.proxy.exchange import Exchange, ExchangeFailed, header
-from autosre_lab.proxy.failures import Failure
-from autosre_lab.proxy.messages.chat_request import to_chat_request
-from autosre_lab.proxy.messages.request import BadRequestError, decode_request
-from autosre_lab.proxy.metrics import ProxyMetrics
-from autosre_lab.proxy.prefix_memory import PrefixMemory
-from autosre_lab.proxy.priority import AGENT_HEADER, SESSION_HEADER, RequestKind, classify
-from autosre_lab.proxy.probe import ProfileSource
-from autosre_lab.proxy.request_log import RequestLog, RequestRecord
-from autosre_lab.proxy.running import RunningRequests, resend_key
-from autosre_lab.proxy.upstream import EngineUnreachableError, TemplateRejectedError, Upstream
+from autosre_lab.proxy.counting import encode_prompt
+from autosre_lab.proxy.cross_origin import allow_page, preflight
+from autosre_lab.proxy.dialect import Ask, Client, Dialect, Page
+from autosre_lab.proxy.exchange import Exchange
+from autosre_lab.proxy.messages.dialect import MessagesDialect
+from autosre_lab.proxy.refusals import BadRequestError, Refusal, Refused, refusal_of_status
+from autosre_lab.proxy.request_log import RequestRecord
+from autosre_lab.proxy.running import resend_key
+from autosre_lab.proxy.state import ProxyState
+from autosre_lab.proxy.upstream import EngineUnreachableError
+from autosre_lab.serving.body import BodyError
+from autosre_lab.serving.http_server import read_body
+from autosre_lab.serving.reach import Denial, check_access
 
 __all__ = ["Proxy", "create_app"]
 
@@ -34,6 +37,11 @@ logger = get_logger(__name__)
 
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that went away; only in our log and metrics, nobody receives it."""
+
+_SHOWN_CHARS = 200
+_VERSIONS = re.compile(r"^(?:/v1)+(?=/v1/)")
+_SLASHES = re.compile(r"//+")
+_VARIABLE = re.compile(r"\{(\w+):([^}]+)\}")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,217 +61,301 @@ def create_app(config: ProxyConfig) -> web.Application:
     return Proxy(config).app
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Route:
+    method: str
+    path: re.Pattern[str]
+    handler: Handler
+    dialect: Dialect
+    open_to_all: bool = False
+
+
 class Proxy:
-    """The routes and what they share.
+    """The routes of all dialects, and what they share.
+
+    Args:
+        config: What it serves and how.
+        dialects: The APIs that it speaks; errors outside their routes are in the first one's form.
 
     Attributes:
-        config: What it was told.
-        upstream: The engine.
-        profiles: What the engine allows.
-        known: Exact counts of earlier prompts.
-        prefixes: How earlier prompts began.
-        metrics: Its Prometheus metrics.
-        closing: It was told to end.
+        app: The aiohttp application.
     """
 
-    def __init__(self, config: ProxyConfig) -> None:
-        self.config = config
-        self.upstream = Upstream(config.upstream, connect_timeout_s=config.connect_timeout_s)
-        self.profiles = ProfileSource(self.upstream, ttl_s=config.profile_ttl_s)
-        self.known = KnownPrompts()
-        self.prefixes = PrefixMemory()
-        self.metrics = ProxyMetrics()
-        self.closing = False
-        self._running = RunningRequests(config.max_running)
-        self._log = RequestLog(config.request_log, max_bytes=config.request_log_bytes)
-        self.app = web.Application(client_max_size=config.max_body_bytes + 1)
-        self.app.router.add_get("/", self._guarded(self._root, open_to_all=True))
-        self.app.router.add_get("/health", self._guarded(self._health, open_to_all=True))
-        self.app.router.add_get("/metrics", self._guarded(self._metrics))
-        self.app.router.add_get("/v1/models", self._guarded(self._models))
-        self.app.router.add_get("/v1/models/{model:.+}", self._guarded(self._model))
-        self.app.router.add_post("/v1/messages", self._guarded(self._messages))
-        self.app.router.add_post("/v1/messages/count_tokens", self._guarded(self._count_tokens))
-        self.app.router.add_route("*", "/{path:.*}", self._guarded(self._unknown))
+    def __init__(self, config: ProxyConfig, dialects: Sequence[Dialect] = ()) -> None:
+        self._config = config
+        self._state = ProxyState(config)
+        self._dialects: Sequence[Dialect] = dialects or (MessagesDialect(),)
+        self._routes = list(self._made_routes())
+        self.app = web.Application(middlewares=[self._routed()])
         self.app.on_startup.append(self._open)
         self.app.on_shutdown.append(self._drain)
         self.app.on_cleanup.append(self._close)
-
-    # Life ---------------------------------------------------------------------------------------
+        self.app.on_response_prepare.append(self._allow_page)
 
     async def _open(self, app: web.Application) -> None:
-        await self.upstream.open()
+        await self._state.open()
 
     async def _drain(self, app: web.Application) -> None:
-        self.closing = True
-        await self._running.drain(self.config.shutdown_grace_s)
+        await self._state.drain()
 
     async def _close(self, app: web.Application) -> None:
-        await self.profiles.close()
-        await self.upstream.close()
-        self._log.close()
+        await self._state.close()
 
-    def _guarded(self, handler: Handler, *, open_to_all: bool = False) -> Handler:
-        """Check the token and turn every failure into Anthropic's shape."""
+    # Routes -------------------------------------------------------------------------------------
 
-        async def guarded(request: web.Request) -> web.StreamResponse:
-            if not open_to_all:
-                refused = check_access(request.headers, self.config.token)
-                if refused is not None:
-                    return _error(refused, _request_id())
-            try:
-                return await handler(request)
-            except ExchangeFailed as error:
-                return _error(error.failure, _request_id())
-            except EngineUnreachableError as error:
-                return _error(error.failure, _request_id())
-            except BadRequestError as error:
-                return _error(failures.bad_request(error.message), _request_id())
-            except web.HTTPRequestEntityTooLarge:
-                return _error(failures.too_large(self.config.max_body_bytes), _request_id())
-            except (asyncio.CancelledError, ConnectionError):
-                raise
-            except Exception as error:
-                logger.exception("%s %s failed", request.method, request.path)
-                return _error(failures.unexpected(type(error).__name__), _request_id())
+    def _made_routes(self) -> list[_Route]:
+        main = self._dialects[0]
+        routes = [
+            _route("GET", "/", self._root, main, open_to_all=True),
+            _route("GET", "/health", self._health, main, open_to_all=True),
+            _route("GET", "/metrics", self._metrics, main),
+        ]
+        for dialect in self._dialects:
+            routes.append(
+                _route("POST", dialect.answer_path, self._handler(dialect, self._ask), dialect)
+            )
+            if dialect.count_path is not None:
+                routes.append(
+                    _route("POST", dialect.count_path, self._handler(dialect, self._count), dialect)
+                )
+            for path, page in dialect.pages.items():
+                routes.append(_route("GET", path, self._page(page, path), dialect))
+        return routes
 
-        return guarded
+    def _handler(
+        self,
+        dialect: Dialect,
+        handler: Callable[[Dialect, web.Request], Awaitable[web.StreamResponse]],
+    ) -> Handler:
+        return lambda request: handler(dialect, request)
+
+    def _routed(self) -> Middleware:
+        # A middleware sees every request, also one whose path no router would take.
+        @web.middleware
+        async def routed(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._answer(request)
+
+        return routed
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        """Find the route, check who asks, and turn every failure into the dialect's form."""
+        path = plain_path(request.path)
+        method = "GET" if request.method == "HEAD" else request.method
+        matching = [route for route in self._routes if route.path.fullmatch(path)]
+        route = next((one for one in matching if one.method == method), None)
+        dialect = matching[0].dialect if matching else self._dialect_of(path)
+        if method == "OPTIONS" and "origin" in request.headers:
+            return preflight(request, self._config.origins) or self._error(
+                dialect, refusals.forbidden("this web page may not ask this server")
+            )
+        if route is None or not route.open_to_all:
+            denial = check_access(request.headers, self._config.token, origins=self._config.origins)
+            if denial is not None:
+                return self._error(dialect, denied(denial))
+        if route is None:
+            shown = path[:_SHOWN_CHARS].encode("ascii", "replace").decode("ascii")
+            if matching:
+                return self._error(dialect, refusals.method_not_allowed(request.method, shown))
+            return self._error(dialect, refusals.not_found(shown))
+        try:
+            return await route.handler(request)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:
+            return self._error(dialect, self._refusal(error))
+
+    def _dialect_of(self, path: str) -> Dialect:
+        near = (one for one in self._dialects if path.startswith(one.answer_path))
+        return next(near, self._dialects[0])
+
+    async def _allow_page(self, request: web.Request, response: web.StreamResponse) -> None:
+        allow_page(request, response, self._config.origins)
+
+    # Failures -----------------------------------------------------------------------------------
+
+    def _refusal(self, error: Exception) -> Refusal:
+        """The one ladder: from whatever went wrong to what a client is told."""
+        if isinstance(error, EngineUnreachableError):
+            self._state.profiles.forget()
+        if isinstance(error, Refused):
+            return error.refusal
+        if isinstance(error, BadRequestError):
+            return refusals.bad_request(error.message)
+        if isinstance(error, BodyError):
+            return denied(error.denial)
+        logger.error("a request failed", exc_info=error)
+        return refusals.unexpected(type(error).__name__)
+
+    def _error(
+        self, dialect: Dialect, refusal: Refusal, record: RequestRecord | None = None
+    ) -> web.Response:
+        request_id = record.request_id if record is not None else _request_id()
+        status, body = dialect.error(refusal, request_id)
+        if record is not None:
+            record.status = status
+            record.error = dialect.error_type(refusal)
+        return web.Response(
+            status=status,
+            body=body,
+            content_type="application/json",
+            headers={**refusal.headers, dialect.id_header: request_id},
+        )
+
+    def say_error(self, denial: Denial) -> web.Response:
+        """Answer what is not even a request, in the first dialect's form."""
+        return self._error(self._dialects[0], denied(denial))
 
     # The small routes -----------------------------------------------------------------------------
 
     async def _root(self, request: web.Request) -> web.Response:
-        return _json({"name": "autosre_lab proxy", "api": "anthropic-messages"})
+        names = ", ".join(dialect.name for dialect in self._dialects)
+        return _json({"name": "autosre_lab proxy", "api": names})
 
     async def _health(self, request: web.Request) -> web.Response:
-        return _json({"status": "ok", "running": len(self._running)})
+        return _json({"status": "ok", "running": len(self._state.running)})
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        self.metrics.running.set(len(self._running))
-        return web.Response(body=self.metrics.text(), content_type="text/plain")
+        self._state.metrics.running.set(len(self._state.running))
+        return web.Response(body=self._state.metrics.text(), content_type="text/plain")
 
-    async def _models(self, request: web.Request) -> web.Response:
-        cards = [_card(model.id, model.max_model_len) for model in await self.upstream.models()]
-        return _json(
-            {
-                "object": "list",
-                "data": cards,
-                "has_more": False,
-                "first_id": cards[0]["id"],
-                "last_id": cards[-1]["id"],
-            }
-        )
+    def _page(self, page: Page, path: str) -> Handler:
+        pattern = _pattern(path)
 
-    async def _model(self, request: web.Request) -> web.Response:
-        served = (await self.upstream.models())[0]
-        return _json(_card(request.match_info["model"], served.max_model_len))
+        async def answer(request: web.Request) -> web.Response:
+            found = pattern.fullmatch(plain_path(request.path))
+            parts: Mapping[str, str] = found.groupdict() if found else {}
+            return _json(page(await self._state.upstream.models(), parts))
 
-    async def _unknown(self, request: web.Request) -> web.Response:
-        known = {"/v1/messages", "/v1/messages/count_tokens", "/v1/models", "/health", "/metrics"}
-        if request.path in known:
-            failure = failures.method_not_allowed(request.method, request.path)
-        else:
-            failure = failures.not_found(request.path)
-        return _error(failure, _request_id())
+        return answer
 
-    # Counting -------------------------------------------------------------------------------------
+    # Counting and answering -----------------------------------------------------------------------
 
-    async def _count_tokens(self, request: web.Request) -> web.StreamResponse:
-        started_s = time.perf_counter()
-        record = _record(request, "count_tokens")
-        try:
-            body = await request.read()
-            decoded = decode_request(body, counting=True)
-            record.model = decoded.model
-            record.bytes_in = len(body)
-            record.messages = len(decoded.messages)
-            record.tools = len(decoded.tools or ())
-            profile = await self.profiles.current()
-            prompt = encode_prompt(to_chat_request(decoded, profile, max_tokens=None))
-            try:
-                tokens = await self.upstream.count(prompt.tokenize_body())
-            except TemplateRejectedError as error:
-                raise ExchangeFailed(failures.bad_request(str(error))) from error
+    async def _count(self, dialect: Dialect, request: web.Request) -> web.StreamResponse:
+        async def counted(ask: Ask, record: RequestRecord) -> web.StreamResponse:
+            record.kind = "count_tokens"
+            profile = await self._state.profiles.current()
+            prompt = encode_prompt(dialect.chat(ask, profile, priority=0))
+            tokens = await self._state.upstream.count(prompt.tokenize_body())
             record.input_tokens = tokens
             record.status = 200
-            return _json({"input_tokens": tokens})
-        except EngineUnreachableError as error:
-            self.profiles.forget()
-            return self._failed(error.failure, record)
-        except ExchangeFailed as error:
-            return self._failed(error.failure, record)
-        except BadRequestError as error:
-            return self._failed(failures.bad_request(error.message), record)
-        finally:
-            self._finish(record, started_s)
+            return _json(dialect.count(tokens))
 
-    # Messages -------------------------------------------------------------------------------------
+        return await self._recorded(dialect, request, counted, counting=True)
 
-    async def _messages(self, request: web.Request) -> web.StreamResponse:
+    async def _ask(self, dialect: Dialect, request: web.Request) -> web.StreamResponse:
         started_s = time.perf_counter()
-        record = _record(request, "main")
+
+        async def answered(ask: Ask, record: RequestRecord) -> web.StreamResponse:
+            exchange = Exchange(self._state, dialect, request, ask, record, started_s)
+            return await exchange.answer()
+
+        return await self._recorded(dialect, request, answered, counting=False)
+
+    async def _recorded(
+        self,
+        dialect: Dialect,
+        request: web.Request,
+        answer: Callable[[Ask, RequestRecord], Awaitable[web.StreamResponse]],
+        *,
+        counting: bool,
+    ) -> web.StreamResponse:
+        """Decode a request and answer it; whatever happens, it leaves its line in the log."""
+        started_s = time.perf_counter()
+        record = _record("count_tokens" if counting else "main")
         try:
-            body = await request.read()
+            client = _client(dialect, request)
+            record.session, record.agent = client.session, client.agent
+            body = await read_body(request, self._config.max_body_bytes)
             record.bytes_in = len(body)
-            decoded = decode_request(body)
-            kind: RequestKind = classify(request.headers, decoded)
-            record.kind = kind
-            record.model = decoded.model
-            record.stream = bool(decoded.stream)
-            record.messages = len(decoded.messages)
-            record.tools = len(decoded.tools or ())
-            await self._admit(request, kind, body, record)
-            return await Exchange(self, request, decoded, record, started_s).answer()
-        except ExchangeFailed as error:
-            return self._failed(error.failure, record)
-        except BadRequestError as error:
-            return self._failed(failures.bad_request(error.message), record)
-        except web.HTTPRequestEntityTooLarge:
-            return self._failed(failures.too_large(self.config.max_body_bytes), record)
+            ask = dialect.decode(body, request.headers, counting=counting)
+            record.kind = ask.kind
+            record.model = ask.model
+            record.stream = ask.stream
+            record.messages = ask.messages
+            record.tools = ask.tools
+            if not counting:
+                await self._admit(client, ask, dialect, body, record)
+            return await answer(ask, record)
         except (asyncio.CancelledError, ConnectionError):
-            record.disconnected = not self.closing
+            record.disconnected = not self._state.closing
             record.status = record.status or CLIENT_CLOSED_REQUEST
-            self.metrics.disconnects.inc()
+            self._state.metrics.disconnects.inc()
             raise
         except Exception as error:
-            logger.exception("request %s failed", record.request_id)
-            return self._failed(failures.unexpected(type(error).__name__), record)
+            return self._error(dialect, self._refusal(error), record)
         finally:
-            self._finish(record, started_s)
+            record.total_ms = round((time.perf_counter() - started_s) * 1e3, 3)
+            self._state.metrics.requests.labels(record.kind, record.status).inc()
+            self._state.log.add(record)
 
     async def _admit(
-        self, request: web.Request, kind: RequestKind, body: bytes, record: RequestRecord
+        self, client: Client, ask: Ask, dialect: Dialect, body: bytes, record: RequestRecord
     ) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a handler runs in one
-        if self.closing:
-            raise ExchangeFailed(failures.shutting_down())
-        key = resend_key(request.headers, body)
-        if key is not None and await self._running.replace(key, task):
+        if self._state.closing:
+            raise Refused(refusals.closing())
+        running = self._state.running
+        key = resend_key(client, dialect.sent_again(body)) if client.session else None
+        if key is not None and await running.replace(key, task):
             record.resend = True
-            self.metrics.resends.inc()
-        if not self._running.admits(kind):
-            raise ExchangeFailed(failures.full(kind, len(self._running)))
-        self._running.add(task)
-
-    def _failed(self, failure: Failure, record: RequestRecord) -> web.Response:
-        record.status = failure.status
-        record.error = failure.type
-        return _error(failure, record.request_id)
-
-    def _finish(self, record: RequestRecord, started_s: float) -> None:
-        record.total_ms = round((time.perf_counter() - started_s) * 1e3, 3)
-        self.metrics.requests.labels(record.kind, record.status).inc()
-        self._log.add(record)
+            self._state.metrics.resends.inc()
+        if not running.admits(ask.kind):
+            raise Refused(refusals.full(ask.kind, len(running)))
+        running.add(task)
 
 
-def _record(request: web.Request, kind: str) -> RequestRecord:
+def plain_path(path: str) -> str:
+    """Return a request's path as the routes are written.
+
+    A base URL may end in a slash or in `/v1`, and then its client asks for `//v1/messages` or
+    `/v1/v1/messages`.
+    """
+    path = _VERSIONS.sub("", _SLASHES.sub("/", path))
+    return path.rstrip("/") or "/"
+
+
+def denied(denial: Denial) -> Refusal:
+    """Return what the gate before us said as a refusal."""
+    return refusal_of_status(denial.status, denial.message)
+
+
+def _route(
+    method: str, path: str, handler: Handler, dialect: Dialect, *, open_to_all: bool = False
+) -> _Route:
+    return _Route(
+        method=method,
+        path=_pattern(path),
+        handler=handler,
+        dialect=dialect,
+        open_to_all=open_to_all,
+    )
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    parts = re.split(_VARIABLE, path)
+    # split gives text, name, pattern, text, name, pattern, …
+    return re.compile(
+        "".join(
+            re.escape(parts[at]) if at % 3 == 0 else f"(?P<{parts[at]}>{parts[at + 1]})"
+            for at in range(len(parts))
+            if at % 3 != 2
+        )
+    )
+
+
+def _client(dialect: Dialect, request: web.Request) -> Client:
+    client = dialect.client(request.headers)
+    for what, value in (("session", client.session), ("agent", client.agent)):
+        if value and not (value.isascii() and value.isprintable()):
+            raise BadRequestError(f"the header that names the {what} is not plain ASCII text")
+    return Client(session=client.session[:_SHOWN_CHARS], agent=client.agent[:_SHOWN_CHARS])
+
+
+def _record(kind: str) -> RequestRecord:
     now = datetime.datetime.now(datetime.UTC)
     return RequestRecord(
-        time=now.isoformat(timespec="milliseconds"),
-        request_id=_request_id(),
-        session=header(request.headers, SESSION_HEADER),
-        agent=header(request.headers, AGENT_HEADER),
-        kind=kind,
+        time=now.isoformat(timespec="milliseconds"), request_id=_request_id(), kind=kind
     )
 
 
@@ -273,26 +365,3 @@ def _request_id() -> str:
 
 def _json(content: object) -> web.Response:
     return web.Response(body=msgspec.json.encode(content), content_type="application/json")
-
-
-def _error(failure: Failure, request_id: str) -> web.Response:
-    return web.Response(
-        status=failure.status,
-        body=failures.error_body(failure, request_id),
-        content_type="application/json",
-        headers={**failure.headers, "request-id": request_id},
-    )
-
-
-def _card(model: str, max_model_len: int) -> dict[str, object]:
-    """Describe a model so that both Anthropic's and OpenAI's clients can read it."""
-    return {
-        "type": "model",
-        "id": model,
-        "display_name": model,
-        "created_at": "1970-01-01T00:00:00Z",
-        "object": "model",
-        "created": 0,
-        "owned_by": "autosre",
-        "max_model_len": max_model_len,
-    }

@@ -1,42 +1,59 @@
-"""The engine as the proxy sees it: one pooled HTTP client, and its failures as ours."""
+"""The engine as the proxy sees it: one pooled HTTP client, and its failures as refusals."""
 
 from __future__ import annotations
 
+import asyncio
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import msgspec
 
 from autosre_lab.engine.protocol import ServedModel, parse_models
-from autosre_lab.proxy.failures import (
-    Failure,
+from autosre_lab.proxy.refusals import (
+    Refused,
+    bad_request,
     broken_stream,
     engine_down,
     engine_message,
+    engine_refused,
 )
 
-__all__ = ["EngineUnreachableError", "TemplateRejectedError", "Upstream"]
+__all__ = ["EngineUnreachableError", "TemplateRejectedError", "Upstream", "read_error", "reason"]
 
 COUNT_TIMEOUT_S = 60.0
 """Seconds for a count: rendering and tokenizing 262,144 tokens takes a second or two."""
 
 MODELS_TIMEOUT_S = 10.0
 
+IDLE_S = 3.0
+"""Seconds an idle connection is kept. vLLM closes them after 5, and a request that crosses the
+closing is lost."""
+
+MAX_ANSWER_BYTES = 64 * 1024**2
+"""Largest answer read whole: a count's token ids, a completion that came as one JSON object."""
+
+_MAX_ERROR_BYTES = 64 * 1024
+_ERROR_TIMEOUT_S = 10.0
 _READ_BYTES = 256 * 1024
+_SETTLE_S = 1.0
+"""Seconds that a connection has to end behind a finished answer; later, it is closed."""
+
+_LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 
 
-class EngineUnreachableError(Exception):
-    """No answer, or none that says what it must. Carries the failure to tell the client."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
+class EngineUnreachableError(Refused):
+    """No answer, or none that says what it must."""
 
 
-class TemplateRejectedError(Exception):
+class TemplateRejectedError(Refused):
     """The engine understood the request and will not render it; the text is its reason."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(bad_request(message))
 
 
 class Upstream:
@@ -45,33 +62,39 @@ class Upstream:
     Args:
         url: Base URL.
         connect_timeout_s: Seconds it has to accept a connection. Answers may take any time.
+        api_key: What the engine wants as a bearer token; None where it wants nothing.
     """
 
-    def __init__(self, url: str, *, connect_timeout_s: float) -> None:
+    def __init__(self, url: str, *, connect_timeout_s: float, api_key: str | None = None) -> None:
         self.url = url
         self._connect_timeout_s = connect_timeout_s
+        self._headers = {"accept-encoding": "identity", "content-type": "application/json"}
+        if api_key:
+            self._headers["authorization"] = f"Bearer {api_key}"
         self._session: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
+        self._settling: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Make the connection pool; to be called inside the event loop."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=60),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=self._connect_timeout_s, sock_read=None
-            ),
-            read_bufsize=_READ_BYTES,
-            auto_decompress=False,
-            headers={"accept-encoding": "identity"},
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_reuseconn.append(_reused)
+        self._session = self._open(
+            aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ttl_dns_cache=60), [trace]
         )
+        self._fresh = self._open(aiohttp.TCPConnector(limit=0, force_close=True, ttl_dns_cache=60))
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        for task in self._settling:
+            task.cancel()
+        for session in (self._session, self._fresh):
+            if session is not None:
+                await session.close()
 
     @asynccontextmanager
     async def chat(self, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a chat request; leaving the block early closes the socket, which aborts it.
+        """Send a chat request; leaving the block by an exception closes the socket, which aborts.
 
         Raises:
             EngineUnreachableError: No connection, or it was lost before the status line.
@@ -82,9 +105,17 @@ class Upstream:
             raise EngineUnreachableError(engine_down(self.url, reason(error))) from error
         try:
             yield response
-        finally:
+        except BaseException:
             # `release` would keep an unfinished answer's socket open; `close` is what vLLM sees.
             response.close()
+            raise
+        if response.content.is_eof():
+            response.release()
+        else:
+            # The answer is whole and its client shall not wait for the connection's end.
+            task = asyncio.create_task(_settle(response))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
 
     async def count(self, body: dict[str, Any]) -> int:
         """Count the tokens of what a chat request renders to.
@@ -102,19 +133,14 @@ class Upstream:
             TemplateRejectedError: The template refuses the messages.
             EngineUnreachableError: No answer.
         """
-        timeout = aiohttp.ClientTimeout(total=COUNT_TIMEOUT_S, sock_connect=self._connect_timeout_s)
-        try:
-            async with await self._post(
-                "/tokenize", msgspec.json.encode(body), limits=timeout
-            ) as response:
-                content = await response.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise EngineUnreachableError(engine_down(self.url, reason(error))) from error
-        if response.status != 200:
+        status, content = await self._whole("/tokenize", COUNT_TIMEOUT_S, msgspec.json.encode(body))
+        if status != 200:
             message = engine_message(content)
-            if response.status < 500:
+            if status in (400, 422, 413):
                 raise TemplateRejectedError(message)
-            raise EngineUnreachableError(broken_stream(message))
+            if status >= 500:
+                raise EngineUnreachableError(broken_stream(message or f"it answered {status}"))
+            raise EngineUnreachableError(engine_refused(status, message, {}, "main"))
         try:
             answer: dict[str, Any] = msgspec.json.decode(content)
             answer["count"] = int(answer["count"])
@@ -128,45 +154,128 @@ class Upstream:
         Raises:
             EngineUnreachableError: No answer.
         """
-        timeout = aiohttp.ClientTimeout(
-            total=MODELS_TIMEOUT_S, sock_connect=self._connect_timeout_s
-        )
-        try:
-            async with self._client.get(f"{self.url}/v1/models", timeout=timeout) as response:
-                content = await response.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise EngineUnreachableError(engine_down(self.url, reason(error))) from error
-        if response.status != 200:
-            failure = engine_down(self.url, f"/v1/models gave {response.status}")
-            raise EngineUnreachableError(failure)
+        status, content = await self._whole("/v1/models", MODELS_TIMEOUT_S)
+        if status in (401, 403) or 300 <= status < 400:
+            raise EngineUnreachableError(engine_refused(status, "", {}, "main"))
+        if status != 200:
+            raise self._down(f"/v1/models gave {status}")
         try:
             models = parse_models(msgspec.json.decode(content))
-        except (msgspec.DecodeError, ValueError, TypeError, KeyError) as error:
-            failure = engine_down(self.url, "/v1/models is not vLLM's list of models")
-            raise EngineUnreachableError(failure) from error
+        except (msgspec.DecodeError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise self._down("/v1/models is not vLLM's list of models") from error
         if not models:
-            raise EngineUnreachableError(engine_down(self.url, "it serves no model"))
+            raise self._down("it serves no model")
         return models
 
-    @property
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("open() comes first")
-        return self._session
+    def _down(self, why: str) -> EngineUnreachableError:
+        return EngineUnreachableError(engine_down(self.url, why))
 
-    async def _post(
-        self, path: str, body: bytes, *, limits: aiohttp.ClientTimeout | None = None
-    ) -> aiohttp.ClientResponse:
-        headers = {"content-type": "application/json"}
-        if limits is None:
-            return await self._client.post(self.url + path, data=body, headers=headers)
-        return await self._client.post(self.url + path, data=body, headers=headers, timeout=limits)
+    def _open(
+        self, connector: aiohttp.TCPConnector, traces: list[aiohttp.TraceConfig] | None = None
+    ) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=self._connect_timeout_s, sock_read=None
+            ),
+            read_bufsize=_READ_BYTES,
+            auto_decompress=False,
+            headers=self._headers,
+            trace_configs=traces,
+        )
+
+    async def _whole(
+        self, path: str, timeout_s: float, body: bytes | None = None
+    ) -> tuple[int, bytes]:
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._post(path, body)
+                try:
+                    return response.status, await _read(response, MAX_ANSWER_BYTES)
+                finally:
+                    response.release()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._down(reason(error)) from error
+
+    async def _post(self, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+        """Send a request; one that crossed the closing of an idle connection is sent once more."""
+        if self._session is None or self._fresh is None:
+            raise RuntimeError("open() comes first")
+        method = "GET" if body is None else "POST"
+        trace = SimpleNamespace(reused=False)
+        try:
+            return await self._session.request(
+                method, self.url + path, data=body, allow_redirects=False, trace_request_ctx=trace
+            )
+        except _LOST:
+            if not trace.reused:
+                raise
+        return await self._fresh.request(method, self.url + path, data=body, allow_redirects=False)
+
+
+async def _reused(
+    _: aiohttp.ClientSession,
+    context: SimpleNamespace,
+    __: aiohttp.TraceConnectionReuseconnParams,
+) -> None:
+    context.trace_request_ctx.reused = True
+
+
+async def _settle(response: aiohttp.ClientResponse) -> None:
+    """Wait for the end that follows a whole answer, so that the connection can be used again."""
+    try:
+        async with asyncio.timeout(_SETTLE_S):
+            await response.content.readany()
+            if response.content.is_eof():
+                return
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        pass
+    finally:
+        # At the end of the answer this does nothing: the connection went back by itself.
+        response.close()
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Read a body, but not more of it than `limit` bytes."""
+    pieces: list[bytes] = []
+    size = 0
+    while size < limit and (piece := await response.content.readany()):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)[:limit]
+
+
+async def read_error(response: aiohttp.ClientResponse) -> bytes:
+    """Read what an error says: as much as a person can use, of a body that may have no end."""
+    try:
+        async with asyncio.timeout(_ERROR_TIMEOUT_S):
+            return await _read(response, _MAX_ERROR_BYTES)
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return b""
 
 
 def reason(error: BaseException) -> str:
-    """Return a few words about a connection's failure."""
+    """Say in plain words how a connection failed."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its host name is not known"
+    if isinstance(error, (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch)):
+        return "the TLS connection failed"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or "connection refused"
-    return str(error) or type(error).__name__
+        return _system_words(error.os_error) or "connection refused"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "its connection ended in the middle of the answer"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "it closed the connection without an answer"
+    if isinstance(error, (aiohttp.ClientResponseError, aiohttp.InvalidURL)):
+        return "its answer is not valid HTTP"
+    if isinstance(error, OSError):
+        return _system_words(error) or "the connection was lost"
+    return "the connection was lost"
+
+
+def _system_words(error: OSError) -> str:
+    if error.errno in (errno.ECONNREFUSED, None) and isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    return error.strerror or ""

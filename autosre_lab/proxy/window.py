@@ -1,4 +1,4 @@
-"""Window arithmetic: what fits, what does not, and the words that make Claude Code compact."""
+"""Window arithmetic: what fits and what does not."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ __all__ = [
     "answer_floor",
     "fit",
     "is_overflow",
-    "overflow_message",
     "prompt_bound",
 ]
 
 ANSWER_FLOOR_TOKENS = 3000
-"""Claude Code's own floor for `max_tokens`: below it, it would rather compact."""
+"""Below it an agent does better to compact first. Claude Code has the same floor."""
 
 FLOOR_SHARE = 16
 """On small windows the floor is this part of the window instead: 512 tokens of 8,192."""
@@ -96,14 +95,3 @@ def is_overflow(message: str) -> bool:
     bounds or characters, so the caller counts for itself.
     """
     return _OVERFLOW.search(message) is not None
-
-
-def overflow_message(prompt_tokens: int, *, window: int, wanted: int) -> str:
-    r"""Return the one sentence that makes Claude Code compact and go on.
-
-    Its pattern is ``prompt is too long[^0-9]*(\d+)\s*tokens?\s*>\s*(\d+)``, and it decides by
-    the difference how much to drop. So where the prompt itself still fits and only the floor for
-    the answer is missing, the maximum named is what a prompt may have.
-    """
-    maximum = window if prompt_tokens > window else window - answer_floor(window, wanted)
-    return f"prompt is too long: {prompt_tokens} tokens > {maximum} maximum"

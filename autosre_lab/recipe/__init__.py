@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autosre_lab.recipe.command import build_runtime_env, build_vllm_serve_cmd
-from autosre_lab.recipe.dump import recipe_sha256, recipe_yaml
-from autosre_lab.recipe.finding import Finding
-from autosre_lab.recipe.flags import Flag, FlagTable, flag_table_versions, load_flag_table
-from autosre_lab.recipe.lint import lint_recipe
-from autosre_lab.recipe.load import load_recipe, parse_recipe
-from autosre_lab.recipe.schema import (
-    HuggingFaceSource,
-    LocalSource,
-    PypiGgufSource,
-    Recipe,
-)
-from autosre_lab.recipe.sources import recipe_names, shipped_folder
+from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from autosre_lab.recipe.command import build_runtime_env, build_vllm_serve_cmd
+    from autosre_lab.recipe.dump import recipe_sha256, recipe_yaml
+    from autosre_lab.recipe.finding import Finding
+    from autosre_lab.recipe.flags import Flag, FlagTable, flag_table_versions, load_flag_table
+    from autosre_lab.recipe.lint import lint_recipe
+    from autosre_lab.recipe.load import load_recipe, parse_recipe
+    from autosre_lab.recipe.schema import (
+        HuggingFaceSource,
+        LocalSource,
+        PypiGgufSource,
+        Recipe,
+    )
     from autosre_lab.recipe.schema_export import recipe_json_schema
+    from autosre_lab.recipe.sources import recipe_names, shipped_folder
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "Finding",
@@ -46,12 +49,3 @@ __all__ = [
     "recipe_yaml",
     "shipped_folder",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # Not imported above, so that `python -m autosre_lab.recipe.schema_export` runs its module once.
-    if name == "recipe_json_schema":
-        from autosre_lab.recipe.schema_export import recipe_json_schema
-
-        return recipe_json_schema
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

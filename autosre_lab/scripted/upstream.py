@@ -16,13 +16,16 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from aiohttp import web
 
+from autosre_lab.scripted.turns import CUT, HttpError, ToolCall, Turn, chunks_of
+
 __all__ = [
+    "CUT",
     "HttpError",
     "RecordedRequest",
     "ScriptedUpstream",
@@ -39,71 +42,6 @@ CHARS_PER_TOKEN = 4
 
 TEMPLATE_TOKENS = 8
 """What the stand-in's chat template adds around each message."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCall:
-    """A tool call of the model.
-
-    Attributes:
-        name: The function's name.
-        arguments: JSON text, or whatever else a model may have produced.
-        fragments: Number of chunks that the arguments are cut into.
-        id: As the engine would give it; made up where not given.
-    """
-
-    name: str
-    arguments: str = "{}"
-    fragments: int = 3
-    id: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpError:
-    """An answer other than 200."""
-
-    status: int
-    body: str = '{"error":{"message":"scripted","type":"ScriptedError","code":0}}'
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """How one chat request is answered.
-
-    Attributes:
-        text: The answer's text; cut into words.
-        thinking: Sent before the text in `reasoning` deltas.
-        tool_calls: Sent after the text, each in fragments.
-        interleave: Send the tool calls' fragments in turn instead of one call after the other.
-        finish_reason: Worked out when not given: "tool_calls" or "stop".
-        stop_reason: vLLM's own field: the stop string that matched.
-        cached_tokens: What the prefix cache is said to have held.
-        headers_delay_s: Seconds before the answer's status line.
-        first_chunk_delay_s: Seconds between the status line and the first chunk (the prefill).
-        chunk_interval_s: Seconds between chunks.
-        http_error: Answer with this instead.
-        die_after_chunks: Cut the connection after so many chunks.
-        error_after_chunks: Send vLLM's error chunk after so many chunks.
-        raw_chunks: Send exactly these chunk objects, nothing else but the closing `[DONE]`.
-        hold: Keep the stream open after the last chunk until the client goes away.
-    """
-
-    text: str = ""
-    thinking: str = ""
-    tool_calls: Sequence[ToolCall] = ()
-    interleave: bool = False
-    finish_reason: str | None = None
-    stop_reason: str | None = None
-    cached_tokens: int = 0
-    headers_delay_s: float = 0.0
-    first_chunk_delay_s: float = 0.0
-    chunk_interval_s: float = 0.0
-    http_error: HttpError | None = None
-    die_after_chunks: int | None = None
-    error_after_chunks: int | None = None
-    raw_chunks: Sequence[Mapping[str, Any]] | None = None
-    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +64,8 @@ class RecordedRequest:
 
 Script = Sequence[Turn] | Callable[[Mapping[str, Any]], Turn]
 
+HELLO: Script = (Turn(text="Hello from the script."),)
+
 
 class ScriptedUpstream:
     """vLLM's HTTP face with scripted answers, on loopback.
@@ -137,6 +77,7 @@ class ScriptedUpstream:
         port: 0 takes a free one.
         count: Tokens of a chat or tokenize body; characters over four where not given.
         rejects_mid_system: The chat template raises on a system message that is not the first.
+        refuses: What else the engine refuses to render: its words for a body, or "".
 
     Attributes:
         requests: Everything that was asked, in order.
@@ -146,13 +87,14 @@ class ScriptedUpstream:
 
     def __init__(
         self,
-        script: Script = (Turn(text="Hello from the script."),),
+        script: Script = HELLO,
         *,
         model: str = "scripted-model",
         max_model_len: int = 262_144,
         port: int = 0,
         count: Callable[[Mapping[str, Any]], int] | None = None,
         rejects_mid_system: bool = False,
+        refuses: Callable[[Mapping[str, Any]], str] = lambda _: "",
     ) -> None:
         self.script = script
         self.model = model
@@ -163,6 +105,7 @@ class ScriptedUpstream:
         self.port = port
         self._count = count or count_tokens
         self._rejects_mid_system = rejects_mid_system
+        self._refuses = refuses
         self._turn = 0
         self._runner: web.AppRunner | None = None
 
@@ -252,6 +195,8 @@ class ScriptedUpstream:
         )
 
     def _template_error(self, body: Mapping[str, Any]) -> web.Response | None:
+        if words := self._refuses(body):
+            return engine_error(400, words)
         messages = body.get("messages") or []
         late = any(message.get("role") == "system" for message in messages[1:])
         if not (late and self._rejects_mid_system):
@@ -309,8 +254,10 @@ class ScriptedUpstream:
     async def _answer(
         self, request: web.Request, body: Mapping[str, Any], turn: Turn
     ) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        response = web.StreamResponse(headers={"content-type": "text/event-stream", **turn.headers})
         await response.prepare(request)
+        if turn.pieces is not None:
+            return await _send_pieces(request, response, turn.pieces)
         if turn.first_chunk_delay_s:
             await asyncio.sleep(turn.first_chunk_delay_s)
         chunks = chunks_of(turn, prompt_tokens=self._count(body))
@@ -332,6 +279,22 @@ class ScriptedUpstream:
         await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
         return response
+
+
+async def _send_pieces(
+    request: web.Request, response: web.StreamResponse, pieces: Sequence[str | float]
+) -> web.StreamResponse:
+    for piece in pieces:
+        if piece == CUT:
+            assert request.transport is not None  # noqa: S101 - it carried the request
+            request.transport.abort()
+            return response
+        if isinstance(piece, str):
+            await response.write(piece.encode("utf-8", "surrogateescape"))
+        else:
+            await asyncio.sleep(piece)
+    await response.write_eof()
+    return response
 
 
 def count_tokens(body: Mapping[str, Any]) -> int:
@@ -363,55 +326,6 @@ def engine_error(status: int, message: str) -> web.Response:
     """Return a refusal in vLLM's form."""
     error = {"message": message, "type": "BadRequestError", "param": None, "code": status}
     return web.json_response({"error": error}, status=status)
-
-
-def chunks_of(turn: Turn, *, prompt_tokens: int) -> list[Mapping[str, Any]]:
-    """Return a turn as the chunks of a stream, usage included."""
-    if turn.raw_chunks is not None:
-        return list(turn.raw_chunks)
-    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"reasoning": piece} for piece in _words(turn.thinking)]
-    deltas += [{"content": piece} for piece in _words(turn.text)]
-    deltas += _tool_deltas(turn)
-    usage: dict[str, Any] = {
-        "prompt_tokens": prompt_tokens,
-        "prompt_tokens_details": {"cached_tokens": turn.cached_tokens},
-    }
-    chunks: list[Mapping[str, Any]] = [
-        {
-            "choices": [{"index": 0, "delta": delta, "finish_reason": None}],
-            "usage": {**usage, "completion_tokens": number},
-        }
-        for number, delta in enumerate(deltas)
-    ]
-    finish = turn.finish_reason or ("tool_calls" if turn.tool_calls else "stop")
-    last = {"index": 0, "delta": {}, "finish_reason": finish, "stop_reason": turn.stop_reason}
-    spent = {**usage, "completion_tokens": len(deltas)}
-    return [*chunks, {"choices": [last], "usage": spent}, {"choices": [], "usage": spent}]
-
-
-def _words(text: str) -> list[str]:
-    pieces = text.split(" ")
-    return [piece if at == 0 else f" {piece}" for at, piece in enumerate(pieces)] if text else []
-
-
-def _tool_deltas(turn: Turn) -> list[dict[str, Any]]:
-    queues: list[list[dict[str, Any]]] = []
-    for index, call in enumerate(turn.tool_calls):
-        size = max(1, -(-len(call.arguments) // max(1, call.fragments)))
-        cuts = [call.arguments[at : at + size] for at in range(0, len(call.arguments), size)]
-        head = {
-            "index": index,
-            "id": call.id or f"chatcmpl-tool-{index}",
-            "type": "function",
-            "function": {"name": call.name, "arguments": ""},
-        }
-        pieces = [{"index": index, "function": {"arguments": cut}} for cut in cuts]
-        queues.append([{"tool_calls": [piece]} for piece in (head, *pieces)])
-    if not turn.interleave:
-        return [delta for queue in queues for delta in queue]
-    longest = max((len(queue) for queue in queues), default=0)
-    return [queue[at] for at in range(longest) for queue in queues if at < len(queue)]
 
 
 def main(argv: list[str] | None = None) -> None:

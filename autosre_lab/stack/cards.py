@@ -15,7 +15,7 @@ __all__ = ["stack_card", "status_card"]
 def stack_card(stack: Stack) -> Card:
     """Return where a stack is and what it serves."""
     return Card(
-        title=f"{stack.recipe_name} is ready",
+        title=f"{stack.recipe_name} is {'ready' if stack.ready else 'starting'}",
         rows=(
             ("model", stack.model),
             ("window", f"{stack.max_model_len:,} tokens"),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from autosre_lab.stack.ready import PlaceName
+
 __all__ = ["ServiceState", "ServiceStatus", "StackState", "StackStatus"]
 
 StackState = Literal["stopped", "starting", "ready", "crashed", "stopping"]
@@ -45,7 +47,7 @@ class ServiceStatus:
     pod: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class StackStatus:
     """The stack as it is now.
 
@@ -59,7 +61,12 @@ class StackStatus:
     state: StackState
     recipe_name: str | None
     services: dict[str, ServiceStatus]
-    place: Literal["local", "cluster"] = "local"
+    place: PlaceName = "local"
+
+    def __repr__(self) -> str:
+        services = ", ".join(f"{one.name} {one.state}" for one in self.services.values())
+        told = f" ({services})" if services else ""
+        return f"<StackStatus {self.recipe_name or 'nothing'}, {self.place}: {self.state}{told}>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         from autosre_lab.stack.cards import status_card

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from autosre_lab.tuning.experiment import Experiment, load_experiment
@@ -19,26 +20,8 @@ if TYPE_CHECKING:
         promote,
         trial_rows,
     )
-
-_HOME = {
-    "Experiment": "experiment",
-    "Knob": "knobs",
-    "LiveBench": "live",
-    "LiveOperator": "live",
-    "Trial": "trial",
-    "apply_knobs": "knobs",
-    "best_trial": "run",
-    "experiment_in": "winner",
-    "experiment_text": "winner",
-    "live_gate": "live",
-    "load_experiment": "experiment",
-    "pareto": "winner",
-    "promote": "winner",
-    "run_experiment": "run",
-    "suggested_experiment": "suggestion",
-    "suggested_knobs": "knobs",
-    "trial_rows": "winner",
-}
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "Experiment",
@@ -59,11 +42,3 @@ __all__ = [
     "suggested_knobs",
     "trial_rows",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

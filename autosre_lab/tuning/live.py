@@ -15,7 +15,7 @@ from autosre_lab.bench.target import Target, badge_of, target_of
 from autosre_lab.bench.workloads import make_workload
 from autosre_lab.errors import AutosreError, ExperimentError
 from autosre_lab.evaluation.short_form import GateResult, gate
-from autosre_lab.lifecycle import place_for, start, status, stop, switch
+from autosre_lab.lifecycle import place_for, status, stop, switch
 from autosre_lab.metrics import GpuReader
 from autosre_lab.processes.files import read_json, write_private_json
 from autosre_lab.recipe import Recipe, load_recipe
@@ -44,7 +44,7 @@ class LiveOperator:
     def __init__(self, experiment: Experiment, folder: Path | None = None) -> None:
         self._place = place_for(
             load_recipe(experiment.recipe), None if experiment.place == "auto" else experiment.place
-        )
+        ).name
         self._note = folder / _BEFORE if folder is not None else None
         noted = read_json(self._note) if self._note is not None else None
         if noted is not None:
@@ -59,20 +59,14 @@ class LiveOperator:
 
     def serve(self, recipe: Recipe) -> Stack:
         """Serve a recipe in the place of what runs."""
-        if self._place == "cluster":
-            return switch(recipe, place=self._place)
-        # The same name with other settings: a switch would take it for what runs already.
-        stop(place=self._place)
-        return start(recipe, place=self._place)
+        return switch(recipe, place=self._place)
 
     def restore(self) -> None:
         """Serve what ran before the experiment; stop, if nothing did."""
-        if self._place == "cluster" and self._before is not None:
+        if self._before is not None:
             switch(self._before, place=self._place)
         else:
             stop(place=self._place)
-            if self._before is not None:
-                start(self._before, place=self._place)
         if self._note is not None:
             self._note.unlink(missing_ok=True)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from autosre_lab.web.address_guard import AddressGuard, CheckedUrl, Resolver
@@ -28,34 +29,9 @@ if TYPE_CHECKING:
     from autosre_lab.web.untrusted import mark_untrusted
     from autosre_lab.web.url_verdict import why_not_fetch
     from autosre_lab.web.web_search import WebSearch, make_query
-
-_HOME = {
-    "AddressGuard": "address_guard",
-    "AllowList": "allow_list",
-    "CheckedUrl": "address_guard",
-    "Extracted": "extraction",
-    "GuardedClient": "guarded_client",
-    "Page": "page_reader",
-    "PageReader": "page_reader",
-    "Reply": "guarded_client",
-    "Resolver": "address_guard",
-    "Robots": "robots",
-    "SearchOutcome": "search_requests",
-    "SearchQuery": "search_results",
-    "SearchResult": "search_results",
-    "SearchResults": "search_results",
-    "SearchRules": "search_requests",
-    "WebSearch": "web_search",
-    "answer_searches": "search_requests",
-    "extract_html": "extraction",
-    "judge_address": "addresses",
-    "make_query": "web_search",
-    "mark_untrusted": "untrusted",
-    "search_rules": "search_requests",
-    "show_page": "page_reader",
-    "show_results": "search_results",
-    "why_not_fetch": "url_verdict",
-}
+else:
+    # Servers start per session: the guard must not wait for an HTML parser or an HTTP stack.
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "AddressGuard",
@@ -84,12 +60,3 @@ __all__ = [
     "show_results",
     "why_not_fetch",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # Servers start per session: the guard must not wait for an HTML parser or an HTTP stack.
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,8 +5,9 @@ A widget is shown where somebody looks; in a headless run its twin is.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from autosre_lab.widgets.answer_time import plot_time_breakdown, time_breakdown
@@ -56,56 +57,8 @@ if TYPE_CHECKING:
         plot_trials,
         trials_table,
     )
-
-_HOME = {
-    "BenchPanel": "bench_panel",
-    "Dashboard": "dashboard",
-    "DeployPanel": "deploy_panel",
-    "EvaluationPanel": "evaluation_panel",
-    "SessionPanel": "session_panel",
-    "Shown": "surface",
-    "TuningPanel": "tuning_panel",
-    "Work": "background",
-    "badge_mark": "badge",
-    "cache_table": "session_cache",
-    "change_table": "deployment",
-    "check_table": "deployment",
-    "checks_table": "evaluation_levels",
-    "comparison_table": "bench_results",
-    "deploy": "deploy_panel",
-    "design_experiment": "tuning_panel",
-    "difference_table": "bench_results",
-    "drift_table": "deployment",
-    "evaluate_stack": "measuring",
-    "evaluation_comparison_table": "evaluation_levels",
-    "evaluations_in": "measuring",
-    "figure_look": "look",
-    "interactive": "surface",
-    "levels_table": "evaluation_levels",
-    "look_template": "look",
-    "measure_stack": "measuring",
-    "observe": "dashboard",
-    "plot_cache": "session_cache",
-    "plot_comparison": "bench_results",
-    "plot_latencies": "bench_results",
-    "plot_levels": "evaluation_levels",
-    "plot_parallel": "tuning_trials",
-    "plot_pareto": "tuning_trials",
-    "plot_requests": "bench_results",
-    "plot_time_breakdown": "answer_time",
-    "plot_trials": "tuning_trials",
-    "recipe_picker": "recipe_choice",
-    "recipe_table": "recipe_choice",
-    "replay_table": "session_cache",
-    "requests_table": "bench_results",
-    "results_in": "measuring",
-    "results_table": "bench_results",
-    "session_profile": "session_cache",
-    "sessions_table": "session_cache",
-    "stack_badge": "badge",
-    "time_breakdown": "answer_time",
-    "trials_table": "tuning_trials",
-}
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "BenchPanel",
@@ -156,9 +109,3 @@ __all__ = [
     "time_breakdown",
     "trials_table",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

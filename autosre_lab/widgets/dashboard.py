@@ -87,7 +87,7 @@ class Dashboard(Shown):
         """Poll from now on, and return it."""
         self._wanted = True
         if self._feed is None:
-            from autosre_lab.lifecycle.sources import stack_sources
+            from autosre_lab.lifecycle import stack_sources
 
             sources = self._sources or stack_sources(request_tail_bytes=1 << 16)
             self._feed = Feed(sources, interval_s=self._interval_s, history=2)

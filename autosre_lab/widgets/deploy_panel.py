@@ -19,7 +19,7 @@ from autosre_lab.widgets.recipe_choice import recipe_picker
 from autosre_lab.widgets.surface import Shown, interactive, require_widgets
 
 if TYPE_CHECKING:
-    from autosre_lab.lifecycle.changes import Change
+    from autosre_lab.lifecycle import Change
     from autosre_lab.parity import DriftReport
     from autosre_lab.stack import StackStatus
 
@@ -70,7 +70,7 @@ class DeployPanel(Shown):
     def may_start(self) -> bool:
         """Whether a start is allowed: not in a cluster while `dry_run` is on."""
         where = lifecycle.place_for(load_recipe(self.recipe), self.place)
-        return where == "local" or not self.dry_run
+        return where.name == "local" or not self.dry_run
 
     def status(self) -> StackStatus:
         """Return what runs now."""
@@ -145,15 +145,13 @@ class DeployPanel(Shown):
             call()
 
     def _look(self) -> None:
-        from autosre_lab.lifecycle.changes import find_changes
-
         recipe = load_recipe(self.recipe)
         self._checks = check_rows(recipe, place=self.place)
-        self._changes = find_changes(recipe, place=self.place)
+        self._changes = lifecycle.find_changes(recipe, place=self.place)
 
     def _start(self) -> None:
         recipe = load_recipe(self.recipe)
-        self._guard(lifecycle.place_for(recipe, self.place))
+        self._guard(lifecycle.place_for(recipe, self.place).name)
         running = lifecycle.status(place=self.place).recipe_name
         if running not in (None, recipe.name):
             lifecycle.switch(self.recipe, place=self.place)
@@ -162,15 +160,13 @@ class DeployPanel(Shown):
         self._compare()
 
     def _end(self) -> None:
-        self._guard(lifecycle.last_place(self.place))
+        self._guard(lifecycle.last_place(self.place).name)
         self._status = lifecycle.stop(place=self.place)
         self._drift = None
 
     def _compare(self) -> None:
-        from autosre_lab.lifecycle.drift import find_stack_drift
-
         self._status = lifecycle.status(place=self.place)
-        self._drift = find_stack_drift(place=self.place)
+        self._drift = lifecycle.find_drift(place=self.place)
 
     def _take_back(self) -> None:
         if self.work.label.startswith("Start"):

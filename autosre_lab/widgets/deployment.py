@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autosre_lab.errors import MissingExtraError
-from autosre_lab.lifecycle import place_for
-from autosre_lab.lifecycle.changes import Change, find_changes
-from autosre_lab.recipe import Recipe, lint_recipe, load_recipe
+from autosre_lab.lifecycle import Change, find_changes, find_drift, preflight
+from autosre_lab.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
     import pandas
@@ -30,27 +29,15 @@ def check_rows(recipe: Recipe, *, place: str | None = None) -> list[tuple[str, s
     Raises:
         RecipeError: It cannot be started there.
     """
-    where = place_for(recipe, place)
-    findings = lint_recipe(recipe)
-    signs = {"error": "✗ fail", "warning": "! warn"}
-    rows = [
-        (signs[one.severity], f"recipe: {one.key}", one.message, one.remedy) for one in findings
+    marks = {"ok": "✓", "warn": "!", "fail": "✗", "unknown": "?"}
+    return [
+        (f"{marks[one.state]} {one.state}", one.name, one.message, one.remedy)
+        for one in preflight(recipe, place=place).checks
     ]
-    if not findings:
-        rows.append(("✓ ok", "recipe", f"vLLM {recipe.vllm_version} knows all of it", ""))
-    if where == "cluster":
-        from autosre_lab.cluster import preflight
-
-        marks = {"ok": "✓", "warn": "!", "fail": "✗", "unknown": "?"}
-        rows += [
-            (f"{marks[one.state]} {one.state}", one.name, one.message, one.remedy)
-            for one in preflight(recipe).checks
-        ]
-    return rows
 
 
 def check_table(recipe: Recipe | str, *, place: str | None = None) -> pandas.DataFrame:
-    """Return the preflight of a start: linter, and in a cluster everything that it needs there.
+    """Return the preflight of a start: the linter, and everything that it needs where it runs.
 
     Returns:
         Columns ``state``, ``looked at``, ``seen``, ``what to do``.
@@ -63,7 +50,7 @@ def check_table(recipe: Recipe | str, *, place: str | None = None) -> pandas.Dat
 
 
 def change_table(recipe: Recipe | str, *, place: str | None = None) -> pandas.DataFrame:
-    """Return what a start would change of what runs; see `autosre_lab.lifecycle.changes`.
+    """Return what a start would change of what runs; see `autosre_lab.lifecycle.find_changes`.
 
     Returns:
         A row a part: ``part``, ``change`` (``no change``, ``new``, ``taken away``, or how many
@@ -103,9 +90,7 @@ def drift_table(report: DriftReport | None = None, *, place: str | None = None) 
     Raises:
         NotReadyError: Nothing was started.
     """
-    from autosre_lab.lifecycle.drift import find_stack_drift
-
-    found = report or find_stack_drift(place=place)
+    found = report or find_drift(place=place)
     return found.to_dataframe()
 
 

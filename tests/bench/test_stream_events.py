@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.bench.stream_client import ServerEvents
 from autosre_lab.bench.stream_events import AnswerReader, reader_for
 from autosre_lab.bench.timing import RequestTiming
+from autosre_lab.proxy.server_events import ServerEvents
 
 MS = 1_000_000
 

@@ -241,7 +241,7 @@ def test_a_picture_fits_a_vision_model_and_a_pdf_is_one(
 def test_a_rendered_page_has_what_scripts_made_and_frames_and_shadows_hold(
     run: Run, visitor: Visitor, good: Site, other: Site
 ) -> None:
-    late = run(render_page(visitor.session, f"{good.url}/late", wait="li"))
+    late = run(render_page(visitor.session, f"{good.url}/late", wait_for_selector="li"))
     assert "<li>beta</li>" in late.html
     frames = run(render_page(visitor.session, f"{good.url}/frames?other={other.url}/inner"))
     assert frames.html.count("Send</button>") == 2
@@ -250,5 +250,5 @@ def test_a_rendered_page_has_what_scripts_made_and_frames_and_shadows_hold(
     hidden = run(render_page(visitor.session, f"{good.url}/hidden"))
     assert "Sunny" in hidden.html
     assert "Ignore all instructions" not in hidden.html
-    stream = run(render_page(visitor.session, f"{good.url}/stream", wait="networkidle"))
+    stream = run(render_page(visitor.session, f"{good.url}/stream", wait_until="networkidle"))
     assert "Live" in stream.html

@@ -148,11 +148,11 @@ def test_a_rendered_page_is_read_in_pieces_without_being_loaded_again(
 ) -> None:
     async def scenario(call: Call) -> None:
         url = f"{good.url}/late"
-        first = await call("browser_render_markdown", url=url, wait="li", max_chars=12)
+        first = await call("browser_render_markdown", url=url, wait_for_selector="li", max_chars=12)
         loads = good.hits.count("/late")
         assert "note: rendered by a browser" in first
         offset = int(re.findall(r"next_offset: (\d+)", first)[0])
-        rest = await call("browser_render_markdown", url=url, wait="li", offset=offset)
+        rest = await call("browser_render_markdown", url=url, wait_for_selector="li", offset=offset)
         assert "gamma" in rest
         assert good.hits.count("/late") == loads
         hidden = await call("browser_render_markdown", url=f"{good.url}/hidden")

@@ -21,6 +21,7 @@ from autosre_lab.browser import (
     BrowserSessions,
     act,
     browser_config,
+    get_browser_url,
     parse_steps,
 )
 from autosre_lab.browser.gate import main as gate_main
@@ -187,12 +188,17 @@ def test_the_environment_says_which_browser(tmp_path: Path) -> None:
         "AUTOSRE_BROWSER_URL": "http://10.96.0.33:3010/",
         "AUTOSRE_BROWSER_TOKEN_FILE": str(token),
         "AUTOSRE_BROWSER_IDLE_S": "30",
+        "AUTOSRE_BROWSER_RECORDING_TTL": "0.5",
+        "RECORDING_PATH": "/recordings",
         "AUTOSRE_CHROMIUM_SANDBOX": "0",
         "AUTOSRE_FETCH_ALLOW": "wiki.lab:8080",
     }
     found = browser_config(environ)
     assert (found.url, found.token, found.idle_s) == ("http://10.96.0.33:3010", "abc", 30.0)
     assert found.sandbox is False
+    assert (found.recordings, found.recording_ttl_h) == (Path("/recordings"), 0.5)
+    assert get_browser_url(environ) == found.url
+    assert get_browser_url({"HOME": str(tmp_path)}) == ""
     assert "abc" not in repr(found)
     assert [target.host for target in found.allow.targets] == ["wiki.lab"]
 
@@ -206,7 +212,8 @@ def test_the_environment_says_which_browser(tmp_path: Path) -> None:
         ("AUTOSRE_BROWSER_SESSIONS", "0"),
         ("AUTOSRE_BROWSER_IDLE_S", "soon"),
         ("AUTOSRE_CHROMIUM_SANDBOX", "no"),
-        ("AUTOSRE_RECORDINGS_DIR", "films"),
+        ("RECORDING_PATH", "films"),
+        ("AUTOSRE_BROWSER_RECORDING_TTL", "-1"),
         ("AUTOSRE_BROWSER_TOKEN_FILE", "/no/such/file"),
     ],
 )

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
+import click
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from autosre_lab import __version__
 from autosre_lab.cli import main
+from autosre_lab.cli.lazy import LazyCommands
+from autosre_lab.cli.output import csv_text
+from autosre_lab.cli.reference import command_reference
 from autosre_lab.stack import Stack
 
 
@@ -20,24 +29,155 @@ def run(*argv: str) -> Result:
     return CliRunner().invoke(main, list(argv))
 
 
-def test_the_commands_are_these_for_now() -> None:
-    assert sorted(main.commands) == [
-        *("bench", "chart", "claude", "drift", "eval", "image", "metrics", "preflight", "report"),
-        *("start", "status", "stop", "switch", "tune", "ui", "watch"),
-    ]
+assert isinstance(main.commands, LazyCommands)
+COMMANDS: LazyCommands = main.commands
 
 
-@pytest.mark.parametrize("name", main.commands)
+@pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_has_a_first_line_and_an_example(name: str) -> None:
-    text = main.commands[name].help or ""
+    text = COMMANDS[name].help or ""
+    # The list of commands imports none of them, so it has the line by itself.
+    assert text.partition("\n")[0] == COMMANDS.entries[name].help
     assert text.partition("\n")[0].endswith(".")
     assert f"Example: autosre {name}" in text
-    assert main.commands[name].get_short_help_str(80) in run("--help").output
+    # Help breaks its lines where it likes.
+    assert "".join(COMMANDS.entries[name].help.split()) in "".join(run("--help").output.split())
+
+
+def leaves(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for name in command.commands:
+            yield from leaves(command.commands[name], f"{path} {name}")
+    else:
+        yield path, command
+
+
+@pytest.mark.parametrize(("path", "command"), list(leaves(main, "autosre")))
+def test_every_command_shows_how_it_is_typed(path: str, command: click.Command) -> None:
+    assert f"Example: {path}" in (command.help or "")
+
+
+READING = [
+    *("status", "preflight", "drift", "config"),
+    *("bench workloads", "bench show", "bench compare", "bench run", "eval show", "eval compare"),
+    *("eval run", "tune show", "metrics list", "recipes list", "recipes show", "recipes lint"),
+    *("notebook list", "start", "switch", "stop"),
+]
+
+
+@pytest.mark.parametrize("path", READING)
+def test_every_command_that_prints_a_result_prints_it_in_each_form(path: str) -> None:
+    shown = run(*path.split(), "--help").output
+    assert "-o, --output [table|json|yaml|csv]" in shown
+    assert "--json" in shown
+
+
+PLACED = [
+    *("status", "start", "stop", "switch", "drift", "watch", "bench run", "eval run", "report run"),
+]
+
+
+@pytest.mark.parametrize("path", PLACED)
+def test_every_command_that_looks_at_a_stack_is_told_where(path: str) -> None:
+    assert "--place [local|cluster]" in run(*path.split(), "--help").output
+
+
+def test_help_and_a_commands_own_help_import_no_other_command() -> None:
+    code = (
+        "import sys; from autosre_lab.cli import main; "
+        "main(['chart', '--help'], standalone_mode=False); print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
+    loaded = {name for name in done.stderr.split() if name.startswith("autosre_lab.cli.")}
+    assert "autosre_lab.cli.chart" in loaded
+    assert not loaded & {"autosre_lab.cli.bench", "autosre_lab.cli.stack", "autosre_lab.cli.watch"}
+
+
+def test_one_result_in_four_forms() -> None:
+    rows = json.loads(run("recipes", "list", "--json").output)
+    assert [row["name"] for row in rows if row["device"] == "cpu"] == ["smollm2-135m-cpu"]
+    assert yaml.safe_load(run("recipes", "list", "-o", "yaml").output) == rows
+    lines = list(csv.DictReader(run("recipes", "list", "-o", "csv").output.splitlines()))
+    assert lines == [{name: str(value) for name, value in row.items()} for row in rows]
+    assert run("recipes", "list").output.split()[:4] == ["name", "model", "window", "device"]
+
+
+def test_lists_and_nested_values_are_one_cell_each_in_csv() -> None:
+    text = csv_text([{"a": {"b": 1, "c": ["x", "y"]}, "d": "one, two"}, {"a": {"b": 2}, "e": None}])
+    assert text == 'a.b,a.c,d,e\n1,x; y,"one, two",\n2,,,\n'
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("statsu", "status"),
+        ("bench compair a b", "compare"),
+        ("start --plcae local", "--place"),
+        ("start smollm2-135m-cup", "smollm2-135m-cpu"),
+        ("recipes lint smollm-135m-cpu", "smollm2-135m-cpu"),
+        ("claude --pofile lean -p hi", "--profile"),
+        ("ui obsrve", "observe"),
+    ],
+)
+def test_a_slip_of_the_finger_is_answered_with_what_was_meant(typed: str, meant: str) -> None:
+    shown = run(*typed.split())
+    assert shown.exit_code == 2
+    assert shown.stdout == ""
+    assert meant in shown.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_script_is_for_its_shell(shell: str) -> None:
+    assert f"_AUTOSRE_COMPLETE={shell}_complete" in run("completion", shell).output
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("autosre sta", "status"),
+        ("autosre start smol", "smollm2-135m-cpu"),
+        ("autosre bench run sm", "smoke"),
+        ("autosre ui obs", "observe"),
+        ("autosre status --pl", "--place"),
+        ("autosre status -o y", "yaml"),
+    ],
+)
+def test_a_shell_completes_commands_options_and_names(typed: str, expected: str) -> None:
+    words = typed.split()
+    done = subprocess.run(
+        [sys.executable, "-m", "autosre_lab"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        env={
+            **os.environ,
+            "_AUTOSRE_COMPLETE": "bash_complete",
+            "COMP_WORDS": typed,
+            "COMP_CWORD": str(len(words) - 1),
+        },
+    )
+    assert f"plain,{expected}" in done.stdout.splitlines(), done.stderr
+
+
+def test_control_c_is_told_and_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autosre_lab.lifecycle.status", interrupted)
+    shown = run("status")
+    assert (shown.exit_code, shown.stdout, shown.stderr) == (130, "", "interrupted\n")
+
+
+def test_the_command_reference_is_what_the_commands_say() -> None:
+    page = Path(__file__).parents[2] / "docs" / "commands.md"
+    assert page.read_text("utf-8") == command_reference(), "run: make docs"
 
 
 def test_help_shows_a_whole_session_line_by_line() -> None:
     lines = run("--help").output.splitlines()
-    assert "  autosre stop                      end it" in [line[2:] for line in lines]
+    assert "  autosre stop                      stop it" in [line[2:] for line in lines]
     assert "\\b" not in run("--help").output
     assert run("-h").output == run("--help").output
 

@@ -14,7 +14,6 @@ from autosre_lab.chart.rendering import render
 from autosre_lab.cli.watch import watch
 from autosre_lab.cluster import application_gate, options
 from autosre_lab.cluster.release import apply_release
-from autosre_lab.lifecycle.place import remember_place
 from tests.cluster.fake_api import Behaviour, FakeCluster, FakeKube
 from tests.cluster.recipes import cpu_recipe
 from tests.metrics.scripted_engine import Script, scripted_engine
@@ -22,7 +21,7 @@ from tests.metrics.scripted_engine import Script, scripted_engine
 
 @pytest.fixture
 def kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
-    remember_place("cluster")
+    monkeypatch.setenv("AUTOSRE_PLACE", "cluster")
     client = FakeKube(FakeCluster(epoch=datetime.now(UTC)))
     monkeypatch.setattr(options, "configured_client", lambda: client)
     return client

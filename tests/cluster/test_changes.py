@@ -13,7 +13,7 @@ from autosre_lab.chart.rendering import render
 from autosre_lab.cluster import deploying, gone, options, preflight_checks, stack
 from autosre_lab.cluster.release import ENGINE, PROXY, apply_release
 from autosre_lab.errors import KubeError
-from autosre_lab.lifecycle.changes import Change, find_changes
+from autosre_lab.lifecycle import Change, find_changes
 from autosre_lab.recipe import Recipe
 from autosre_lab.widgets import change_table, deploy, deploy_panel
 from autosre_lab.widgets.deployment import how_much
@@ -185,7 +185,7 @@ def recipe(kube: FakeKube, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     tokens_come(monkeypatch)
     chosen = cpu_recipe()
     monkeypatch.setattr(deploy_panel, "load_recipe", lambda _: chosen)
-    monkeypatch.setattr("autosre_lab.lifecycle.stack._loaded", lambda _: chosen)
+    monkeypatch.setattr("autosre_lab.lifecycle.verbs._loaded", lambda _: chosen)
     return chosen
 
 

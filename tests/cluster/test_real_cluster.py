@@ -18,13 +18,13 @@ import httpx
 import pytest
 
 import autosre_lab
+from autosre_lab import lifecycle
 from autosre_lab.cluster.api_client import ApiServerClient
 from autosre_lab.cluster.lease import hold_lease
 from autosre_lab.cluster.preflight_checks import preflight
 from autosre_lab.cluster.release import ENGINE, PROXY
 from autosre_lab.cluster.rollout import pods_of
 from autosre_lab.errors import ClusterError, LeaseHeldError, RolloutError, StackBusyError
-from autosre_lab.lifecycle.drift import find_stack_drift
 from autosre_lab.parity import DriftWarning, find_drift, recipe_from_pod, warn_on_recipe_drift
 from autosre_lab.recipe import load_recipe
 from autosre_lab.stack import Stack
@@ -159,7 +159,7 @@ def test_without_the_token_the_proxy_answers_nobody(stack: Stack) -> None:
 def test_the_hook_is_active_in_the_pod_and_nothing_has_drifted(
     kube: ApiServerClient, stack: Stack
 ) -> None:
-    report = find_stack_drift(place="cluster")
+    report = lifecycle.find_drift(place="cluster")
     assert report.ok, str(report)
     assert {"objects", "process", "environment", "image", "hook"} <= set(report.layers)
     assert autosre("drift", "--place", "cluster", "--strict").returncode == 0
@@ -255,7 +255,7 @@ def test_a_switch_keeps_sessions_waiting_and_heals_what_was_edited(
     assert (503, True) in answers
     assert (503, False) not in answers
     assert ask(switched).status_code == 200
-    assert find_stack_drift(place="cluster").ok
+    assert lifecycle.find_drift(place="cluster").ok
 
 
 def test_a_recipe_that_does_not_come_up_is_replaced_by_the_one_before(

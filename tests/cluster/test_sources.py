@@ -12,9 +12,7 @@ from autosre_lab.chart.rendering import render
 from autosre_lab.cluster import application_gate, options
 from autosre_lab.cluster.release import ENGINE, PROXY, apply_release
 from autosre_lab.errors import KubeError, NotReadyError
-from autosre_lab.lifecycle import sources
-from autosre_lab.lifecycle.place import remember_place
-from autosre_lab.lifecycle.sources import stack_sources
+from autosre_lab.lifecycle import cluster_sources, stack_sources
 from autosre_lab.metrics import Feed
 from tests.cluster.fake_api import Behaviour, FakeCluster, FakeKube
 from tests.cluster.recipes import cpu_recipe
@@ -24,10 +22,10 @@ from tests.support.waiting import until
 
 @pytest.fixture
 def kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
-    remember_place("cluster")
+    monkeypatch.setenv("AUTOSRE_PLACE", "cluster")
     client = FakeKube(FakeCluster(epoch=datetime.now(UTC)))
     monkeypatch.setattr(options, "configured_client", lambda: client)
-    monkeypatch.setattr(sources, "_POD_LOG_S", 0.01)
+    monkeypatch.setattr(cluster_sources, "_POD_LOG_S", 0.01)
     return client
 
 
@@ -81,7 +79,7 @@ def test_the_engine_is_scraped_at_its_services_address(
 def test_a_pods_lines_come_once_and_those_of_the_pod_after_it_too(kube: FakeKube) -> None:
     kube.cluster.behaviours["vllm"] = Behaviour(log=["first"])
     deployed(kube)
-    lines = sources._pod_lines(kube, ENGINE)
+    lines = cluster_sources._pod_lines(kube, ENGINE)
     assert [next(lines), next(lines), next(lines)] == ["first", "", ""]
     kube.cluster.behaviours["vllm"].log.append("second")
     assert next(lines) == "second"
@@ -95,7 +93,7 @@ def test_a_pods_lines_come_once_and_those_of_the_pod_after_it_too(kube: FakeKube
 
 def test_an_api_server_that_refuses_for_a_while_ends_no_log(kube: FakeKube) -> None:
     deployed(kube)
-    lines = sources._pod_lines(kube, PROXY)
+    lines = cluster_sources._pod_lines(kube, PROXY)
     kube.cluster.refuse = lambda *_: KubeError("busy", remedy="-", status=503)
     assert next(lines) == ""
     kube.cluster.refuse = lambda *_: None

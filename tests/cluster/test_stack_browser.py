@@ -11,11 +11,10 @@ from autosre_lab import lifecycle
 from autosre_lab.agents.claude import launch, session
 from autosre_lab.chart.from_recipe import BROWSER_SECRET, ChartOptions, helm_values
 from autosre_lab.chart.rendering import render
-from autosre_lab.cluster import browser_service
+from autosre_lab.cluster import options
 from autosre_lab.cluster.release import apply_release, ensure_token
 from autosre_lab.errors import ClusterError
 from autosre_lab.lifecycle import stack_browser
-from autosre_lab.lifecycle.place import remember_place
 from autosre_lab.stack import Stack, StackStatus
 from tests.cluster.fake_api import FakeCluster, FakeKube
 from tests.cluster.recipes import cpu_recipe
@@ -27,11 +26,11 @@ Deploy = Callable[[ChartOptions], str]
 
 @pytest.fixture
 def kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
-    remember_place("cluster")
+    monkeypatch.setenv("AUTOSRE_PLACE", "cluster")
     for name in ("URL", "TOKEN", "TOKEN_FILE", "KIND"):
         monkeypatch.delenv(f"AUTOSRE_BROWSER_{name}", raising=False)
     client = FakeKube(FakeCluster(epoch=datetime.now(UTC)), namespace="autosre")
-    monkeypatch.setattr(browser_service, "configured_client", lambda: client)
+    monkeypatch.setattr(options, "configured_client", lambda: client)
     return client
 
 

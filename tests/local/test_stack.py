@@ -269,7 +269,7 @@ def test_a_stack_that_was_stopped_while_somebody_waited_is_told(stopped: None) -
 
 
 def test_without_waiting_it_becomes_ready_when_somebody_looks(stopped: None) -> None:
-    assert start(recipe(), wait=False).state in ("starting", "ready")
+    assert start(recipe(), wait=False).status().state in ("starting", "ready")
     until(lambda: status().state == "ready", "readiness")
     assert wait_ready().model == "scripted-model"
 

@@ -13,7 +13,7 @@ import pytest
 
 from autosre_lab.engine import VllmBackend
 from autosre_lab.errors import StackBusyError
-from autosre_lab.local import start, status, stop
+from autosre_lab.lifecycle import start, status, stop
 from autosre_lab.processes.files import read_json
 from autosre_lab.processes.identity import ProcessIdentity, session_members
 from autosre_lab.stack import Stack

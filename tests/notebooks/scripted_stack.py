@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autosre_lab.local import start, stop
+from autosre_lab.lifecycle import start, stop
 from autosre_lab.stack import Stack
 
 __all__ = ["scripted_environ", "scripted_stack"]

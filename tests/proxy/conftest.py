@@ -70,6 +70,7 @@ async def start_lab(tmp_path: Path, anyio_backend: str) -> AsyncIterator[StartLa
             *turns: Turn,
             max_model_len: int = 262_144,
             rejects_mid_system: bool = False,
+            refuses: Any = lambda _: "",
             script: Any = None,
             **config: Any,
         ) -> Lab:
@@ -78,6 +79,7 @@ async def start_lab(tmp_path: Path, anyio_backend: str) -> AsyncIterator[StartLa
                     script or turns or [Turn(text="Hello there.")],
                     max_model_len=max_model_len,
                     rejects_mid_system=rejects_mid_system,
+                    refuses=refuses,
                 )
             )
             log_path = tmp_path / "requests.jsonl"

@@ -17,7 +17,8 @@ import pytest
 
 from autosre_lab.engine import VllmBackend
 from autosre_lab.proxy import read_request_log
-from autosre_lab.proxy.messages.chat_request import to_chat_request, tokenize_request
+from autosre_lab.proxy.counting import tokenize_request
+from autosre_lab.proxy.messages.chat_request import to_chat_request
 from autosre_lab.proxy.messages.request import decode_request
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.stack import Stack

@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from autosre_lab.proxy.priority import AGENT_HEADER, SESSION_HEADER
+from autosre_lab.proxy.dialect import Client
+from autosre_lab.proxy.messages.sent_again import without_stream
 from autosre_lab.proxy.running import resend_key
 
-SESSION = {SESSION_HEADER: "session-1"}
+SESSION = Client(session="session-1")
+
+
+def key_of(client: Client, body: bytes) -> str | None:
+    return resend_key(client, without_stream(body))
 
 
 @pytest.mark.parametrize(
@@ -21,29 +26,29 @@ SESSION = {SESSION_HEADER: "session-1"}
 def test_a_second_try_that_leaves_stream_out_has_the_first_ones_key(streaming: bytes) -> None:
     without = b'{"model":"m","max_tokens":5}'
 
-    assert resend_key(SESSION, streaming) == resend_key(SESSION, without)
+    assert key_of(SESSION, streaming) == key_of(SESSION, without)
 
 
 def test_a_tool_call_that_streams_does_not_hide_the_second_try() -> None:
     call = b'"messages":[{"input":{"stream":true,"url":"x"}},{"input":{"stream":false}}]'
 
-    first = resend_key(SESSION, b"{" + call + b',"stream":true}')
+    first = key_of(SESSION, b"{" + call + b',"stream":true}')
 
-    assert first == resend_key(SESSION, b"{" + call + b"}")
+    assert first == key_of(SESSION, b"{" + call + b"}")
 
 
 def test_what_is_said_about_streams_tells_requests_apart() -> None:
     said = rb'{"text":"use \"stream\":true"}'
     other = rb'{"text":"use \"stream\":false"}'
 
-    assert resend_key(SESSION, said) != resend_key(SESSION, other)
+    assert key_of(SESSION, said) != key_of(SESSION, other)
 
 
 def test_another_agent_of_the_session_has_another_key() -> None:
     body = b'{"model":"m"}'
 
-    assert resend_key(SESSION, body) != resend_key({**SESSION, AGENT_HEADER: "a1"}, body)
+    assert key_of(SESSION, body) != key_of(Client(session="session-1", agent="a1"), body)
 
 
 def test_without_a_session_there_is_no_key() -> None:
-    assert resend_key({}, b"{}") is None
+    assert key_of(Client(), b"{}") is None

@@ -232,7 +232,7 @@ def test_a_table_is_made_from_whatever_vllm_can_be_imported(tmp_path: Path) -> N
 @pytest.mark.engine
 def test_the_table_of_the_provisioned_vllm_is_the_shipped_one(tmp_path: Path) -> None:
     recipe = load_recipe("smollm2-135m-cpu")
-    provisioned = importlib.import_module("autosre_lab.engine").provision(recipe)
+    provisioned = importlib.import_module("autosre_lab.provision").provision(recipe)
     make_table(str(provisioned.engine_python), tmp_path)
     name = f"vllm-{recipe.vllm_version}.json"
     assert (tmp_path / name).read_text() == (TABLES / name).read_text()

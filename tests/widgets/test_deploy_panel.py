@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from autosre_lab.errors import ConfigError
-from autosre_lab.lifecycle.changes import Change
+from autosre_lab.lifecycle import Change
 from autosre_lab.recipe import load_recipe
 from autosre_lab.widgets import check_table, deploy
 from autosre_lab.widgets.deployment import how_much

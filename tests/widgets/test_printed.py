@@ -8,11 +8,11 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 from autosre_lab.bench.comparison import compare_results
-from autosre_lab.cluster.preflight_report import PreflightReport, fail, ok
 from autosre_lab.evaluation import CheckResult, EvaluationResult
 from autosre_lab.parity.report import DriftReport, DriftRow
 from autosre_lab.recipe import load_recipe, recipe_names
 from autosre_lab.stack import ServiceStatus, Stack, StackStatus
+from autosre_lab.stack.preflight import PreflightReport, fail, ok
 from tests.bench.test_comparison import result
 
 STACK = Stack(

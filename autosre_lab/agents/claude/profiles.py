@@ -72,7 +72,7 @@ PROFILES = {
             room_tokens=8000,
             compacts_ahead=True,
             sizes={
-                "2.1.332": FirstRequestSize(42_800, 1.15),
+                "2.1.332": FirstRequestSize(44_000, 1.15),
                 "2.1.197": FirstRequestSize(53_000, 1.25),
             },
         ),
@@ -86,7 +86,7 @@ PROFILES = {
             room_tokens=8000,
             compacts_ahead=False,
             sizes={
-                "2.1.332": FirstRequestSize(16_600, 1.15),
+                "2.1.332": FirstRequestSize(17_500, 1.15),
                 "2.1.197": FirstRequestSize(13_000, 1.0),
             },
         ),
@@ -101,7 +101,7 @@ PROFILES = {
             room_tokens=4000,
             compacts_ahead=False,
             sizes={
-                "2.1.332": FirstRequestSize(4_200, 1.15),
+                "2.1.332": FirstRequestSize(4_400, 1.15),
                 "2.1.197": FirstRequestSize(4_100, 1.0),
             },
         ),

@@ -11,6 +11,7 @@ from autosre_lab.bench.workloads.catalogue import (
     parameters_in,
     save_workload,
     workload_names,
+    workload_rows,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "parameters_in",
     "save_workload",
     "workload_names",
+    "workload_rows",
 ]

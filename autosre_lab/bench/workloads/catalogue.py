@@ -23,6 +23,7 @@ __all__ = [
     "parameters_in",
     "save_workload",
     "workload_names",
+    "workload_rows",
 ]
 
 WORKLOADS: dict[str, Callable[..., Workload]] = {
@@ -107,13 +108,26 @@ def parameters_in(text: str) -> dict[str, Any]:
     return {str(name).replace("-", "_"): value for name, value in found.items()}
 
 
+def workload_rows() -> list[dict[str, Any]]:
+    """Return the workloads as rows: name, summary, parameters with their defaults."""
+    return [
+        {
+            "name": name,
+            "summary": (inspect.getdoc(maker) or "").split("\n")[0],
+            "parameters": _parameters(maker),
+        }
+        for name, maker in WORKLOADS.items()
+    ]
+
+
 def describe_workloads() -> str:
     """Return the workloads with their parameters and defaults, as text."""
     parts = []
-    for name, maker in WORKLOADS.items():
-        first = (inspect.getdoc(maker) or "").split("\n")[0]
-        parameters = ", ".join(f"{key}={value}" for key, value in _parameters(maker).items())
-        parts.append(f"{name}\n  {first}\n" + (f"  {parameters}\n" if parameters else ""))
+    for row in workload_rows():
+        parameters = ", ".join(f"{key}={value}" for key, value in row["parameters"].items())
+        parts.append(
+            f"{row['name']}\n  {row['summary']}\n" + (f"  {parameters}\n" * bool(parameters))
+        )
     return "\n".join(parts).rstrip()
 
 

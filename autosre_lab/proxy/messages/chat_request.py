@@ -10,7 +10,7 @@ from autosre_lab.proxy.messages.thinking import thinking_fields
 from autosre_lab.proxy.messages.tools import tool_fields
 from autosre_lab.proxy.profile import EngineProfile
 
-__all__ = ["to_chat_request", "tokenize_request"]
+__all__ = ["to_chat_request"]
 
 
 def to_chat_request(
@@ -51,26 +51,6 @@ def to_chat_request(
         body["add_generation_prompt"] = False
     if engine.priorities and priority:
         body["priority"] = priority
-    return body
-
-
-def tokenize_request(chat: dict[str, Any]) -> dict[str, Any]:
-    """Return the `/tokenize` body that counts exactly what a chat request will render.
-
-    Args:
-        chat: A body made by `to_chat_request`.
-    """
-    fields = ("model", "messages", "tools", "continue_final_message", "add_generation_prompt")
-    body: dict[str, Any] = {name: chat[name] for name in fields if name in chat}
-    kwargs = dict(chat.get("chat_template_kwargs") or {})
-    effort = chat.get("reasoning_effort")
-    if effort is not None:
-        # The chat endpoint hands the effort to the template in these two words; /tokenize has no
-        # field for it.
-        kwargs.setdefault("reasoning_effort", effort)
-        kwargs.setdefault("enable_thinking", effort != "none")
-    if kwargs:
-        body["chat_template_kwargs"] = kwargs
     return body
 
 

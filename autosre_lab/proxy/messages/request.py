@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from autosre_lab.errors import AutosreError
+from autosre_lab.proxy.refusals import BadRequestError
 
 __all__ = [
     "BadRequestError",
@@ -34,17 +34,6 @@ __all__ = [
 
 _T = TypeVar("_T")
 _NOTHING = msgspec.Raw(b"")
-
-
-class BadRequestError(AutosreError, ValueError):
-    """The request is not one that the Messages API would take. Answered with a 400.
-
-    Attributes:
-        message: What is wrong, and where in the body.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, remedy="correct the request; the Messages API reference has it")
 
 
 class Source(msgspec.Struct):

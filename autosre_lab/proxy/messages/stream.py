@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autosre_lab.proxy.chat_stream import FINISH_REASONS, ChatChoice, ChatChunk, ChatUsage
+from autosre_lab.proxy.chat_stream import FINISH_REASONS, ChatChoice, ChatChunk, TokenCounts
 from autosre_lab.proxy.inline_thinking import InlineThinking
 from autosre_lab.proxy.messages import events as sse
 from autosre_lab.proxy.messages.block_sequence import Block, BlockSequence
+from autosre_lab.proxy.messages.errors import error_message, error_type
 from autosre_lab.proxy.messages.events import DELTA_END, Usage, encode
 from autosre_lab.proxy.messages.tool_calls import ToolCalls
+from autosre_lab.proxy.refusals import Refusal
 
 __all__ = ["MessageStream", "Usage"]
-
-_MOST_TOKENS = 10**9
 
 
 class MessageStream:
@@ -47,10 +47,7 @@ class MessageStream:
         self._matched_stop: str | None = None
         self._refused = False
         self._stop: tuple[str, str | None] | None = None
-        self._prompt_tokens = 0
-        self._output_tokens = 0
-        self._cached_tokens = 0
-        self._created_tokens = 0
+        self.counts = TokenCounts()
         self._sequence = BlockSequence()
         self._inline: InlineThinking | None = InlineThinking()
         # White space that would open a block by itself waits for something worth a block.
@@ -83,14 +80,12 @@ class MessageStream:
     @property
     def usage(self) -> Usage:
         """The newest counts known."""
-        # The engine's counts may be anything; ours add up.
-        cached = min(self._cached_tokens, self._prompt_tokens)
-        created = min(self._created_tokens, self._prompt_tokens - cached)
+        counts = self.counts
         return Usage(
-            input_tokens=self._prompt_tokens - cached - created,
-            cache_read_input_tokens=cached,
-            cache_creation_input_tokens=created,
-            output_tokens=self._output_tokens,
+            input_tokens=counts.computed - counts.created,
+            cache_read_input_tokens=counts.cached,
+            cache_creation_input_tokens=counts.created,
+            output_tokens=counts.output,
         )
 
     def start(self, input_tokens: int) -> bytes:
@@ -105,7 +100,7 @@ class MessageStream:
         if self._started:
             return b""
         self._started = True
-        self._prompt_tokens = self._prompt_tokens or input_tokens
+        self.counts.prompt = self.counts.prompt or input_tokens
         return sse.message_start(self._message_id, self._model, self.usage)
 
     def keepalive(self) -> bytes:
@@ -126,7 +121,7 @@ class MessageStream:
         """Translate one chunk into zero or more events."""
         usage = chunk.usage
         if usage is not None:
-            self._count(usage)
+            self.counts.note(usage)
         events = b"" if self._started else self.start(0)
         choices = chunk.choices
         if not choices:
@@ -189,6 +184,14 @@ class MessageStream:
         """
         return sse.error_event(type, message)
 
+    def refuse(self, refusal: Refusal) -> bytes:
+        """Write the error event of a refusal."""
+        return self.error(error_type(refusal), error_message(refusal))
+
+    def whole(self) -> bytes:
+        """Return the whole message as JSON, after `finish()`."""
+        return encode(self.message())
+
     def message(self) -> dict[str, Any]:
         """Return the whole message, for a client that did not ask for a stream.
 
@@ -206,19 +209,6 @@ class MessageStream:
             "stop_sequence": stop_sequence,
             "usage": self.usage.as_message_content(),
         }
-
-    def _count(self, usage: ChatUsage) -> None:
-        # A count that cannot be is none: whatever stands there, the answer goes on.
-        if 0 < usage.prompt_tokens <= _MOST_TOKENS:
-            self._prompt_tokens = usage.prompt_tokens
-        if usage.completion_tokens and 0 < usage.completion_tokens <= _MOST_TOKENS:
-            self._output_tokens = usage.completion_tokens
-        details = usage.prompt_tokens_details
-        if details is not None:
-            if details.cached_tokens and details.cached_tokens > 0:
-                self._cached_tokens = details.cached_tokens
-            if details.created_cache_tokens and details.created_cache_tokens > 0:
-                self._created_tokens = details.created_cache_tokens
 
     def _reasoning(self, text: str) -> bytes:
         events = self._flush_inline()

@@ -216,7 +216,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 @contextmanager
 def _server(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     if options.server == "engine":
-        stack = start(RECIPE)
+        stack = start(load_recipe(RECIPE))
         try:
             yield stack.engine_url, stack.model
         finally:

@@ -58,7 +58,7 @@ def test_a_rendered_page_is_read_and_a_refused_one_is_not(make_lab: MakeLab, ser
     lab = make_lab()
     render = "mcp__browser__browser_render_markdown"
     lab.upstream.script = by_round(
-        Turn(tool_calls=[call(render, url=f"{served.url}/late", wait="li")]),
+        Turn(tool_calls=[call(render, url=f"{served.url}/late", wait_for_selector="li")]),
         Turn(tool_calls=[call(render, url="http://127.0.0.1:1/")]),
         Turn(text="All done."),
     )

@@ -18,10 +18,12 @@ from tests.agents.claude.facts import Facts
 
 CLOSED_PORT = "http://127.0.0.1:1"
 TOOLS = {
-    "full": {"Agent", "Bash", "Edit", "Read", "Skill", "TaskCreate", "Write"},
+    "full": {"Agent", "Bash", "Edit", "Read", "Skill", "Write"},
     "trimmed": {"Bash", "Edit", "Read", "Write"},
     "lean": {"Bash", "Edit", "Read"},
 }
+PLACEHOLDER = "DeferredToolPlaceholder"
+"""Stands for the tools that 2.1.332 fetches when they are needed."""
 
 
 @pytest.mark.claude
@@ -47,7 +49,7 @@ def test_the_real_first_request_is_recorded_once(
     assert body is not None
     tools = body["tools"]
     assert isinstance(tools, list)
-    names = {tool["name"] for tool in tools}
+    names = {tool["name"] for tool in tools} - {PLACEHOLDER}
     assert names == TOOLS[name] if name != "full" else names >= TOOLS[name]
     assert not names & {"WebFetch", "WebSearch", "Workflow"}
     (file,) = (tmp_path / "claude").iterdir()

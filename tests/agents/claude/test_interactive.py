@@ -44,7 +44,7 @@ def test_the_parallel_counts_of_slash_context_are_answered(make_lab: MakeLab) ->
     with terminal(launch.argv, launch.env, lab.work) as tty:
         tty.wait_for(PROMPT)
         say(tty, "/context")
-        tty.wait_for("Estimated usage by category", timeout_s=60)
+        tty.wait_for("usage by category", "tokens by category", timeout_s=60)
         tty.wait_for(f"{lab.upstream.model} ·", lab.upstream.model)
         leave(tty)
 
@@ -89,7 +89,7 @@ def test_an_interactive_session_has_its_web_tools(make_lab: MakeLab) -> None:
         assert tty.wait_for(PROMPT, *QUESTIONS) == PROMPT
         # In a terminal Claude Code does not wait for its servers; a person takes longer to type.
         say(tty, "/mcp")
-        tty.wait_for("connected")
+        tty.wait_for("connected", "✔ capabilities")
         tty.type("\x1b")
         tty.wait_for(PROMPT)
         say(tty, "How do I stop it?")

@@ -81,9 +81,11 @@ def test_a_subagent_does_its_own_work_and_reports_back(make_lab: MakeLab) -> Non
     task = "SUBAGENT-TASK: say what 6 times 7 is."
 
     def script(body: Any) -> Turn:
-        if body["messages"][-1]["role"] == "tool":
+        asked = json.dumps([m for m in body["messages"] if m["role"] != "assistant"])
+        if "It is 42." in asked:
             return Turn(text="The agent says 42.")
-        asked = json.dumps([m for m in body["messages"] if m["role"] == "user"])
+        if body["messages"][-1]["role"] == "tool":
+            return Turn(text="It is at work.")  # 2.1.332 runs it in the background
         if task in asked:
             return Turn(text="It is 42.")
         return Turn(
@@ -97,13 +99,17 @@ def test_a_subagent_does_its_own_work_and_reports_back(make_lab: MakeLab) -> Non
     ran = lab.ask("Let an agent multiply.", profile="full")
 
     assert (ran.code, ran.text) == (0, "The agent says 42.")
-    assert "It is 42." in json.dumps(ran.tool_results)
     # Whatever model Claude Code would pick for its agents, ours answers.
     assert {request.body["model"] for request in lab.chats} == {lab.upstream.model}
     kinds = [record["kind"] for record in lab.log_records() if record["kind"] != "background"]
-    assert kinds == ["main", "subagent", "main"]
-    main, subagent, _ = (request.body["priority"] for request in lab.chats)
-    assert main < subagent
+    assert kinds[0] == "main"
+    assert kinds.count("subagent") == 1
+    by_kind: dict[str, set[int]] = {}
+    for request in lab.chats:
+        asked = json.dumps(request.body["messages"])
+        is_agent = task in asked and "Let an agent" not in asked
+        by_kind.setdefault("subagent" if is_agent else "main", set()).add(request.body["priority"])
+    assert max(by_kind["main"]) < min(by_kind["subagent"])
 
 
 def test_malformed_tool_json_comes_back_to_the_model_and_is_tried_again(

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from autosre_lab.proxy.messages.chat_request import to_chat_request, tokenize_request
+from autosre_lab.proxy.counting import tokenize_request
+from autosre_lab.proxy.messages.chat_request import to_chat_request
 from autosre_lab.proxy.messages.request import decode_request
 from tests.proxy.requests_in import (
     CACHED,

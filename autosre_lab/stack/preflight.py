@@ -1,13 +1,16 @@
-"""What a look at the cluster found: one line each, and what to do about it."""
+"""What a look at a place found: one line each, and what to do about it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from autosre_lab.cards import Card
 
-__all__ = ["Check", "PreflightReport", "State", "fail", "ok", "unknown", "warn"]
+if TYPE_CHECKING:
+    from autosre_lab.recipe import Recipe
+
+__all__ = ["Check", "PreflightReport", "State", "fail", "ok", "recipe_checks", "unknown", "warn"]
 
 State = Literal["ok", "warn", "fail", "unknown"]
 
@@ -33,7 +36,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreflightReport:
-    """All findings about one recipe on one cluster.
+    """All findings about one recipe in one place.
 
     Attributes:
         recipe: The recipe's name.
@@ -76,6 +79,22 @@ class PreflightReport:
             head=("", "looked at", "seen", "what to do"),
             rows=rows,
         ).mimebundle()
+
+
+def recipe_checks(recipe: Recipe) -> list[Check]:
+    """Return what the linter finds in a recipe; one line where it finds nothing."""
+    from autosre_lab.recipe import lint_recipe
+
+    states: dict[str, State] = {"error": "fail", "warning": "warn"}
+    return [
+        Check(
+            name=f"recipe: {one.key}",
+            state=states[one.severity],
+            message=one.message,
+            remedy=one.remedy,
+        )
+        for one in lint_recipe(recipe)
+    ] or [ok("recipe", f"vLLM {recipe.vllm_version} knows all of it")]
 
 
 def ok(name: str, message: str) -> Check:

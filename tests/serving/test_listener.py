@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from autosre_lab.proxy.listening import allow_descriptors
+from autosre_lab.serving.listener import allow_descriptors
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What a feed polls of the stack, wherever it runs."""
+"""What a feed polls of a stack in a cluster."""
 
 from __future__ import annotations
 
@@ -8,44 +8,28 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.errors import ClusterError, NotReadyError
-from autosre_lab.lifecycle.place import last_place
 
 if TYPE_CHECKING:
     from autosre_lab.cluster import KubeClient
     from autosre_lab.metrics import Sources
 
-__all__ = ["stack_sources"]
+__all__ = ["find_sources"]
 
 _TAIL_LINES = 100
 _POD_LOG_S = 2.0
 
 
-def stack_sources(*, place: str | None = None, **other: Any) -> Sources:
-    """Return the sources of the stack: of its processes here, or of its Service and Pods.
-
-    Args:
-        place: Where to look; by default where the last stack was started.
-        **other: Arguments of `Sources`, in the place of the stack's own.
+def find_sources(client: KubeClient, **other: Any) -> Sources:
+    """Return what is polled of a stack in a cluster; ``other`` takes the place of its own.
 
     Raises:
-        NotReadyError: No stack was started in the cluster. One of this machine may come later.
-        ClusterError: The cluster cannot be asked.
+        NotReadyError: No stack was started there.
     """
-    from autosre_lab.metrics import Sources
-
-    if last_place(place) == "local":
-        return Sources.of_local_stack(**other)
-    return Sources(**(_of_cluster() | other))
-
-
-def _of_cluster() -> dict[str, Any]:
     from autosre_lab.cluster.application_gate import service_url
-    from autosre_lab.cluster.options import configured_client
     from autosre_lab.cluster.release import ENGINE, PROXY, read_release
-    from autosre_lab.metrics import GpuReader, HostReader, LogFeed
+    from autosre_lab.metrics import GpuReader, HostReader, LogFeed, Sources
     from autosre_lab.metrics.limits import recipe_limits
 
-    client = configured_client()
     release = read_release(client)
     if release is None:
         raise NotReadyError(
@@ -53,18 +37,19 @@ def _of_cluster() -> dict[str, Any]:
             remedy="start one: autosre start RECIPE --place cluster",
         )
     limits = recipe_limits(release.recipe)
-    return {
+    own: dict[str, Any] = {
         "engine_url": service_url(release.values["vllm"]),
         "gpu": GpuReader(),
         "host": HostReader(),
         "logs": LogFeed(
             streams={
-                "engine": _pod_lines(configured_client(), ENGINE),
-                "proxy": _pod_lines(configured_client(), PROXY),
+                "engine": _pod_lines(client, ENGINE),
+                "proxy": _pod_lines(client, PROXY),
             }
         ),
         "limits": lambda: limits,
     }
+    return Sources(**(own | other))
 
 
 def _pod_lines(client: KubeClient, name: str) -> Iterator[str]:

@@ -1,0 +1,166 @@
+"""What an API has to supply so that the proxy speaks it: translation only, no I/O.
+
+The machinery (window, priority, keepalive, re-sends, the request log, the engine) is the same for
+every API. It calls a `Dialect` for what a request means, and an `AnswerStream` for how an answer is
+written. A new API is a folder beside `messages/` that has these two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from autosre_lab.engine.protocol import ServedModel
+from autosre_lab.proxy.chat_stream import ChatChunk, TokenCounts
+from autosre_lab.proxy.priority import RequestKind
+from autosre_lab.proxy.profile import EngineProfile
+from autosre_lab.proxy.refusals import Refusal
+
+__all__ = ["AnswerStream", "Ask", "Canned", "Client", "Dialect", "Page"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """Who asks, as far as the client says.
+
+    Attributes:
+        session: The conversation; "" where the client names none.
+        agent: The subagent; "" for the main one.
+    """
+
+    session: str = ""
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A request, as far as the machinery reads it.
+
+    Attributes:
+        body: The request as the dialect decoded it; only the dialect looks into it.
+        model: The name that the client asked for.
+        kind: What it is for.
+        stream: The client wants a stream.
+        wanted: Tokens of answer asked for.
+        messages: Messages in it.
+        tools: Tools in it.
+    """
+
+    body: Any
+    model: str
+    kind: RequestKind = "main"
+    stream: bool = False
+    wanted: int = 1
+    messages: int = 0
+    tools: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canned:
+    """An answer that needs no engine.
+
+    Attributes:
+        body: The stream's events, or the whole answer.
+        stop_reason: For the request log.
+    """
+
+    body: bytes
+    stop_reason: str
+
+
+Page = Callable[[Sequence[ServedModel], Mapping[str, str]], object]
+"""Makes a page of what is served (a list of models, one model, a catalogue) from the models and
+the variable parts of its path; encoded as JSON. Raises `Refused`."""
+
+
+class AnswerStream(Protocol):
+    """One answer on its way from the engine to the client.
+
+    `start` or the first `feed` opens it, `finish` or `refuse` ends it; each returns the events to
+    write. `whole` is the same answer for a client that wanted no stream, after `finish`.
+    """
+
+    @property
+    def started(self) -> bool:
+        """Its opening has been written."""
+
+    @property
+    def first_token_seen(self) -> bool:
+        """The engine has produced something of it."""
+
+    @property
+    def finished(self) -> bool:
+        """The engine said why it stopped, with a reason that ends an answer."""
+
+    @property
+    def stop_reason(self) -> str | None:
+        """The API's own word for why it ended; None before `finish`."""
+
+    @property
+    def counts(self) -> TokenCounts:
+        """The newest token counts."""
+
+    def start(self, input_tokens: int) -> bytes:
+        """Open it before the engine has said anything; nothing if it is open."""
+
+    def keepalive(self) -> bytes:
+        """Write what resets the client's watchdog; opens the answer if it is not open."""
+
+    def feed(self, chunk: ChatChunk) -> bytes:
+        """Translate one chunk of the engine."""
+
+    def finish(self) -> bytes:
+        """End it; a second call writes nothing."""
+
+    def refuse(self, refusal: Refusal) -> bytes:
+        """End it with an error, in the middle."""
+
+    def whole(self) -> bytes:
+        """Return the whole answer as JSON, after `finish`."""
+
+
+class Dialect(Protocol):
+    """One API that clients speak."""
+
+    name: str
+    """For people: "anthropic-messages"."""
+
+    answer_path: str
+    """The route that answers (POST)."""
+
+    count_path: str | None
+    """The route that counts a prompt (POST), where the API has one."""
+
+    id_header: str
+    """The header that tells the client its request's id."""
+
+    pages: Mapping[str, Page]
+    """Further routes (GET), as aiohttp writes them: "/v1/models/{model:.+}"."""
+
+    def client(self, headers: Mapping[str, str]) -> Client:
+        """Tell who asks. Raises `BadRequestError` for a session that is no text."""
+
+    def decode(self, body: bytes, headers: Mapping[str, str], *, counting: bool = False) -> Ask:
+        """Decode and check a request. Raises `BadRequestError`."""
+
+    def chat(self, ask: Ask, engine: EngineProfile, *, priority: int) -> dict[str, Any]:
+        """Translate a request for the engine, without a limit of the answer."""
+
+    def sent_again(self, body: bytes) -> bytes:
+        """Return of a body what two sendings of one request share."""
+
+    def canned(self, ask: Ask, request_id: str) -> Canned | None:
+        """Answer without the engine, where that is the right answer."""
+
+    def answer(self, ask: Ask, request_id: str, *, window_limited: bool) -> AnswerStream:
+        """Return the translation of the answer. `window_limited`: the limit ends at the window."""
+
+    def count(self, tokens: int) -> object:
+        """Return the answer of `count_path`."""
+
+    def error(self, refusal: Refusal, request_id: str) -> tuple[int, bytes]:
+        """Return status and body of an error answer."""
+
+    def error_type(self, refusal: Refusal) -> str:
+        """Return the API's own word for a refusal, for the request log."""

@@ -1,0 +1,63 @@
+"""What all requests of one proxy share."""
+
+from __future__ import annotations
+
+from autosre_lab.proxy.config import ProxyConfig
+from autosre_lab.proxy.counting import KnownPrompts
+from autosre_lab.proxy.metrics import ProxyMetrics
+from autosre_lab.proxy.prefix_memory import PrefixMemory
+from autosre_lab.proxy.probe import ProfileSource
+from autosre_lab.proxy.request_log import RequestLog
+from autosre_lab.proxy.running import RunningRequests
+from autosre_lab.proxy.upstream import Upstream
+
+__all__ = ["ProxyState"]
+
+
+class ProxyState:
+    """The engine, and what is remembered of earlier requests.
+
+    Attributes:
+        config: What the proxy was told.
+        upstream: The engine.
+        profiles: What the engine allows.
+        known: Exact counts of earlier prompts.
+        prefixes: How earlier prompts began.
+        metrics: The Prometheus metrics.
+        running: The requests under way.
+        log: The request log.
+        closing: The proxy was told to end.
+
+    Raises:
+        ConfigError: The request log cannot be written.
+    """
+
+    def __init__(self, config: ProxyConfig) -> None:
+        self.config = config
+        self.upstream = Upstream(
+            config.upstream,
+            connect_timeout_s=config.connect_timeout_s,
+            api_key=config.engine_key,
+        )
+        self.profiles = ProfileSource(self.upstream, ttl_s=config.profile_ttl_s)
+        self.known = KnownPrompts()
+        self.prefixes = PrefixMemory()
+        self.metrics = ProxyMetrics()
+        self.running = RunningRequests(config.max_running)
+        self.log = RequestLog(config.request_log, max_bytes=config.request_log_bytes)
+        self.closing = False
+
+    async def open(self) -> None:
+        """Open the connections; to be called inside the event loop."""
+        await self.upstream.open()
+
+    async def drain(self) -> None:
+        """Let running requests end for a while, then end them."""
+        self.closing = True
+        await self.running.drain(self.config.shutdown_grace_s)
+
+    async def close(self) -> None:
+        """End what is left, and write the log's last lines."""
+        await self.profiles.close()
+        await self.upstream.close()
+        self.log.close()
