@@ -23,6 +23,7 @@ AutosreError
 ├── BenchmarkError                    a measurement could not be made
 │   └── NotComparableError(ValueError)   two results are not of the same work
 ├── EvaluationError                   a model could not be evaluated
+├── SandboxError                      a program that nobody trusts cannot be isolated here
 ├── ExperimentError                   an experiment's file or journal cannot be used
 ├── DriftError                        what runs is not what the recipe would run
 ├── FetchError                        a page could not be had
@@ -73,6 +74,7 @@ __all__ = [
     "RenderError",
     "RobotsError",
     "RolloutError",
+    "SandboxError",
     "SearchBlockedError",
     "SearchDriftError",
     "SearchError",
@@ -304,6 +306,10 @@ class NotComparableError(BenchmarkError, ValueError):
 
 class EvaluationError(AutosreError):
     """A model could not be evaluated, or an evaluation's file cannot be read."""
+
+
+class SandboxError(AutosreError):
+    """A program that nobody trusts cannot be isolated here."""
 
 
 class ExperimentError(AutosreError):

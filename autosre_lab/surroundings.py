@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Literal
 
-__all__ = ["Surroundings", "surroundings"]
+__all__ = ["Surroundings", "in_kernel", "surroundings"]
 
 Surroundings = Literal["terminal", "notebook", "headless"]
 
@@ -31,12 +31,13 @@ def surroundings(environ: Mapping[str, str] | None = None) -> Surroundings:
     env = os.environ if environ is None else environ
     if any(env.get(name) for name in _NOBODY_LOOKS):
         return "headless"
-    if _in_kernel():
+    if in_kernel():
         return "notebook" if any(env.get(name) for name in _NOTEBOOK_FRONTENDS) else "headless"
     return "terminal" if sys.stderr.isatty() else "headless"
 
 
-def _in_kernel() -> bool:
+def in_kernel() -> bool:
+    """Whether this process is a notebook's kernel, whoever looks at the notebook."""
     ipython = sys.modules.get("IPython")  # a kernel has imported it; nobody else pays for it
     shell = ipython.get_ipython() if ipython else None
     return type(shell).__name__ == "ZMQInteractiveShell"

@@ -44,13 +44,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"recipe", "processes", "engine", "stack", "local", "chart", "cluster", "parity", "metrics"},
     "agents": BASE | {"recipe", "processes", "engine", "stack", "provision", "lifecycle"},
     "claude": {"errors", "logs", "settings", "agents"},
-    "scripted": {"errors", "logs", "bench.workloads.text"},
-    "bench": BASE | {"recipe", "proxy", "processes", "engine", "stack", "provision", "metrics"},
+    "scripted": {"errors", "logs", "bench.synthetic.text"},
+    "bench": BASE
+    | {"recipe", "proxy", "processes", "engine", "stack", "provision", "metrics", "lifecycle"},
     "studies": BASE
     | {"recipe", "proxy", "processes", "engine", "stack", "provision", "local", "metrics", "bench"}
     | {"scripted"},
+    "sandbox": {"errors", "lazy"},
     "evaluation": BASE
-    | {"recipe", "proxy", "engine", "stack", "lifecycle", "agents", "metrics", "bench"},
+    | {"sandbox", "recipe", "proxy", "engine", "stack", "lifecycle", "agents", "metrics", "bench"},
     "tuning": BASE
     | {"recipe", "processes", "engine", "stack", "lifecycle", "metrics", "bench", "evaluation"},
     "report": BASE

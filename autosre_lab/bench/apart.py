@@ -17,7 +17,8 @@ import msgspec
 import yaml
 
 from autosre_lab import errors
-from autosre_lab.bench.measure import CANARY_TOKENS, CacheState, run_benchmark
+from autosre_lab.bench.measure import run_benchmark
+from autosre_lab.bench.plan import Plan
 from autosre_lab.bench.result import Result
 from autosre_lab.bench.target import Target
 from autosre_lab.bench.timing import RequestTiming
@@ -36,11 +37,8 @@ _ENDING_S = 5.0
 class _Order(msgspec.Struct, kw_only=True):
     workload: Workload
     target: Target
-    arrivals: str
-    cache: CacheState
+    plan: Plan
     recipe: str | None
-    gpu: str | None
-    canary_tokens: int
 
 
 class _Told(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -54,12 +52,9 @@ class _Told(msgspec.Struct, kw_only=True, omit_defaults=True):
 def run_benchmark_apart(
     workload: Workload,
     target: Target,
+    plan: Plan | None = None,
     *,
-    arrivals: str = "closed:1",
-    cache: CacheState = "cold",
     recipe: Recipe | None = None,
-    gpu: str | None = None,
-    canary_tokens: int = CANARY_TOKENS,
     seen: Callable[[RequestTiming], None] | None = None,
     stopping: Callable[[], bool] | None = None,
 ) -> Result:
@@ -67,12 +62,9 @@ def run_benchmark_apart(
 
     Args:
         workload: As for `run_benchmark`, and so is the rest.
-        target: Its token goes through a pipe, not over the command line.
-        arrivals: As text.
-        cache: State of the prefix cache.
+        target: Its token and key go through a pipe, not over the command line.
+        plan: How.
         recipe: What is served.
-        gpu: The GPU's name.
-        canary_tokens: Tokens of the canary.
         seen: Called with each request's times as it ends, here.
         stopping: Looked at ten times a second; once it is true the process is ended.
 
@@ -84,12 +76,9 @@ def run_benchmark_apart(
     order = _Order(
         workload=workload,
         target=target,
-        arrivals=arrivals,
-        cache=cache,
+        plan=plan or Plan(),
         # As YAML, which has dates.
         recipe=None if recipe is None else recipe_yaml(recipe),
-        gpu=gpu,
-        canary_tokens=canary_tokens,
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "autosre_lab.bench.apart"],
@@ -130,11 +119,8 @@ def main() -> None:
         result = run_benchmark(
             order.workload,
             order.target,
-            arrivals=order.arrivals,
-            cache=order.cache,
+            order.plan,
             recipe=None if order.recipe is None else parse_recipe(yaml.safe_load(order.recipe)),
-            gpu=order.gpu,
-            canary_tokens=order.canary_tokens,
             seen=lambda timing: tell(_Told(timing=timing)),
         )
         tell(_Told(result=result))

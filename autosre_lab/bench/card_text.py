@@ -6,16 +6,20 @@ from collections.abc import Sequence
 
 from autosre_lab.badges import BADGES
 from autosre_lab.bench.comparison import Comparison
+from autosre_lab.bench.gpu_use import Gpu
+from autosre_lab.bench.machine_check import MachineCheck
 from autosre_lab.bench.result import Result
 from autosre_lab.bench.summary import METRICS, Distribution, Summary
 
 __all__ = [
+    "checked",
     "compared_figures",
     "compared_rows",
     "comparison_text",
     "duration_text",
     "figures",
     "footnotes",
+    "gpu_text",
     "latency_rows",
     "made_of",
     "result_text",
@@ -129,6 +133,7 @@ def _heading(result: Result) -> str:
     return (
         f"{result.id}, {result.at}, measured on: {BADGES[result.badge]}"
         + (f", vLLM {engine}" if engine else "")
+        + (f", torch {torch}" if (torch := result.conditions.engine.get("torch")) else "")
         + "\n"
         + made_of(result)
     )
@@ -184,18 +189,45 @@ def footnotes(result: Result) -> list[str]:
             f"{ceiling.bandwidth_bytes_s / 1e9:.0f} GB/s, {ceiling.bandwidth_source}); "
             f"{_share(ceiling.utilisation)} of it"
         )
-    if result.canary_before is not None and result.canary_after is not None:
-        drift = result.canary_after.drift_from(result.canary_before)
-        lines.append(
-            f"canary: {duration_text(result.canary_before.step_s)} a step before, "
-            f"{drift:+.1%} after"
-        )
+    if result.check_before is not None and result.check_after is not None:
+        lines.append(f"machine check: {checked(result.check_before, result.check_after)}")
+    if result.gpu is not None:
+        lines.append(f"GPU: {gpu_text(result.gpu)}")
     harness = result.harness
     lines.append(
         f"client: {harness.cpu_share:.1%} of a core, late by "
         f"{duration_text(harness.loop_lag_s)} at most"
     )
     return lines
+
+
+def checked(before: MachineCheck, after: MachineCheck) -> str:
+    """Return two machine checks as a phrase: a step's time, its change, its own spread."""
+    limit = after.limit_with(before)
+    spread = "its own spread is not known" if limit is None else f"its own spread {limit:.0%}"
+    change = f"{after.drift_from(before):+.1%} after"
+    return f"{duration_text(before.step_s)} a step before, {change}; {spread}"
+
+
+def gpu_text(gpu: Gpu) -> str:
+    """Return what the GPUs are and what they did, as a phrase; what is not told is left out."""
+    use, energy = gpu.use, gpu.use.energy
+    parts = [
+        gpu.name if gpu.count == 1 else f"{gpu.count} x {gpu.name}",
+        gpu.driver and f"driver {gpu.driver}",
+        gpu.memory_bytes and f"{gpu.memory_bytes / 2**30:.1f} GiB",
+        use.memory_used_bytes and f"{use.memory_used_bytes / 2**30:.1f} GiB in use",
+        gpu.power_limit_w and f"limit {gpu.power_limit_w:.0f} W",
+        use.sm_clock_mhz
+        and f"SM clock {use.sm_clock_mhz[0]} to {use.sm_clock_mhz[1]} MHz"
+        + (f" of {gpu.sm_clock_max_mhz}" if gpu.sm_clock_max_mhz else ""),
+        gpu.memory_clock_mhz and f"memory clock {gpu.memory_clock_mhz} MHz",
+        use.temperature_c and f"{use.temperature_c} °C at most",
+        f"slowed by {', '.join(use.slowed_by)}" if use.slowed_by else "not slowed",
+        energy and f"{energy.joules:.0f} J, {energy.mean_w:.0f} W on average",
+        use.joules_per_token and f"{use.joules_per_token:.3g} J a token",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _share(value: float | None) -> str:

@@ -124,7 +124,10 @@ def _flat(result: Result) -> dict[str, str]:
     flat |= _recipe_lines(result.conditions.recipe_yaml)
     machine = msgspec.to_builtins(result.machine)
     machine.pop("load")
-    return flat | {f"machine.{name}": str(value) for name, value in machine.items()}
+    flat |= {f"machine.{name}": str(value) for name, value in machine.items()}
+    gpu: dict[str, Any] = msgspec.to_builtins(result.gpu) if result.gpu is not None else {}
+    gpu.pop("use", None)
+    return flat | {f"gpu.{name}": str(value) for name, value in gpu.items()}
 
 
 def _recipe_lines(text: str | None) -> dict[str, str]:
@@ -174,7 +177,7 @@ def _row(metric: str, a: Result, b: Result) -> ComparisonRow | None:
 
 def _warnings(a: Result, b: Result) -> tuple[str, ...]:
     found = [f"{one.id}: {text}" for one in (a, b) for text in one.warnings]
-    before, after = a.canary_before, b.canary_before
+    before, after = a.check_before, b.check_before
     if before is not None and after is not None and after.suspect_after(before):
         found.append(
             f"the machine itself was {abs(after.drift_from(before)):.0%} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from autosre_lab.bench.stream_client import open_http, stream_request
 from autosre_lab.bench.target import Target
 from autosre_lab.bench.timing import RequestTiming
 from autosre_lab.bench.workload import Session, Workload
+from autosre_lab.proxy.messages.claude_code import AGENT_HEADER, SESSION_HEADER
 
 __all__ = ["LoadRun", "run_load"]
 
@@ -100,6 +102,7 @@ class _Driver:
         self._warmup_s = warmup_s
         self._seen = seen
         self._run = LoadRun()
+        self._headers = _identities(workload) if target.protocol == "messages" else {}
         self._subagents: dict[tuple[str, int], list[Session]] = {}
         for session in workload.sessions:
             if session.parent is not None:
@@ -157,6 +160,7 @@ class _Driver:
                 session=session.id,
                 turn=index,
                 scheduled_ns=due_ns,
+                headers=self._headers.get(session.id),
             )
             timing.warmup = due_ns - self._run.started_ns < self._warmup_s * 1e9
             self._run.timings.append(timing)
@@ -191,6 +195,24 @@ class _Driver:
             due = time.perf_counter() + step_s
             await asyncio.sleep(step_s)
             self._run.loop_lag_s = max(self._run.loop_lag_s, time.perf_counter() - due)
+
+
+def _identities(workload: Workload) -> dict[str, dict[str, str]]:
+    """Return the headers by which Claude Code tells its sessions and subagents apart.
+
+    Ids are new in each run. Without them the proxy knows no session, and counts every prompt anew.
+    """
+    run = uuid.uuid4()
+    parents = {one.id: one.parent for one in workload.sessions}
+    headers: dict[str, dict[str, str]] = {}
+    for session in parents:
+        root = session
+        while (parent := parents.get(root)) is not None:
+            root = parent
+        headers[session] = {SESSION_HEADER: str(uuid.uuid5(run, root))}
+        if root != session:
+            headers[session][AGENT_HEADER] = uuid.uuid5(run, session).hex[:16]
+    return headers
 
 
 async def _sleep_until(due_ns: int) -> None:

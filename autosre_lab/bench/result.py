@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from autosre_lab.badges import Badge
-from autosre_lab.bench.canary import Canary
+from autosre_lab.bench.gpu_use import Gpu
 from autosre_lab.bench.machine import Machine
+from autosre_lab.bench.machine_check import MachineCheck
 from autosre_lab.bench.summary import Summary
 from autosre_lab.bench.timing import RequestTiming
 from autosre_lab.errors import BenchmarkError
@@ -19,7 +21,8 @@ from autosre_lab.metrics.roofline import Roofline
 
 __all__ = ["SCHEMA", "Conditions", "Harness", "Result", "load_result", "save_result"]
 
-SCHEMA = "autosre.result/v1"
+SCHEMA = "autosre.result/v2"
+_V1 = "autosre.result/v1"
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,10 +98,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         conditions: How it was made.
         summary: Its figures.
         server: The engine's own figures over the same time; None where it has no `/metrics`.
-        canary_before: The machine before; None where it was left out.
-        canary_after: The machine after.
+        check_before: The machine check before; None where it was left out.
+        check_after: The machine check after.
         roofline: The decode rate beside its ceiling; None where the model's shape is unknown.
         machine: The machine that the client ran on.
+        gpu: The GPUs that answered, and what they did; None where they cannot be read.
         harness: What measuring cost.
         warnings: What makes the numbers doubtful, in words.
         timings: Each request's raw times.
@@ -113,17 +117,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine
     harness: Harness
     server: WindowRates | None = None
-    canary_before: Canary | None = None
-    canary_after: Canary | None = None
+    check_before: MachineCheck | None = None
+    check_after: MachineCheck | None = None
     roofline: Roofline | None = None
+    gpu: Gpu | None = None
     warnings: tuple[str, ...] = ()
     timings: list[RequestTiming] = []
     schema: str = SCHEMA
 
     @property
     def machine_suspect(self) -> bool:
-        """The canary was slower or faster after than before."""
-        before, after = self.canary_before, self.canary_after
+        """The machine was slower or faster after than before, by more than it varies."""
+        before, after = self.check_before, self.check_after
         return before is not None and after is not None and after.suspect_after(before)
 
     def table(self) -> list[dict[str, Any]]:
@@ -182,15 +187,25 @@ def load_result(path: str | Path) -> Result:
         data = file.read_bytes()
         if file.suffix == ".gz":
             data = gzip.decompress(data)
-        result = msgspec.json.decode(data, type=Result)
-    except (OSError, EOFError, msgspec.DecodeError) as error:
+        tree = msgspec.json.decode(data, type=dict[str, Any])
+        found = msgspec.convert(tree.get("schema"), type=str)
+        result = msgspec.convert(_as_now(tree), type=Result) if found in (SCHEMA, _V1) else None
+    except (OSError, EOFError, zlib.error, msgspec.DecodeError, RecursionError) as error:
         raise BenchmarkError(
             f"{file} is not a result: {error}",
             remedy="give a file that `autosre bench run --out FILE` wrote",
         ) from error
-    if result.schema != SCHEMA:
+    if result is None:
         raise BenchmarkError(
-            f"{file} has schema {result.schema}, this version reads {SCHEMA}",
+            f"{file} has schema {found}, this version reads {SCHEMA} and {_V1}",
             remedy="read it with the version that wrote it, or measure again",
         )
     return result
+
+
+def _as_now(tree: dict[str, Any]) -> dict[str, Any]:
+    """A file's content by today's names: the first schema called the machine check a canary."""
+    if tree["schema"] == SCHEMA:
+        return tree
+    checks = {f"check_{when}": tree.get(f"canary_{when}") for when in ("before", "after")}
+    return {**tree, **checks, "schema": SCHEMA}

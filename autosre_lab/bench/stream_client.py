@@ -63,6 +63,7 @@ async def stream_request(
     session: str,
     turn: int,
     scheduled_ns: int | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> tuple[RequestTiming, list[dict[str, Any]]]:
     """Send a request and read its stream to the end. Failures are results, not exceptions.
 
@@ -73,6 +74,7 @@ async def stream_request(
         session: For the record.
         turn: For the record.
         scheduled_ns: When it was due, of `time.perf_counter_ns`; now by default.
+        headers: Beside those of the API.
 
     Returns:
         Its times, and the answer's content blocks in Anthropic's form.
@@ -87,7 +89,7 @@ async def stream_request(
     )
     reader = reader_for(target.protocol, timing)
     try:
-        await _exchange(http, target, data, timing, reader)
+        await _exchange(http, target, data, timing, reader, headers or {})
     except TimeoutError:
         _fail(timing, reader, "no end in time")
     except (aiohttp.ClientError, OSError) as error:
@@ -110,8 +112,9 @@ async def _exchange(
     data: bytes,
     timing: RequestTiming,
     reader: AnswerReader,
+    more: Mapping[str, str],
 ) -> None:
-    headers = {"content-type": "application/json", "accept": "text/event-stream"}
+    headers = {"content-type": "application/json", "accept": "text/event-stream", **more}
     if target.protocol == "messages":
         headers["anthropic-version"] = "2023-06-01"
     if target.token:

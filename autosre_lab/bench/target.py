@@ -24,8 +24,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         url: Base URL, without a path.
         protocol: The API: Anthropic's Messages, OpenAI's Chat Completions, OpenAI's Responses.
         model: The name to ask for.
-        token: Bearer token.
+        token: Bearer token that the address wants; the engine's key where that is the engine.
         engine_url: Base URL of the vLLM behind it, whose `/metrics` are read; None where unknown.
+        engine_key: Bearer token that the engine wants.
         badge: What produces the numbers.
     """
 
@@ -34,10 +35,19 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     token: str | None = None
     engine_url: str | None = None
+    engine_key: str | None = None
     badge: Badge = "unknown"
 
     def __repr__(self) -> str:
         return f"Target(url={self.url!r}, protocol={self.protocol!r}, model={self.model!r})"
+
+    def at_engine(self, protocol: Protocol) -> Target:
+        """Return the engine behind it as a target, where its address is known."""
+        if self.engine_url is None:
+            return self
+        return msgspec.structs.replace(
+            self, url=self.engine_url, protocol=protocol, token=self.engine_key
+        )
 
 
 def badge_of(recipe: Recipe | None) -> Badge:
@@ -59,11 +69,13 @@ def target_of(stack: Stack, *, protocol: Protocol = "messages", badge: Badge) ->
         badge: What produces the numbers; see `badge_of`.
     """
     through_proxy = protocol == "messages"
+    key: str | None = getattr(stack, "engine_key", None)
     return Target(
         url=stack.proxy_url if through_proxy else stack.engine_url,
         protocol=protocol,
         model=stack.model,
-        token=stack.token if through_proxy else None,
+        token=stack.token if through_proxy else key,
         engine_url=stack.engine_url,
+        engine_key=key,
         badge=badge,
     )

@@ -14,9 +14,8 @@ from autosre_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from autosre_lab.bench.result import Result
-    from autosre_lab.bench.target import Target
+    from autosre_lab.bench.running_stack import Served
     from autosre_lab.bench.workload import Workload
-    from autosre_lab.recipe import Recipe
 
 __all__ = ["bench"]
 
@@ -37,7 +36,7 @@ def workloads(*, output: Format) -> None:
 
     Example: autosre bench workloads
     """
-    from autosre_lab.bench.workloads import describe_workloads, workload_rows
+    from autosre_lab.bench.synthetic import describe_workloads, workload_rows
 
     show(workload_rows(), output=output, text=describe_workloads)
 
@@ -77,7 +76,7 @@ def workloads(*, output: Format) -> None:
 @click.option("--slo", default="", help="Limits of a good request, like ttft=2s,tpot=50ms.")
 @click.option("--warmup", "warmup_s", default=0.0, help="Leave out the first seconds.")
 @click.option("--duration", "duration_s", type=float, help="Start nothing after these seconds.")
-@click.option("--no-canary", is_flag=True, help="Skip the fixed work before and after.")
+@click.option("--no-machine-check", is_flag=True, help="Skip the fixed work before and after.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the result card here."
 )
@@ -92,34 +91,23 @@ def run(
     Example: autosre bench run cc-session -p scale=0.05 --arrivals closed:2 --out a.json
     """
     from autosre_lab.bench.card_text import result_text
-    from autosre_lab.bench.measure import CANARY_TOKENS, run_benchmark
+    from autosre_lab.bench.plan import Plan
     from autosre_lab.bench.result import save_result
+    from autosre_lab.bench.running_stack import measure
     from autosre_lab.bench.slo import parse_slo
-    from autosre_lab.bench.timing import RequestTiming
-    from autosre_lab.bench.workloads import named_parameters
-    from autosre_lab.progress import step
+    from autosre_lab.bench.synthetic import named_parameters
 
-    limits = parse_slo(options["slo"])
+    plan = Plan(
+        arrivals=options["arrivals"],
+        cache=options["cache"],
+        warmup_s=options["warmup_s"],
+        duration_s=options["duration_s"],
+        limits=parse_slo(options["slo"]),
+        check_tokens=0 if options["no_machine_check"] else None,
+        gpu=options["gpu_name"],
+    )
     work = _workload(workload, seed, named_parameters(parameters))
-    target, recipe = _target(options)
-    with step(f"Measure {work.name}", total=work.requests, unit="turn") as bar:
-
-        def seen(_: RequestTiming) -> None:
-            bar.advance()
-
-        result = run_benchmark(
-            work,
-            target,
-            arrivals=options["arrivals"],
-            cache=options["cache"],
-            warmup_s=options["warmup_s"],
-            duration_s=options["duration_s"],
-            limits=limits,
-            recipe=recipe,
-            gpu=options["gpu_name"] or _gpu_here(recipe),
-            canary_tokens=0 if options["no_canary"] else CANARY_TOKENS,
-            seen=seen,
-        )
+    result = measure(work, plan, of=_served(options))
     if options["out"] is not None:
         save_result(result, options["out"])
     show(result, output=output, text=lambda: result_text(result), rows=[result.summary])
@@ -223,7 +211,7 @@ def _workload(name: str, seed: int, parameters: dict[str, Any]) -> Workload:
         workload_from_transcript,
         workload_from_weka,
     )
-    from autosre_lab.bench.workloads import load_workload, make_workload
+    from autosre_lab.bench.synthetic import load_workload, make_workload
 
     file = Path(name)
     if file.suffix == ".jsonl":
@@ -240,40 +228,27 @@ def _workload(name: str, seed: int, parameters: dict[str, Any]) -> Workload:
     return workload_from_weka(read_weka(file), scale=scale)
 
 
-def _target(options: dict[str, Any]) -> tuple[Target, Recipe | None]:
+def _served(options: dict[str, Any]) -> Served:
     import os
 
-    from autosre_lab.bench.target import Target, badge_of, target_of
+    from autosre_lab.bench.running_stack import Served, what_runs
+    from autosre_lab.bench.target import Target
 
-    if options["url"]:
-        if not options["model"]:
-            raise ConfigError("--url needs a model's name", remedy="add --model NAME")
-        variable = options["token_env"]
-        if variable and variable not in os.environ:
-            raise ConfigError(f"${variable} is not set", remedy=f"export {variable}=…")
-        target = Target(
+    if not options["url"]:
+        return what_runs(options["api"], place=options["place"])
+    if not options["model"]:
+        raise ConfigError("--url needs a model's name", remedy="add --model NAME")
+    variable = options["token_env"]
+    if variable and variable not in os.environ:
+        raise ConfigError(f"${variable} is not set", remedy=f"export {variable}=…")
+    return Served(
+        Target(
             url=options["url"],
             protocol=options["api"],
             model=options["model"],
             token=os.environ[variable] if variable else None,
             engine_url=options["engine_url"],
+            engine_key=os.environ.get("AUTOSRE_ENGINE_KEY"),
             badge="gpu" if options["gpu_name"] else "unknown",
         )
-        return target, None
-    from autosre_lab.lifecycle import wait_ready
-    from autosre_lab.recipe import load_recipe
-
-    stack = wait_ready(place=options["place"])
-    recipe = load_recipe(stack.recipe_name)
-    return target_of(stack, protocol=options["api"], badge=badge_of(recipe)), recipe
-
-
-def _gpu_here(recipe: Recipe | None) -> str | None:
-    from autosre_lab.bench.target import badge_of
-
-    if recipe is None or badge_of(recipe) != "gpu":
-        return None
-    from autosre_lab.metrics import GpuReader
-
-    gpus = GpuReader().read().gpus
-    return gpus[0].name if gpus else None
+    )

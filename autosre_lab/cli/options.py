@@ -53,7 +53,7 @@ def _notebooks() -> Iterable[str]:
 
 
 def _workloads() -> Iterable[str]:
-    from autosre_lab.bench.workloads import WORKLOADS
+    from autosre_lab.bench.synthetic import WORKLOADS
 
     return WORKLOADS
 

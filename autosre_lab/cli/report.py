@@ -75,14 +75,12 @@ def run(
     Example: autosre report run --quick --out report
     """
     from autosre_lab.lifecycle import start, status, wait_ready
-    from autosre_lab.recipe import load_recipe
     from autosre_lab.report import gather, measure_stack, write_report
 
     running = status(place=place).state in ("ready", "starting")
     stack = wait_ready(place=place) if running else start(place=place)
     where = measure_stack(
         stack,
-        load_recipe(stack.recipe_name),
         out / "results",
         levels=[one for one in levels.split(",") if one],
         limit=limit,

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         load_evaluation,
         save_evaluation,
     )
-    from autosre_lab.evaluation.sandbox import run_sandboxed
     from autosre_lab.evaluation.short_form import GateResult, gate
 else:
     __getattr__, __dir__ = lazy_exports(__name__)
@@ -33,6 +32,5 @@ __all__ = [
     "gate",
     "load_evaluation",
     "load_tasks",
-    "run_sandboxed",
     "save_evaluation",
 ]

@@ -24,8 +24,8 @@ from typing import Any
 
 import msgspec
 
+from autosre_lab.bench.synthetic.text import prose
 from autosre_lab.bench.target import Target
-from autosre_lab.bench.workloads.text import prose
 from autosre_lab.evaluation.check import CheckResult
 from autosre_lab.evaluation.conversation import Answer, Conversation
 from autosre_lab.evaluation.protocol import TOOL, leaked

@@ -17,11 +17,11 @@ from autosre_lab.evaluation.check import CheckResult
 from autosre_lab.evaluation.conversation import Conversation
 from autosre_lab.evaluation.protocol import check_protocol
 from autosre_lab.evaluation.result import EvaluationResult
-from autosre_lab.evaluation.sandbox import isolation
 from autosre_lab.evaluation.short_form import cache_block_tokens
 from autosre_lab.evaluation.tool_use import check_tool_use, scenario_names, tool_use_note
 from autosre_lab.progress import step
 from autosre_lab.recipe import Recipe
+from autosre_lab.sandbox import isolation
 
 __all__ = ["LEVELS", "evaluate", "needle_depths"]
 

@@ -8,7 +8,7 @@ by changing its tests.
 from __future__ import annotations
 
 import shutil
-import tempfile
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -18,8 +18,8 @@ import yaml
 
 from autosre_lab.errors import AutosreError, ClaudeCodeError, EvaluationError
 from autosre_lab.evaluation.check import CheckResult
-from autosre_lab.evaluation.sandbox import Limits, run_sandboxed
 from autosre_lab.progress import step
+from autosre_lab.sandbox import Limits, Outcome, remove, run_sandboxed, scratch_folder
 
 if TYPE_CHECKING:
     from autosre_lab.agents.claude import Answer
@@ -28,7 +28,17 @@ if TYPE_CHECKING:
 __all__ = ["Task", "TaskFile", "evaluate_tasks", "load_tasks"]
 
 _TOOLS = "--allowedTools=Bash,Read,Edit,Write,Glob,Grep"
-_LEFT_OUT = shutil.ignore_patterns(".venv", "node_modules", "__pycache__", ".mypy_cache")
+_NAMES_LEFT_OUT = shutil.ignore_patterns(".venv", "node_modules", "__pycache__", ".mypy_cache")
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    """Return what is not copied: what can be made again, and what is no file (a FIFO hangs)."""
+    special = {one for one in names if _special(Path(folder, one).lstat().st_mode)}
+    return special | set(_NAMES_LEFT_OUT(folder, names))
+
+
+def _special(mode: int) -> bool:
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
 
 
 class Task(pydantic.BaseModel):
@@ -43,6 +53,8 @@ class Task(pydantic.BaseModel):
         seconds: That Claude Code may take.
         check_seconds: That the check may take.
         network: The check may use the network.
+        tools: Folders that the check may read besides the system's programs and this Python:
+            where its own interpreter or packages are.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -55,6 +67,15 @@ class Task(pydantic.BaseModel):
     seconds: Annotated[float, pydantic.Field(gt=0)] = 900
     check_seconds: Annotated[float, pydantic.Field(gt=0)] = 120
     network: bool = False
+    tools: list[Path] = []
+
+    @pydantic.field_validator("check_files")
+    @classmethod
+    def _inside(cls, names: list[Path]) -> list[Path]:
+        for name in names:
+            if name.is_absolute() or ".." in name.parts or name == Path():
+                raise ValueError(f"{name} is not inside the repository")
+        return names
 
 
 class TaskFile(pydantic.BaseModel):
@@ -119,7 +140,7 @@ def evaluate_tasks(
         task cannot be judged.
 
     Raises:
-        EvaluationError: The check cannot be isolated here.
+        SandboxError: The check cannot be isolated here.
     """
     do = ask if ask is not None else _claude()
     results = []
@@ -138,12 +159,15 @@ def _claude() -> Ask:
 
 
 def _one(task: Task, stack: Stack, ask: Ask, *, allow_unsafe: bool) -> CheckResult:
-    with tempfile.TemporaryDirectory(prefix="autosre-task-") as scratch:
-        copy = Path(scratch) / task.repository.name
-        shutil.copytree(task.repository, copy, symlinks=True, ignore=_LEFT_OUT)
-        before, _ = _check(task, copy, allow_unsafe=allow_unsafe)
-        if before:
+    with scratch_folder("autosre-task-") as scratch:
+        copy = scratch / task.repository.name
+        shutil.copytree(task.repository, copy, symlinks=True, ignore=_left_out)
+        before = _check(task, copy, allow_unsafe=allow_unsafe)
+        if before.passed:
             return _result(task, "its check passes before anything was done", passed=None)
+        if not before.started:
+            said = f"{before.output}: name its folder in `tools`"
+            return _result(task, said, passed=None)
         try:
             # Without the web, which says something else tomorrow.
             own = ["--web=none", _TOOLS]
@@ -154,36 +178,47 @@ def _one(task: Task, stack: Stack, ask: Ask, *, allow_unsafe: bool) -> CheckResu
         except AutosreError as error:
             return _result(task, error.message[:300], passed=None)
         _put_back(task, copy)
-        passed, said = _check(task, copy, allow_unsafe=allow_unsafe)
+        after = _check(task, copy, allow_unsafe=allow_unsafe)
     spent = (
         f"{answer.duration_s:.0f} s, {answer.input_tokens} tokens in "
         f"({answer.cached_tokens} cached), {answer.output_tokens} out"
     )
-    return _result(task, spent if passed else f"{spent}; {said}", passed=passed)
+    last = after.output.strip().splitlines()[-1:] or [f"exit code {after.exit_code}"]
+    said = spent if after.passed else f"{spent}; {after.ended_for or last[0][:200]}"
+    return _result(task, said, passed=after.passed)
 
 
-def _check(task: Task, copy: Path, *, allow_unsafe: bool) -> tuple[bool, str]:
-    outcome = run_sandboxed(
+def _check(task: Task, copy: Path, *, allow_unsafe: bool) -> Outcome:
+    return run_sandboxed(
         task.check,
         folder=copy,
-        limits=Limits(seconds=task.check_seconds, memory_bytes=4 << 30, processes=256),
+        limits=Limits(
+            seconds=task.check_seconds,
+            memory_bytes=4 << 30,
+            file_bytes=1 << 30,
+            folder_bytes=4 << 30,
+            processes=256,
+        ),
         network=task.network,
+        readable=[one.expanduser() for one in task.tools],
         allow_unsafe=allow_unsafe,
     )
-    last = outcome.output.strip().splitlines()[-1:] or [f"exit code {outcome.exit_code}"]
-    return outcome.passed, outcome.ended_for or last[0][:200]
 
 
 def _put_back(task: Task, copy: Path) -> None:
     for name in task.check_files:
         source, target = task.repository / name, copy / name
+        for parent in [*reversed(target.relative_to(copy).parents)][1:]:
+            # A link on the way would lead out of the copy.
+            if (copy / parent).is_symlink() or not (copy / parent).is_dir():
+                (copy / parent).unlink(missing_ok=True)
+                (copy / parent).mkdir()
         if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target)
-        elif target.exists() or target.is_symlink():
-            target.unlink()
-        target.parent.mkdir(parents=True, exist_ok=True)
+            remove(target)
+        else:
+            target.unlink(missing_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, symlinks=True, ignore=_LEFT_OUT)
+            shutil.copytree(source, target, symlinks=True, ignore=_left_out)
         elif source.exists():
             shutil.copy2(source, target)
 

@@ -107,9 +107,9 @@ def _conditions(result: Result) -> Table:
             f"{ceiling.ceiling_tps:.0f} tokens/s: {ceiling.bytes_per_step / 1e9:.2f} GB a step at "
             f"{ceiling.bandwidth_bytes_s / 1e9:.0f} GB/s ({ceiling.bandwidth_source})"
         )
-    before, after = result.canary_before, result.canary_after
+    before, after = result.check_before, result.check_after
     if before is not None and after is not None:
-        rows["canary"] = (
+        rows["machine check"] = (
             f"{duration_text(before.step_s)} a step before, {after.drift_from(before):+.1%} after"
         )
     return Table(

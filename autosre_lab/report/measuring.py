@@ -8,15 +8,13 @@ from typing import Any
 
 import msgspec
 
-from autosre_lab.bench.measure import CacheState, run_benchmark
+from autosre_lab.bench.plan import CacheState, Plan
 from autosre_lab.bench.result import save_result
-from autosre_lab.bench.target import badge_of, target_of
-from autosre_lab.bench.timing import RequestTiming
+from autosre_lab.bench.running_stack import Served, measure, served_by
+from autosre_lab.bench.synthetic import make_workload
 from autosre_lab.bench.workload import Workload
-from autosre_lab.bench.workloads import make_workload
 from autosre_lab.evaluation import evaluate, save_evaluation
-from autosre_lab.metrics import Feed, GpuReader, Recorder, Sources
-from autosre_lab.progress import step
+from autosre_lab.metrics import Feed, Recorder, Sources
 from autosre_lab.recipe import Recipe
 from autosre_lab.stack import Stack
 
@@ -67,9 +65,9 @@ def planned(window: int, *, quick: bool = False) -> list[Measurement]:
 
 def measure_stack(
     stack: Stack,
-    recipe: Recipe,
     folder: str | Path,
     *,
+    recipe: Recipe | None = None,
     levels: Sequence[str] = ("L0", "L1"),
     limit: int | None = None,
     quick: bool = False,
@@ -79,8 +77,8 @@ def measure_stack(
 
     Args:
         stack: What runs.
-        recipe: What it serves.
         folder: For the results; what is there from before is written over.
+        recipe: What it serves; found by its name where not given.
         levels: Of the evaluation; none to leave it out.
         limit: As for `evaluate`.
         quick: Little of each.
@@ -95,54 +93,44 @@ def measure_stack(
     """
     where = Path(folder)
     where.mkdir(parents=True, exist_ok=True)
-    badge = badge_of(recipe)
+    served = served_by(stack, recipe=recipe)
     recorder = None
     if record and stack.log_dir is not None:
-        facts = {"command": "autosre report run", "recipe": recipe.name, "badge": badge}
+        facts = {"command": "autosre report run", "recipe": stack.recipe_name}
+        facts["badge"] = served.target.badge
         _forget(where / "recording.jsonl")
         recorder = Recorder(where / "recording.jsonl", facts=facts)
         feed = Feed(Sources.of_local_stack(), interval_s=1.0, recorder=recorder)
     if recorder is None:
-        _measure(stack, recipe, where, levels=levels, limit=limit, quick=quick)
+        _measure(stack, served, where, levels=levels, limit=limit, quick=quick)
         return where
     with recorder, feed:
-        _measure(stack, recipe, where, levels=levels, limit=limit, quick=quick)
+        _measure(stack, served, where, levels=levels, limit=limit, quick=quick)
     return where
 
 
 def _measure(
     stack: Stack,
-    recipe: Recipe,
+    served: Served,
     where: Path,
     *,
     levels: Sequence[str],
     limit: int | None,
     quick: bool,
 ) -> None:
-    target = target_of(stack, badge=badge_of(recipe))
     if levels:
         # First: speed of an engine whose answers are wrong is none.
         evaluation = evaluate(
-            target, levels=levels, limit=limit, recipe=recipe, window=stack.max_model_len
+            served.target,
+            levels=levels,
+            limit=limit,
+            recipe=served.recipe,
+            window=stack.max_model_len,
         )
         save_evaluation(evaluation, where / "evaluation.json")
-    gpus = () if target.badge == "cpu-engine" else GpuReader().read().gpus
     for one in planned(stack.max_model_len, quick=quick):
-        with step(f"Measure {one.name}", total=one.workload.requests, unit="turn") as bar:
-
-            def seen(_: RequestTiming) -> None:
-                bar.advance()
-
-            result = run_benchmark(
-                one.workload,
-                target,
-                arrivals=one.arrivals,
-                cache=one.cache,
-                recipe=recipe,
-                gpu=gpus[0].name if gpus else None,
-                canary_tokens=32 if quick else 256,
-                seen=seen,
-            )
+        plan = Plan(arrivals=one.arrivals, cache=one.cache)
+        result = measure(one.workload, plan, of=served)
         save_result(result, where / f"{one.name}.json.gz")
 
 

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from autosre_lab.bench.workloads.text import prose
+from autosre_lab.bench.synthetic.text import prose
 from autosre_lab.scripted.upstream import ToolCall, Turn
 
 __all__ = ["answer_to"]

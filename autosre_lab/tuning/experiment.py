@@ -11,7 +11,7 @@ import yaml
 from autosre_lab.bench.arrivals import parse_arrivals
 from autosre_lab.bench.slo import parse_slo
 from autosre_lab.bench.summary import Summary, summarise
-from autosre_lab.bench.workloads import workload_names
+from autosre_lab.bench.synthetic import workload_names
 from autosre_lab.errors import ExperimentError
 from autosre_lab.tuning.knobs import Knob
 
@@ -122,7 +122,8 @@ class Experiment(_Section):
         place: Where the stack runs.
         abba: Measure the incumbent before and after each candidate, and the candidate twice.
         gate: Speed counts only after the gate on cache hits; without it nothing can be promoted.
-        canary_tokens: Of the canary around each measurement.
+        check_tokens: Of the machine check around each measurement; 0 for none, by default as many
+            as suit what answers.
     """
 
     format: Annotated[Literal["autosre.experiment/v1"], pydantic.Field(alias="schema")]
@@ -136,7 +137,7 @@ class Experiment(_Section):
     place: Literal["auto", "local", "cluster"] = "auto"
     abba: bool = True
     gate: bool = True
-    canary_tokens: Annotated[int, pydantic.Field(ge=0)] = 256
+    check_tokens: Annotated[int, pydantic.Field(ge=0)] | None = None
 
 
 def load_experiment(path: str | Path) -> Experiment:

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from autosre_lab.bench.measure import run_benchmark
+from autosre_lab.bench.plan import Plan
 from autosre_lab.bench.result import Result
+from autosre_lab.bench.running_stack import measure, served_by
 from autosre_lab.bench.slo import parse_slo
-from autosre_lab.bench.target import Target, badge_of, target_of
-from autosre_lab.bench.workloads import make_workload
+from autosre_lab.bench.synthetic import make_workload
 from autosre_lab.errors import AutosreError, ExperimentError
 from autosre_lab.evaluation.short_form import GateResult, gate
 from autosre_lab.lifecycle import place_for, status, stop, switch
-from autosre_lab.metrics import GpuReader
 from autosre_lab.processes.files import read_json, write_private_json
 from autosre_lab.recipe import Recipe, load_recipe
 from autosre_lab.stack import Stack
@@ -103,20 +102,19 @@ class LiveBench:
         roots = [one for one in self._workload.sessions if one.parent is None]
         kept = {one.id for one in roots[: max(1, math.ceil(len(roots) * share))]}
         sessions = tuple(one for one in self._workload.sessions if (one.parent or one.id) in kept)
-        gpus = () if badge_of(recipe) == "cpu-engine" else GpuReader().read().gpus
-        return run_benchmark(
+        return measure(
             msgspec.structs.replace(self._workload, sessions=sessions),
-            target_of(stack, protocol=work.api, badge=badge_of(recipe)),
-            arrivals=work.arrivals,
-            limits=parse_slo(work.slo),
-            recipe=recipe,
-            gpu=gpus[0].name if gpus else None,
-            canary_tokens=self._experiment.canary_tokens,
+            Plan(
+                arrivals=work.arrivals,
+                limits=parse_slo(work.slo),
+                check_tokens=self._experiment.check_tokens,
+            ),
+            of=served_by(stack, work.api, recipe),
             stopping=self._stopping,
         )
 
 
 def live_gate(stack: Stack, recipe: Recipe) -> GateResult:
     """Check a running stack: protocol, and answers out of the cache where there is one."""
-    target: Target = target_of(stack, badge=badge_of(recipe))
+    target = served_by(stack, recipe=recipe).target
     return gate(target, cache=recipe.engine.args.get("enable-prefix-caching") is not False)

@@ -126,7 +126,7 @@ class BenchPanel(Panel):
 
     def form(self) -> Sequence[Any]:
         """Return the fields, the button, and the choice of two results."""
-        from autosre_lab.bench.workloads import workload_names
+        from autosre_lab.bench.synthetic import workload_names
 
         widgets = require_widgets()
         style = {"description_width": "90px"}

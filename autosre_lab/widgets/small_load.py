@@ -26,15 +26,14 @@ def running_target() -> Target:
         NotReadyError: No stack is ready.
     """
     from autosre_lab import lifecycle
-    from autosre_lab.bench.target import target_of
-    from autosre_lab.widgets.badge import stack_badge
+    from autosre_lab.bench.running_stack import what_runs
 
-    status = lifecycle.status()
-    if status.state != "ready":
+    state = lifecycle.status().state
+    if state != "ready":  # one that starts is not waited for here
         raise NotReadyError(
-            f"the stack is {status.state}", remedy="start it: autosre start, or notebook 2"
+            f"the stack is {state}", remedy="start it: autosre start, or notebook 2"
         )
-    return target_of(lifecycle.wait_ready(), badge=stack_badge(status) or "unknown")
+    return what_runs().target
 
 
 def send_small_load(
@@ -108,7 +107,7 @@ async def _send(
 
 def _sessions(seed: int, at_once: int, window: int) -> Workload:
     """Return short sessions with a shared prefix, so that caches and classes move too."""
-    from autosre_lab.bench.workloads import make_workload
+    from autosre_lab.bench.synthetic import make_workload
 
     return make_workload(
         "cc-session",

@@ -58,8 +58,8 @@ def design_experiment(
         ExperimentError: Something in it cannot be used.
         RecipeError: There is no such recipe.
     """
+    from autosre_lab.bench.synthetic import parameters_in
     from autosre_lab.bench.target import badge_of
-    from autosre_lab.bench.workloads import parameters_in
     from autosre_lab.errors import ExperimentError
     from autosre_lab.recipe import load_recipe
     from autosre_lab.tuning import Experiment, suggested_experiment
@@ -76,7 +76,7 @@ def design_experiment(
     tree["budget"] |= {"trials": trials, "minutes": minutes}
     tree |= {"strategy": strategy, "abba": abba}
     if badge_of(load_recipe(recipe)) != "gpu":
-        tree["canary_tokens"] = 32
+        tree["check_tokens"] = 32
     try:
         return Experiment.model_validate(tree)
     except ValueError as error:

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from autosre_lab.bench.canary import Canary
 from autosre_lab.bench.card_text import comparison_text, duration_text, result_text
 from autosre_lab.bench.comparison import compare_results
 from autosre_lab.bench.machine import Machine
+from autosre_lab.bench.machine_check import MachineCheck
 from autosre_lab.bench.result import (
     Conditions,
     Harness,
@@ -24,6 +24,7 @@ from autosre_lab.bench.summary import summarise
 from autosre_lab.errors import BenchmarkError, NotComparableError
 from autosre_lab.metrics.roofline import Roofline
 from tests.bench.timings import request
+from tests.support.h100 import card
 
 CONDITIONS = Conditions(
     workload="w",
@@ -46,7 +47,9 @@ CONDITIONS = Conditions(
     engine={"version": "0.32.0"},
 )
 MACHINE = Machine(cpu="c", cores=2, memory_bytes=1, kernel="6", system="s", load=0.1, python="3.11")
-CANARY = Canary(at="t", tokens=256, ttft_s=0.1, tpot_s=0.05, step_s=0.05, answer_sha256="b")
+CHECK = MachineCheck(
+    at="t", tokens=256, ttft_s=0.1, tpot_s=0.05, step_s=0.05, passes=(0.05,) * 5, answer_sha256="b"
+)
 
 
 def result(name: str, *, factor: float = 1.0, sessions: int = 12, **more: Any) -> Result:
@@ -114,23 +117,23 @@ def test_what_differs_is_named_by_the_recipes_setting() -> None:
 
 
 def test_a_machine_that_changed_between_two_runs_is_told() -> None:
-    slow = msgspec.structs.replace(CANARY, step_s=0.06)
-    comparison = compare_results(result("a", canary_before=CANARY), result("b", canary_before=slow))
+    slow = msgspec.structs.replace(CHECK, step_s=0.06)
+    comparison = compare_results(result("a", check_before=CHECK), result("b", check_before=slow))
     assert any("20% slower" in warning for warning in comparison.warnings)
 
 
 def test_a_machine_that_changed_during_a_run_is_suspect() -> None:
-    faster = msgspec.structs.replace(CANARY, step_s=0.047)
-    near = msgspec.structs.replace(CANARY, step_s=0.052)
-    assert result("a", canary_before=CANARY, canary_after=faster).machine_suspect
-    assert not result("a", canary_before=CANARY, canary_after=near).machine_suspect
-    assert not result("a", canary_before=CANARY).machine_suspect
+    faster = msgspec.structs.replace(CHECK, step_s=0.047)
+    near = msgspec.structs.replace(CHECK, step_s=0.052)
+    assert result("a", check_before=CHECK, check_after=faster).machine_suspect
+    assert not result("a", check_before=CHECK, check_after=near).machine_suspect
+    assert not result("a", check_before=CHECK).machine_suspect
 
 
 @pytest.mark.parametrize("name", ["card.json", "deep/card.json.gz"])
 def test_a_card_is_read_as_it_was_written(name: str, tmp_path: Path) -> None:
-    card = result("a", canary_before=CANARY, canary_after=CANARY)
-    assert load_result(save_result(card, tmp_path / name)) == card
+    written = result("a", check_before=CHECK, check_after=CHECK)
+    assert load_result(save_result(written, tmp_path / name)) == written
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\x1f\x8b"])
@@ -172,3 +175,22 @@ def test_a_table_has_one_row_a_request() -> None:
     rows = result("a").table()
     assert len(rows) == 12
     assert rows[0]["tpot_s"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("name", ["cc", "decode", "moe-hook-4"])
+def test_a_card_of_the_first_schema_is_read_by_todays_names(name: str, tmp_path: Path) -> None:
+    old = card(name)
+    assert old.schema == "autosre.result/v2"
+    assert old.check_before is not None
+    assert old.gpu is None
+    assert load_result(save_result(old, tmp_path / "new.json")) == old
+    assert "its own spread is not known" in result_text(old)
+
+
+def test_a_card_that_was_cut_short_is_told(tmp_path: Path) -> None:
+    whole = save_result(result("a"), tmp_path / "a.json.gz").read_bytes()
+    for broken in (whole[:-20], whole[:40] + b"\0\0\0\0" + whole[44:], b"[" * 100_000):
+        file = tmp_path / ("b.json.gz" if broken[:1] != b"[" else "b.json")
+        file.write_bytes(broken)
+        with pytest.raises(BenchmarkError, match="is not a result"):
+            load_result(file)

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from autosre_lab.bench.measure import run_benchmark
+from autosre_lab.bench.plan import Plan
 from autosre_lab.bench.result import Result, load_result
 from autosre_lab.bench.running import run_async
 from autosre_lab.bench.target import Protocol, Target, badge_of, target_of
@@ -37,8 +38,8 @@ def scripted(*answers: Answer) -> Iterator[ScriptedUpstream]:
     try:
         asyncio.run_coroutine_threadsafe(upstream.__aenter__(), loop).result(10)
         yield upstream
-        asyncio.run_coroutine_threadsafe(upstream.__aexit__(None, None, None), loop).result(10)
     finally:
+        asyncio.run_coroutine_threadsafe(upstream.__aexit__(None, None, None), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
@@ -46,7 +47,7 @@ def scripted(*answers: Answer) -> Iterator[ScriptedUpstream]:
 
 def measured(upstream: ScriptedUpstream, **options: object) -> Result:
     target = target_at(upstream.url)
-    return run_benchmark(workload(), target, canary_tokens=0, **options)  # type: ignore[arg-type]
+    return run_benchmark(workload(), target, Plan(check_tokens=0, **options))  # type: ignore[arg-type]
 
 
 def systems(upstream: ScriptedUpstream) -> list[str]:
@@ -78,7 +79,7 @@ def test_a_warm_cache_has_seen_the_first_prompts_and_nothing_else() -> None:
 def test_an_address_alone_does_not_tell_what_hardware_answers(tmp_path: Path) -> None:
     with scripted(*[Answer(text="ok")] * 4) as upstream:
         address = ["--url", upstream.url, "--model", upstream.model, "--api", "chat"]
-        out = ["--no-canary", "--out", str(tmp_path / "r.json")]
+        out = ["--no-machine-check", "--out", str(tmp_path / "r.json")]
         shown = CliRunner().invoke(main, ["bench", "run", "smoke", *address, *out])
     assert shown.exit_code == 0, shown.output
     assert "measured on: an engine whose hardware was not told" in shown.output
@@ -142,9 +143,7 @@ def test_a_real_engine_and_this_client_agree(real_stack: Stack, protocol: Protoc
     system = "You are a helpful assistant. " * 30
     sessions = [Session(id=str(n), system=system, turns=turns, tools=(WEATHER,)) for n in range(2)]
     target = target_of(real_stack, protocol=protocol, badge=badge_of(recipe))
-    result = run_benchmark(
-        workload(*sessions), target, recipe=recipe, canary_tokens=32, limits={"e2el": 600}
-    )
+    result = run_benchmark(workload(*sessions), target, Plan(limits={"e2el": 600}), recipe=recipe)
     summary, server = result.summary, result.server
     assert result.badge == "cpu-engine"
     assert (summary.requests, summary.failed, summary.good_fraction) == (4, 0, 1.0)
@@ -161,5 +160,6 @@ def test_a_real_engine_and_this_client_agree(real_stack: Stack, protocol: Protoc
     assert result.roofline is not None
     assert not result.roofline.above
     assert result.conditions.engine["version"] == "0.32.0"
-    assert result.canary_before is not None
-    assert result.canary_before.tokens == 32
+    assert str(result.conditions.engine["torch"]).startswith("2.")
+    assert result.check_before is not None
+    assert result.check_before.tokens == 30

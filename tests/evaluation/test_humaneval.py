@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from autosre_lab.bench.target import badge_of, target_of
 from autosre_lab.errors import ConfigError
 from autosre_lab.evaluation import evaluate
 from autosre_lab.evaluation.humaneval import Problem, extract_code, problems
+from autosre_lab.evaluation.humaneval.solving import judge
 from autosre_lab.evaluation.ladder import needle_depths
 from autosre_lab.recipe import load_recipe
+from autosre_lab.sandbox import isolation
 from autosre_lab.stack import Stack
 from tests.evaluation.scripted_messages import Reply, messages_server
 
@@ -37,7 +40,7 @@ def test_right_functions_pass_and_wrong_ones_do_not() -> None:
         wrong = evaluate(target, levels=["L3"], limit=2)
     assert [one.passed for one in right.checks] == [True] * 6
     assert [one.passed for one in wrong.checks] == [False] * 2
-    assert right.notes == ("sandbox: namespaces",)
+    assert right.notes == (f"sandbox: {isolation()}",)
     score = right.levels[0]
     assert (score.n, score.passed) == (6, 6)
     assert score.interval is not None
@@ -50,6 +53,52 @@ def test_ending_before_the_tests_is_no_pass(early: str) -> None:
     with messages_server(lambda *_: {"text": code}) as target:
         found = evaluate(target, levels=["L3"], limit=1)
     assert found.checks[0].passed is False
+
+
+CHEATS = {
+    "equals everything": "class A:\n    def __eq__(self, other): return True\n"
+    "    def __bool__(self): return True\n"
+    "def {name}(*_): return A()",
+    "reads its own source": "import sys, __main__\ndef {name}(*_):\n"
+    "    text = open(sys.argv[0] or __file__).read()\n    print(text.split()[-1])\n    return 1",
+    "reads what runs": "import os\ndef {name}(*_):\n"
+    "    for at in os.listdir('/proc'):\n"
+    "        if at.isdigit():\n"
+    "            for what in ('environ', 'cmdline', 'fd/0', 'fd/1', 'mem'):\n"
+    "                try: print(open(f'/proc/{{at}}/{{what}}', 'rb').read(65536))\n"
+    "                except OSError: pass\n    return 1",
+    "writes to what judges": "import os\ndef {name}(*_):\n"
+    "    for at in os.listdir('/proc'):\n        for fd in range(8):\n"
+    "            try: os.write(os.open(f'/proc/{{at}}/fd/{{fd}}', os.O_WRONLY), b'True\\n')\n"
+    "            except OSError: pass\n    return 1",
+    "patches assert away": "import builtins, sys\nbuiltins.AssertionError = type(None)\n"
+    "sys.excepthook = lambda *_: None\nsys.settrace(lambda *_: None)\n"
+    "def {name}(*_): return 1",
+    "kills what judges": "import os\ndef {name}(*_):\n    os.kill(os.getppid(), 9)\n    return 1",
+    "answers with code": "import sys\ndef {name}(*_):\n"
+    "    sys.stdout.write('v__import__(\\'os\\')._exit(0)\\n')\n    return 1",
+    "answers too deep": "def {name}(*_):\n    found = []\n"
+    "    for _ in range(100000): found = [found]\n    return found",
+    "a forged answer": "import os\ndef {name}(*_):\n"
+    "    os.write(1, b'v' + b'(' * 100000 + b'\\n')\n    os._exit(0)",
+}
+
+
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_a_cheat_does_not_pass(cheat: str) -> None:
+    for problem in (problems()[0], problems()[2]):
+        assert judge(problem, CHEATS[cheat].format(name=problem.entry_point)) != ""
+
+
+def test_every_problems_own_solution_passes() -> None:
+    def said(problem: Problem) -> str:
+        return judge(problem, problem.prompt + problem.canonical_solution)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = dict(
+            zip([one.task_id for one in problems()], pool.map(said, problems()), strict=True)
+        )
+    assert {name: why for name, why in found.items() if why} == {}
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def check_tuning(summary: Mapping[str, Any]) -> None:
     trials = summary["trials"]
     assert len(trials) == 2
     for trial in trials:
-        # On a machine that others use the canary may find it suspect; that is a result too.
+        # On a machine that others use the machine check may find it suspect; that is a result too.
         assert trial["outcome"] in ("ok", "machine_suspect")
         assert trial["gated"] is True
         assert trial["ratio"] > 0

@@ -23,7 +23,7 @@ from autosre_lab.report import gather, write_report
 from autosre_lab.report.measuring import planned
 from autosre_lab.stack import Stack
 from autosre_lab.tuning import run_experiment
-from tests.bench.test_comparison import CANARY, result
+from tests.bench.test_comparison import CHECK, result
 from tests.tuning.scripted import Engines, Speeds, experiment, passing
 
 EVIL = "</script><script>alert(1)</script>"
@@ -44,12 +44,12 @@ def evaluated(**more: Any) -> EvaluationResult:
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one of everything."""
     folder = tmp_path_factory.mktemp("measured")
-    with_canary: dict[str, Any] = {
-        "canary_before": CANARY,
-        "canary_after": CANARY,
+    with_check: dict[str, Any] = {
+        "check_before": CHECK,
+        "check_after": CHECK,
         "warnings": (EVIL,),
     }
-    save_result(result("a", **with_canary), folder / "results" / "a.json.gz")
+    save_result(result("a", **with_check), folder / "results" / "a.json.gz")
     save_result(result("b", conditions={"workload": "other"}), folder / "results" / "b.json")
     save_evaluation(evaluated(), folder / "evaluation.json")
     speeds = Speeds(lambda slots: 0.5 if slots == 4 else 1.0)

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from autosre_lab.bench.apart import run_benchmark_apart
 from autosre_lab.bench.comparison import compare_results
 from autosre_lab.bench.measure import run_benchmark
+from autosre_lab.bench.plan import Plan
+from autosre_lab.bench.synthetic import make_workload
 from autosre_lab.bench.target import Target, badge_of, target_of
 from autosre_lab.bench.timing import RequestTiming
-from autosre_lab.bench.workloads import make_workload
 from autosre_lab.errors import BenchmarkError, ConfigError
 from autosre_lab.evaluation import gate
 from autosre_lab.lifecycle import start, status, stop
@@ -55,7 +56,7 @@ def test_a_recipe_without_a_model_runs_as_a_stack_and_passes_the_gate(
 
 def test_what_is_measured_on_it_says_that_it_is_a_script(target: Target) -> None:
     work = make_workload("decode", requests=4, input_tokens=64, output_tokens=12)
-    result = run_benchmark(work, target, arrivals="closed:2", canary_tokens=0)
+    result = run_benchmark(work, target, Plan(arrivals="closed:2", check_tokens=0))
     assert result.badge == "scripted"
     assert result.summary.failed == 0
     assert result.summary.output_tokens == 4 * 12
@@ -67,7 +68,7 @@ def test_what_is_measured_on_it_says_that_it_is_a_script(target: Target) -> None
 
 def test_a_growing_conversation_is_hit_in_whole_blocks(target: Target) -> None:
     work = make_workload("cc-session", sessions=1, turns=4, scale=0.02, waits=0.0, context=32_000)
-    timings = run_benchmark(work, target, canary_tokens=0).timings
+    timings = run_benchmark(work, target, Plan(check_tokens=0)).timings
     hits = [one.cached_tokens or 0 for one in timings]
     assert all(one % 16 == 0 for one in hits)
     assert hits[1:] == sorted(hits[1:])
@@ -117,7 +118,7 @@ def test_a_run_that_is_stopped_waits_for_no_answer(target: Target) -> None:
         return (read_engine_metrics(target.engine_url).generation_tokens or 0) > 20
 
     with pytest.raises(Stopped):
-        run_benchmark(work, target, canary_tokens=0, stopping=stopping)
+        run_benchmark(work, target, Plan(check_tokens=0), stopping=stopping)
     assert time.monotonic() - began < 15
     # The engine was told too.
     deadline = time.monotonic() + 10
@@ -130,10 +131,9 @@ def test_a_measurement_apart_is_the_same_measurement(target: Target) -> None:
     work = make_workload("decode", requests=3, input_tokens=64, output_tokens=8)
     recipe = load_recipe(RECIPE)
     seen: list[RequestTiming] = []
-    result = run_benchmark_apart(
-        work, target, recipe=recipe, canary_tokens=16, seen=seen.append, arrivals="closed:2"
-    )
-    beside = run_benchmark(work, target, recipe=recipe, canary_tokens=16, arrivals="closed:2")
+    plan = Plan(arrivals="closed:2", check_tokens=20)
+    result = run_benchmark_apart(work, target, plan, recipe=recipe, seen=seen.append)
+    beside = run_benchmark(work, target, plan, recipe=recipe)
     assert [one.session for one in seen] == [one.session for one in result.timings]
     # Nothing differs in how they were made.
     assert compare_results(result, beside).differences == ()
@@ -150,11 +150,11 @@ def test_a_measurement_apart_can_be_stopped_and_says_what_is_wrong(target: Targe
     began = time.monotonic()
     with pytest.raises(Stopped):
         run_benchmark_apart(
-            work, target, canary_tokens=0, stopping=lambda: time.monotonic() - began > 2
+            work, target, Plan(check_tokens=0), stopping=lambda: time.monotonic() - began > 2
         )
     assert time.monotonic() - began < 15
     nobody = msgspec.structs.replace(target, url="http://127.0.0.1:9", engine_url=None)
     with pytest.raises(BenchmarkError, match="does not answer"):
-        run_benchmark_apart(work, nobody, canary_tokens=0)
+        run_benchmark_apart(work, nobody, Plan(check_tokens=0))
     with pytest.raises(ConfigError):
-        run_benchmark_apart(work, target, arrivals="now and then", canary_tokens=0)
+        run_benchmark_apart(work, target, Plan(arrivals="now and then", check_tokens=0))

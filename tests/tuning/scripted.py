@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from autosre_lab.bench.canary import Canary
+from autosre_lab.bench.machine_check import MachineCheck
 from autosre_lab.bench.result import Result
 from autosre_lab.bench.summary import summarise
 from autosre_lab.errors import AutosreError
@@ -31,7 +31,9 @@ STACK = Stack(
     log_dir=None,
     request_log=None,
 )
-CANARY = Canary(at="t", tokens=64, ttft_s=0.1, tpot_s=0.05, step_s=0.05, answer_sha256="b")
+CHECK = MachineCheck(
+    at="t", tokens=64, ttft_s=0.1, tpot_s=0.05, step_s=0.05, passes=(0.05,) * 5, answer_sha256="b"
+)
 
 
 def experiment(**more: Any) -> Experiment:
@@ -89,13 +91,13 @@ class Speeds:
         factor = self._factor(slots(recipe))
         timings = [request(str(n), ttft=rng.uniform(1, 5) * factor) for n in range(12)]
         drift = self._drifts.pop(0) if self._drifts else 0.0
-        after = msgspec.structs.replace(CANARY, step_s=CANARY.step_s * (1 + drift))
+        after = msgspec.structs.replace(CHECK, step_s=CHECK.step_s * (1 + drift))
         return msgspec.structs.replace(
             result(f"r{len(self.measured)}"),
             timings=timings,
             summary=summarise(timings),
-            canary_before=CANARY,
-            canary_after=after,
+            check_before=CHECK,
+            check_after=after,
             warnings=("machine suspect",) if drift else (),
         )
 

@@ -49,7 +49,7 @@ def test_every_value_is_a_result_a_kill_loses_one_trial_and_the_winner_becomes_a
         "workload": {"name": "cc-session", "parameters": sizes},
         "objective": {"figure": "ttft_p50"},
         "abba": False,
-        "canary_tokens": 0,
+        "check_tokens": 0,
     }
     file, folder = tmp_path / "experiment.yaml", tmp_path / "experiment"
     file.write_text(json.dumps(wanted))

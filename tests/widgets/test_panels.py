@@ -181,7 +181,7 @@ def test_an_experiment_runs_from_its_form_and_goes_on_where_it_was(
     assert one.badge == "scripted"
     trials = one.run()
     assert trials is not None
-    # On a machine that others use the canary may find it suspect; that is a result too.
+    # On a machine that others use the machine check may find it suspect; that is a result too.
     assert trials[0].outcome in ("ok", "machine_suspect")
     summary = one.summary()
     assert summary["trials"][0]["values"] == {"engine.args.max-num-seqs": 1}

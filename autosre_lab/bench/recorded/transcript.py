@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from autosre_lab.bench.recorded.request import RecordedRequest, RecordedSession
+from autosre_lab.bench.synthetic.text import prose
 from autosre_lab.bench.workload import Session, Turn, Workload
-from autosre_lab.bench.workloads.text import prose
 from autosre_lab.errors import BenchmarkError
 
 __all__ = ["read_transcript", "workload_from_transcript"]

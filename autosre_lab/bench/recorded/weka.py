@@ -14,8 +14,8 @@ from typing import Any, Literal
 import msgspec
 
 from autosre_lab.bench.recorded.request import RecordedRequest, RecordedSession
+from autosre_lab.bench.synthetic.text import prose
 from autosre_lab.bench.workload import Session, Turn, Workload
-from autosre_lab.bench.workloads.text import prose
 from autosre_lab.errors import BenchmarkError
 
 __all__ = ["WekaTrace", "read_weka", "weka_trace", "workload_from_weka", "write_weka"]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import sys
-import tempfile
 from pathlib import Path
 
 from autosre_lab.evaluation.check import CheckResult
 from autosre_lab.evaluation.conversation import Conversation
 from autosre_lab.evaluation.humaneval.problems import Problem
-from autosre_lab.evaluation.sandbox import Limits, run_sandboxed
+from autosre_lab.sandbox import Limits, run_sandboxed
 
-__all__ = ["extract_code", "program", "solve"]
+__all__ = ["extract_code", "judge", "solve"]
 
 _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_JUDGE = Path(__file__).with_name("judge.py")
 _LIMITS = Limits(seconds=10.0)
 MAX_TOKENS = 700
 
@@ -31,7 +32,8 @@ def solve(
         allow_unsafe: As for `run_sandboxed`.
 
     Raises:
-        EvaluationError: The model does not answer at all, or its code cannot be isolated.
+        EvaluationError: The model does not answer at all.
+        SandboxError: Its code cannot be isolated here.
     """
     ask = (
         "Complete this Python function. Answer with the whole function in one code block, its "
@@ -41,21 +43,38 @@ def solve(
     if answer.status != 200:
         said = (answer.message.get("error") or {}).get("message", "")
         return _result(problem, f"HTTP {answer.status}: {said}"[:200], passed=None)
-    code, mark = extract_code(answer.text, problem), secrets.token_hex(8)
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "program.py").write_text(program(problem, code, mark), "utf-8")
-        outcome = run_sandboxed(
-            [sys.executable, "-I", "program.py"],
-            folder=Path(folder),
-            limits=_LIMITS,
-            allow_unsafe=allow_unsafe,
-        )
-    last = (outcome.output.strip().splitlines() or [""])[-1]
-    if outcome.passed and last == mark:
-        return _result(problem, "", passed=True)
-    return _result(
-        problem, outcome.ended_for or last[:200] or "ended before its tests", passed=False
+    said = judge(problem, extract_code(answer.text, problem), allow_unsafe=allow_unsafe)
+    return _result(problem, said, passed=not said)
+
+
+def judge(problem: Problem, code: str, *, allow_unsafe: bool = False) -> str:
+    """Test a function; return "" where it passes, else what went wrong.
+
+    The code runs in a process of its own, and the mark of a pass is in another that it cannot look
+    into: neither ending early, nor reading its source or memory, nor an answer that equals
+    everything passes.
+
+    Raises:
+        SandboxError: It cannot be isolated here.
+    """
+    mark = secrets.token_hex(16)
+    given = {
+        "prompt": problem.prompt,
+        "test": problem.test,
+        "entry_point": problem.entry_point,
+        "code": code,
+        "mark": mark,
+    }
+    outcome = run_sandboxed(
+        [sys.executable, "-I", "-S", "-c", _JUDGE.read_text("utf-8")],
+        stdin=json.dumps(given).encode(),
+        limits=_LIMITS,
+        allow_unsafe=allow_unsafe,
     )
+    last = (outcome.output.strip().splitlines() or [""])[-1]
+    if outcome.passed and secrets.compare_digest(last.encode(), mark.encode()):
+        return ""
+    return outcome.ended_for or last[:200] or "ended before its tests"
 
 
 def extract_code(text: str, problem: Problem) -> str:
@@ -76,15 +95,6 @@ def extract_code(text: str, problem: Problem) -> str:
             continue
         return candidate
     return body
-
-
-def program(problem: Problem, code: str, mark: str) -> str:
-    """Return a program that prints the mark last if the code passes the problem's tests.
-
-    The mark is not known to the code: ending the process before its tests does not pass.
-    """
-    imports = problem.prompt.split("def ", 1)[0]
-    return f"{imports}\n{code}\n\n{problem.test}\n\ncheck({problem.entry_point})\nprint({mark!r})\n"
 
 
 def _result(problem: Problem, detail: str, *, passed: bool | None) -> CheckResult:

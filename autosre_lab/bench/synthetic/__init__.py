@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autosre_lab.bench.workloads.catalogue import (
+from autosre_lab.bench.synthetic.catalogue import (
     WORKLOADS,
     describe_workloads,
     load_workload,

@@ -10,8 +10,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from autosre_lab.bench.synthetic.text import code, json_text, lognormal, prose
 from autosre_lab.bench.workload import Session, Turn, Workload
-from autosre_lab.bench.workloads.text import code, json_text, lognormal, prose
 from autosre_lab.errors import ConfigError
 
 __all__ = ["cc_session"]

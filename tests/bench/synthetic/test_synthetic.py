@@ -13,22 +13,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autosre_lab.bench.workload import Workload
-from autosre_lab.bench.workloads import (
+from autosre_lab.bench.synthetic import (
     describe_workloads,
     load_workload,
     make_workload,
     save_workload,
     workload_names,
 )
-from autosre_lab.bench.workloads.text import content_of, lognormal
+from autosre_lab.bench.synthetic.text import content_of, lognormal
+from autosre_lab.bench.workload import Workload
 from autosre_lab.errors import BenchmarkError, ConfigError
-from tests.bench.workloads.counting import approximate_tokens
+from tests.bench.synthetic.counting import approximate_tokens
 
 
 @pytest.mark.parametrize("name", workload_names())
 def test_a_workload_is_the_same_in_every_process(name: str) -> None:
-    script = f"from autosre_lab.bench.workloads import *; print(make_workload({name!r}).sha256)"
+    script = f"from autosre_lab.bench.synthetic import *; print(make_workload({name!r}).sha256)"
     elsewhere = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout.strip()

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from autosre_lab.bench.synthetic.claude_session import cc_session
+from autosre_lab.bench.synthetic.single import decode, depth, prefill_curve, smoke
 from autosre_lab.bench.workload import Workload
-from autosre_lab.bench.workloads.claude_session import cc_session
-from autosre_lab.bench.workloads.single import decode, depth, prefill_curve, smoke
 from autosre_lab.errors import BenchmarkError, ConfigError
 
 __all__ = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from itertools import takewhile
 
+from autosre_lab.bench.synthetic.text import Content, content_of
 from autosre_lab.bench.workload import Session, Turn, Workload
-from autosre_lab.bench.workloads.text import Content, content_of
 from autosre_lab.errors import ConfigError
 
 __all__ = ["decode", "depth", "prefill_curve", "smoke"]
