@@ -30,6 +30,7 @@ class EngineProfile(msgspec.Struct, frozen=True, kw_only=True):
             field is not sent.
         thinking_budget: The engine enforces `thinking_token_budget` (it has a reasoning parser).
         images: The model sees images.
+        images_known: Whether it does was found out; if not, it is when a client shows one.
         tools: The engine parses tool calls. If not, tools are not sent, so that a plain model
             still answers instead of refusing the whole turn.
         priorities: The engine runs with `--scheduling-policy priority`; without it any priority
@@ -55,6 +56,7 @@ class EngineProfile(msgspec.Struct, frozen=True, kw_only=True):
     efforts: frozenset[str] = frozenset()
     thinking_budget: bool = False
     images: bool = False
+    images_known: bool = True
     tools: bool = True
     priorities: bool = False
     alternating: bool = False

@@ -114,9 +114,8 @@ def result_parts(content: msgspec.Raw, *, images: bool) -> list[Part]:
     """
     blocks = decode_blocks(content)
     if blocks is None:
-        data = bytes(content)
-        text = "" if data in (b"", b"null") else without_lone_surrogates(data)
-        return [text.decode("utf-8", "replace")] if text else []
+        data = without_lone_surrogates(bytes(content))
+        return [] if data in (b"", b"null") else [data.decode("utf-8", "replace")]
     if isinstance(blocks, str) or all(_known(block) for block in blocks):
         return parts_of(blocks, images=images)
     parts: list[Part] = []

@@ -26,6 +26,7 @@ class MessageStream:
         stop_sequences: The request's stop sequences; one that matched is reported.
         window_limited: `max_tokens` was cut to fit the window, so "length" means that the window
             is full.
+        inside_thinking: The prompt ended with an opened `<think>`.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class MessageStream:
         model: str,
         stop_sequences: Sequence[str] = (),
         window_limited: bool = False,
+        inside_thinking: bool = False,
     ) -> None:
         self._message_id = message_id
         self._model = model
@@ -49,7 +51,7 @@ class MessageStream:
         self._stop: tuple[str, str | None] | None = None
         self.counts = TokenCounts()
         self._sequence = BlockSequence()
-        self._inline: InlineThinking | None = InlineThinking()
+        self._inline: InlineThinking | None = InlineThinking(opened=inside_thinking)
         # White space that would open a block by itself waits for something worth a block.
         self._held: list[str] = []
         self._held_kind: sse.BlockKind = "text"
@@ -159,7 +161,11 @@ class MessageStream:
             return b""
         self._ended = True
         sequence = self._sequence
+        unclosed = self._inline is not None and self._inline.unclosed
         events = [self.start(0), self._flush_inline()]
+        if unclosed and self._finish_reason == "stop":
+            # It was no thought: the engine cut the thoughts off itself, and there were none.
+            events.append(self._append("text", "".join(b.content for b in sequence.blocks)))
         sequence.drop_empty_calls()
         events.append(sequence.advance(at_end=True))
         events.append(self._calls.finish())

@@ -30,7 +30,7 @@ def fit_template(messages: list[ChatMessage], engine: EngineProfile) -> list[Cha
         messages = [_without_tool_role(message) for message in messages]
     if not engine.system_role:
         messages = _without_system_role(messages)
-    if engine.alternating:
+    if engine.alternating or not engine.user_after_results:
         messages = _merged(messages, fold_into_results=not engine.user_after_results)
     return messages
 
