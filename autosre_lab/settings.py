@@ -91,6 +91,18 @@ class Settings:
         place: Where a stack is started: local, cluster, or auto, which asks the recipe.
         namespace: The Kubernetes namespace of the stack.
         kube_context: The context of the kubeconfig; empty for its current one.
+        engine_ip: The engine's fixed address in a cluster; empty for the recipe's, 10.96.0.30.
+        proxy_ip: The proxy's; empty for 10.96.0.31.
+        codex_proxy_ip: The Codex proxy's; empty for 10.96.0.32.
+        browser_ip: The browser's; empty for 10.96.0.33.
+        allow_from: Networks that may reach the proxies, such as 192.168.1.0/24; empty for all,
+            with the token.
+        engine_allow_from: Networks that may reach the engine besides the proxies; none by default.
+        scrape_from: Namespaces whose Pods may reach /metrics of engine and proxies; none by
+            default.
+        node_selector: Labels of the node that the Pods go to, as key=value.
+        tolerations: Taints that the Pods put up with, as key, key:EFFECT or key=value:EFFECT.
+        host_aliases: Names that the Pods know without DNS, as name=address.
         proxy_image: The image of the proxies' Pods; empty for the one `autosre image` builds.
         browser_pod: The browser beside the stack: off, chromium, or browserless, whose licence
             (SSPL or commercial) is accepted by naming it.
@@ -121,6 +133,16 @@ class Settings:
     place: str = "auto"
     namespace: str = "autosre"
     kube_context: str = ""
+    engine_ip: str = ""
+    proxy_ip: str = ""
+    codex_proxy_ip: str = ""
+    browser_ip: str = ""
+    allow_from: str = ""
+    engine_allow_from: str = ""
+    scrape_from: str = ""
+    node_selector: str = ""
+    tolerations: str = ""
+    host_aliases: str = ""
     proxy_image: str = ""
     browser_pod: str = "off"
     browser_image: str = ""
@@ -155,6 +177,18 @@ _MOST_BYTES = 64 * 1024
 _PORT = ("a port number, 0 to 65535", lambda port: 0 <= port <= 65535)
 _ABSOLUTE = ("an absolute path", lambda path: not path or path.startswith("/"))
 
+_IPV4 = r"\d{1,3}(\.\d{1,3}){3}"
+
+
+def _each(pattern: str) -> Callable[[Any], bool]:
+    """Return a test of a list that is separated by commas, and may be empty."""
+    one = re.compile(rf"\s*({pattern})\s*")
+    return lambda text: not text or all(one.fullmatch(part) for part in text.split(","))
+
+
+_ADDRESS = ("an IPv4 address", _each(_IPV4))
+_NETWORKS = ("IPv4 networks, such as 192.168.1.0/24, separated by commas", _each(rf"{_IPV4}/\d\d?"))
+
 _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "recipe": ("the name or the path of a recipe", bool),
     "place": ("auto, local or cluster", lambda place: place in ("auto", "local", "cluster")),
@@ -163,6 +197,19 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda name: re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name) is not None,
     ),
     "kube_context": ("the name of a context in the kubeconfig", lambda _: True),
+    "engine_ip": _ADDRESS,
+    "proxy_ip": _ADDRESS,
+    "codex_proxy_ip": _ADDRESS,
+    "browser_ip": _ADDRESS,
+    "allow_from": _NETWORKS,
+    "engine_allow_from": _NETWORKS,
+    "scrape_from": ("names of namespaces, separated by commas", _each(r"[a-z0-9][-a-z0-9]*")),
+    "node_selector": ("key=value, separated by commas", _each(r"[^=,\s]+=[^=,\s]+")),
+    "tolerations": (
+        "key, key:EFFECT or key=value:EFFECT, separated by commas",
+        _each(r"[^=:,\s]+(=[^:,\s]*)?(:(NoSchedule|PreferNoSchedule|NoExecute))?"),
+    ),
+    "host_aliases": ("name=address, separated by commas", _each(rf"[^=,\s]+={_IPV4}")),
     "proxy_image": ("the name of a container image", lambda _: True),
     "browser_pod": (
         "off, chromium or browserless",
@@ -293,31 +340,15 @@ def _read_file(file: Path) -> dict[Any, Any]:
         ) from error
     import yaml
 
+    from autosre_lab.yaml_bounds import load_bounded
+
     try:
-        _refuse_what_grows(file, text)
-        loaded = yaml.safe_load(text) or {}
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a number of too many digits
-        if isinstance(error, ConfigError):
-            raise
+        loaded = load_bounded(text) or {}
+    except yaml.YAMLError as error:
         raise ConfigError(f"{file} is not YAML: {error}", remedy="mend or delete it") from error
     if not isinstance(loaded, dict):
         raise ConfigError(f"{file} is not a mapping", remedy="write `name: value` lines")
     return loaded
-
-
-def _refuse_what_grows(file: Path, text: str) -> None:
-    """Refuse aliases, which can stand for more than a memory holds, and nesting without an end."""
-    import yaml
-
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > 2 or isinstance(event, yaml.AliasEvent):
-            raise ConfigError(
-                f"{file}: aliases and nested values have no meaning in settings",
-                remedy="write `name: value` lines",
-            )
 
 
 def _usable(name: str, raw: object, kind: type, *, where: str) -> object:

@@ -19,12 +19,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cards": {"badges"},
     "errors": set(),
     "lazy": set(),
+    "yaml_bounds": set(),
     "surroundings": set(),
     "docstrings": set(),
     "logs": {"errors"},
-    "settings": {"errors", "logs"},
+    "settings": {"errors", "logs", "yaml_bounds"},
     "progress": {"surroundings"},
-    "recipe": BASE,
+    "recipe": BASE | {"yaml_bounds"},
     "preemption": BASE | {"recipe"},
     "processes": BASE,
     "engine": {"errors", "logs", "progress", "settings", "recipe"},
@@ -42,7 +43,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": BASE | {"recipe", "proxy", "processes", "engine", "provision", "local"},
     "lifecycle": BASE
     | {"recipe", "processes", "engine", "stack", "local", "chart", "cluster", "parity", "metrics"},
-    "agents": BASE | {"recipe", "processes", "engine", "stack", "provision", "lifecycle"},
+    # The proxy and the scripted engine for its trials of a client, never for a session.
+    "agents": BASE
+    | {"recipe", "processes", "engine", "stack", "provision", "proxy", "scripted", "lifecycle"},
     "claude": {"errors", "logs", "settings", "agents"},
     "scripted": {"errors", "logs", "bench.synthetic.text"},
     "bench": BASE

@@ -57,7 +57,7 @@ def scrape_engine(target: Target) -> EngineSample | None:
     if target.engine_url is None:
         return None
     try:
-        return read_engine_metrics(target.engine_url)
+        return read_engine_metrics(target.engine_url, key=target.engine_key)
     except AutosreError:
         return None
 
@@ -69,7 +69,7 @@ def _engine_facts(target: Target, recipe: Recipe | None) -> dict[str, str | int 
 
     facts: dict[str, str | int | float] = {}
     try:
-        with VllmBackend(target.engine_url) as backend:
+        with VllmBackend(target.engine_url, api_key=target.engine_key) as backend:
             facts |= {"version": backend.version(), "max_model_len": backend.max_model_len()}
     except AutosreError:
         return facts

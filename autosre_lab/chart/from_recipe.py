@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from autosre_lab import __version__
@@ -44,6 +45,8 @@ __all__ = [
     "BROWSER_IP",
     "BROWSER_SECRET",
     "CODEX_PROXY_IP",
+    "ENGINE_KEY",
+    "ENGINE_SECRET",
     "PROXY_IMAGE",
     "PROXY_IP",
     "TOKEN_KEY",
@@ -67,12 +70,18 @@ BROWSER_IMAGE = f"localhost/autosre-browser:{__version__}"
 BROWSERLESS_IMAGE = "ghcr.io/browserless/chromium:v2.42.0"
 BROWSER_SECRET = "autosre-browser"  # noqa: S105 - the Secret's name
 TOKEN_SECRET = "autosre-proxy"  # noqa: S105 - the Secret's name
+ENGINE_SECRET = "autosre-vllm-local"  # noqa: S105 - the Secret's name
 TOKEN_KEY = "token"  # noqa: S105 - the entry's name
 
 """10.96.0.34 is kept for the dropbox."""
 
 BROWSER_PORT = 3010
 DEFAULT_SHM = "2Gi"
+DEFAULT_REQUESTS = {"cpu": "1", "memory": "4Gi"}
+"""What the engine asks for where the recipe does not say: a Pod that requests nothing is the first
+to be evicted."""
+ENGINE_KEY = "VLLM_API_KEY"
+"""The variable by which vLLM is told its key."""
 PROBE_PERIOD_S = 5
 
 
@@ -82,6 +91,7 @@ class ChartOptions:
 
     Attributes:
         proxy_image: The image of the proxies.
+        engine_ip: The engine's fixed address; empty for the recipe's.
         proxy_ip: The proxy's fixed address.
         codex_ip: The Codex proxy's.
         browser_ip: The browser's.
@@ -93,12 +103,17 @@ class ChartOptions:
         browser_recordings: A folder of the node for its recordings; empty: gone with the Pod.
         fetch_allow: What pages may reach besides the public web.
         allow_from: Networks that may reach the proxies; empty: all, with the token.
+        engine_allow_from: Networks that may reach the engine besides the proxies, with its key.
+        scrape_from: Namespaces whose Pods may reach /metrics of engine and proxies.
         node_selector: Labels of the node, besides the image's architecture.
         tolerations: Taints that are put up with.
         host_aliases: Names that must be known without DNS.
+        checksums: Secret to what changes with its token; a new one makes new Pods.
+        secrets: The recipe's optional variables that the operator has a Secret for.
     """
 
     proxy_image: str = PROXY_IMAGE
+    engine_ip: str = ""
     proxy_ip: str = PROXY_IP
     codex_ip: str = CODEX_PROXY_IP
     browser_ip: str = BROWSER_IP
@@ -109,9 +124,13 @@ class ChartOptions:
     browser_recordings: str = ""
     fetch_allow: str = ""
     allow_from: tuple[str, ...] = ()
+    engine_allow_from: tuple[str, ...] = ()
+    scrape_from: tuple[str, ...] = ()
     node_selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[dict[str, Any], ...] = ()
     host_aliases: tuple[dict[str, Any], ...] = ()
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
 
 
 def helm_values(recipe: Recipe, options: ChartOptions | None = None) -> dict[str, Any]:
@@ -131,12 +150,12 @@ def chart_values(recipe: Recipe, options: ChartOptions | None = None) -> ChartVa
     """
     chosen = options or ChartOptions()
     image = _image(recipe)
-    engine_url = f"http://{_cluster_ip(recipe)}:{recipe.network.port}"
+    engine_url = f"http://{_cluster_ip(recipe, chosen)}:{recipe.network.port}"
     return ChartValues(
         recipe=RecipeValues(
             name=recipe.name, sha256=recipe_sha256(recipe), yaml=recipe_yaml(recipe)
         ),
-        vllm=_vllm(recipe, image),
+        vllm=_vllm(recipe, image, chosen),
         preemption=_preemption(recipe),
         proxy=_proxy(chosen, engine_url, port=8011, ip=chosen.proxy_ip, enabled=True),
         codex_proxy=_proxy(
@@ -146,6 +165,7 @@ def chart_values(recipe: Recipe, options: ChartOptions | None = None) -> ChartVa
         host_aliases=list(chosen.host_aliases),
         node_selector={"kubernetes.io/arch": image.arch, **dict(chosen.node_selector)},
         tolerations=list(chosen.tolerations),
+        scrape_from=list(chosen.scrape_from),
     )
 
 
@@ -154,12 +174,17 @@ def engine_command(recipe: Recipe) -> list[str]:
     return build_vllm_serve_cmd(recipe, host="0.0.0.0", port=recipe.network.port)  # noqa: S104
 
 
-def engine_environment(recipe: Recipe) -> list[dict[str, Any]]:
-    """Return the variables of the engine's container, as Kubernetes spells them."""
-    secrets = {name: "-" for name, secret in recipe.env.secret.items() if secret.required}
+def engine_environment(recipe: Recipe, secrets: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Return the variables of the engine's container, as Kubernetes spells them.
+
+    Args:
+        recipe: What is served.
+        secrets: The recipe's optional variables that there is a Secret for; others are left out.
+    """
+    needed = {name: "-" for name, secret in recipe.env.secret.items() if secret.required}
     plain = {
         name: value
-        for name, value in build_runtime_env(recipe, secrets=secrets).items()
+        for name, value in build_runtime_env(recipe, secrets=needed).items()
         if name not in recipe.env.secret
     }
     if _hooked(recipe):
@@ -168,13 +193,26 @@ def engine_environment(recipe: Recipe) -> list[dict[str, Any]]:
         {"name": name, "value": value} for name, value in sorted(plain.items())
     ]
     for name, secret in sorted(recipe.env.secret.items()):
+        if name not in (*needed, *secrets):
+            continue
         reference = {
             "name": secret.secret or f"autosre-{name.lower().replace('_', '-')}",
             "key": secret.key or name,
             "optional": not secret.required,
         }
         entries.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
+    if ENGINE_KEY not in needed and ENGINE_KEY not in secrets:
+        key = engine_key(recipe, secrets).model_dump()
+        entries.append({"name": ENGINE_KEY, "valueFrom": {"secretKeyRef": key}})
     return entries
+
+
+def engine_key(recipe: Recipe, secrets: Collection[str] = ()) -> SecretKey:
+    """Return where the engine's key is: where the recipe says, else in a Secret that we make."""
+    own = recipe.env.secret.get(ENGINE_KEY)
+    if own is not None and (own.required or ENGINE_KEY in secrets):
+        return SecretKey(name=own.secret or ENGINE_SECRET, key=own.key or ENGINE_KEY)
+    return SecretKey(name=ENGINE_SECRET, key=TOKEN_KEY)
 
 
 def image_reference(image: Image) -> str:
@@ -199,15 +237,15 @@ def _image(recipe: Recipe) -> Image:
     return recipe.image
 
 
-def _cluster_ip(recipe: Recipe) -> str:
-    return recipe.network.cluster_ip or VLLM_IP
+def _cluster_ip(recipe: Recipe, options: ChartOptions) -> str:
+    return options.engine_ip or recipe.network.cluster_ip or VLLM_IP
 
 
 def _hooked(recipe: Recipe) -> bool:
     return recipe.scheduler.preemption.mode == "hook"
 
 
-def _vllm(recipe: Recipe, image: Image) -> VllmValues:
+def _vllm(recipe: Recipe, image: Image, options: ChartOptions) -> VllmValues:
     gpu = recipe.resources.gpu
     security = recipe.security
     pod_security: dict[str, Any] = {"seccompProfile": {"type": "RuntimeDefault"}}
@@ -219,9 +257,9 @@ def _vllm(recipe: Recipe, image: Image) -> VllmValues:
     return VllmValues(
         image=image_reference(image),
         command=engine_command(recipe),
-        env=engine_environment(recipe),
+        env=engine_environment(recipe, options.secrets),
         port=recipe.network.port,
-        cluster_ip=_cluster_ip(recipe),
+        cluster_ip=_cluster_ip(recipe, options),
         runtime_class_name=gpu.runtime_class if gpu is not None else None,
         resources=_resources(recipe),
         volumes=_volumes(recipe, image),
@@ -238,6 +276,9 @@ def _vllm(recipe: Recipe, image: Image) -> VllmValues:
             "capabilities": {"drop": ["ALL"]},
         },
         offline=_offline(recipe),
+        allow_from=list(options.engine_allow_from),
+        key_secret=engine_key(recipe, options.secrets),
+        key_checksum=options.checksums.get(ENGINE_SECRET, ""),
     )
 
 
@@ -247,7 +288,7 @@ def _offline(recipe: Recipe) -> bool:
 
 
 def _resources(recipe: Recipe) -> dict[str, Any]:
-    requests: dict[str, Any] = {}
+    requests: dict[str, Any] = dict(DEFAULT_REQUESTS)
     limits: dict[str, Any] = {}
     if recipe.resources.cpu is not None:
         requests["cpu"] = recipe.resources.cpu
@@ -295,13 +336,14 @@ def _host_folder(name: str, host_path: str, mount: str, *, read_only: bool) -> V
 def _compile_cache(recipe: Recipe, image: Image) -> Volume:
     """Return the writable folder of compiled kernels.
 
-    One folder an image: what one vLLM compiled is nothing for another. Triton keeps its kernels
+    One folder an image and recipe: what one vLLM compiled is nothing for another, and an engine
+    that runs a model's own code cannot leave kernels for the next one. Triton keeps its kernels
     beside ~/.cache, not in it.
     """
     cache = recipe.storage.compile_cache
     assert cache is not None  # noqa: S101 - the caller saw to it
     build = image.digest.removeprefix("sha256:")[:16] if image.digest else image.ref
-    key = re.sub(r"[^A-Za-z0-9_.-]+", "-", build)
+    key = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{recipe.name}-{build}")
     mounts = [Mount(mount_path=cache.mount, sub_path=f"{key}/cache", read_only=False)]
     home, _, last = cache.mount.rstrip("/").rpartition("/")
     if last == ".cache":
@@ -338,6 +380,7 @@ def _proxy(
         port=port,
         cluster_ip=ip,
         token_secret=SecretKey(name=TOKEN_SECRET, key=TOKEN_KEY),
+        token_checksum=options.checksums.get(TOKEN_SECRET, ""),
         resources={"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "1Gi"}},
         allow_from=list(options.allow_from),
     )
@@ -360,6 +403,7 @@ def _browser(options: ChartOptions) -> BrowserValues:
         port=BROWSER_PORT,
         cluster_ip=options.browser_ip,
         token_secret=SecretKey(name=BROWSER_SECRET, key=TOKEN_KEY),
+        token_checksum=options.checksums.get(BROWSER_SECRET, ""),
         fetch_allow=options.fetch_allow,
         recording_host_path=options.browser_recordings,
         resources={"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "3Gi"}},

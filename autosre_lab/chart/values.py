@@ -75,6 +75,13 @@ class Probe(Values):
     failure_threshold: Annotated[int, Field(ge=1)]
 
 
+class SecretKey(Values):
+    """One entry of a Secret."""
+
+    name: Name
+    key: Name
+
+
 class VllmValues(Values):
     """The engine's Pod."""
 
@@ -96,7 +103,12 @@ class VllmValues(Values):
     offline: bool
     """The engine needs nothing from outside, and may not ask for anything."""
     allow_from: list[Cidr] = []
-    """Networks besides the proxies that may reach the engine, which asks for no token."""
+    """Networks besides the proxies that may reach the engine; they need its key."""
+    key_secret: SecretKey
+    """What the engine asks for, and the proxies show. `autosre start` makes it; Helm's users make
+    it by hand."""
+    key_checksum: str = ""
+    """Changes with the key, so that a new one makes new Pods."""
 
 
 class PreemptionValues(Values):
@@ -107,13 +119,6 @@ class PreemptionValues(Values):
     folder: str = ""
     sha256: str = ""
     text: str = ""
-
-
-class SecretKey(Values):
-    """One entry of a Secret."""
-
-    name: Name
-    key: Name
 
 
 class ProxyValues(Values):
@@ -127,6 +132,8 @@ class ProxyValues(Values):
     cluster_ip: Annotated[Ip, Field(alias="clusterIP")]
     token_secret: SecretKey
     """What clients have to show. `autosre start` makes it; Helm's users make it by hand."""
+    token_checksum: str = ""
+    """Changes with the token, so that a new one makes new Pods."""
     resources: Json = {}
     grace_period_seconds: Annotated[int, Field(ge=1)] = 30
     allow_from: list[Cidr] = []
@@ -148,6 +155,8 @@ class BrowserValues(Values):
     cluster_ip: Annotated[Ip, Field(alias="clusterIP")]
     token_secret: SecretKey
     """What clients have to show. `autosre start` makes it; Helm's users make it by hand."""
+    token_checksum: str = ""
+    """Changes with the token, so that a new one makes new Pods."""
     browsers: Annotated[int, Field(ge=1)] = 4
     """Clients that may have a browser at once."""
     fetch_allow: str = ""
@@ -181,5 +190,7 @@ class ChartValues(Values):
     host_aliases: list[Json] = []
     node_selector: dict[str, str] = {}
     tolerations: list[Json] = []
+    scrape_from: list[Name] = []
+    """Namespaces whose Pods may reach /metrics of engine and proxies."""
     global_: Annotated[Literal[None] | Json, Field(alias="global")] = None
     """Helm's own; not used here."""

@@ -1,4 +1,4 @@
-"""Puts one release in the place of another: in the end it is ready, or all is as before."""
+"""Puts one release in the place of another; what fails takes back what it changed, no more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from autosre_lab.chart.from_recipe import helm_values
 from autosre_lab.chart.rendering import Object, render
-from autosre_lab.cluster.application_gate import generate_tokens, service_url
+from autosre_lab.cluster.application_gate import (
+    UnreachableError,
+    generate_tokens,
+    service_url,
+)
 from autosre_lab.cluster.clock import parse_time
 from autosre_lab.cluster.dedicated import dedicate, restore
 from autosre_lab.cluster.gone import AFTER_GRACE_S, scale, wait_gone
@@ -27,11 +31,13 @@ from autosre_lab.cluster.release import (
     Release,
     apply_release,
     engine_would_change,
-    ensure_token,
+    ensure_secrets,
     read_release,
+    read_token,
 )
 from autosre_lab.cluster.rollout import take_snapshot, wait_rollout
 from autosre_lab.cluster.stack_status import engine_identity, mark_ready
+from autosre_lab.cluster.undo import Undo
 from autosre_lab.engine.readiness import phase_of
 from autosre_lab.errors import AutosreError, ClusterError, NotReadyError
 from autosre_lab.logs import get_logger
@@ -81,14 +87,12 @@ def deploy(
     Raises:
         AutosreError: It does not come up; the message says what became of what ran before.
     """
-    values = helm_values(recipe, chart_options())
-    objects = render(values, namespace=kube.namespace)
-    before = read_release(kube)
     _require(recipe, kube)
-    token = ensure_token(kube)
-    if values["browser"]["enabled"]:
-        ensure_token(kube, values["browser"]["tokenSecret"]["name"])
+    token = ensure_secrets(kube, browser=load_settings().browser_pod != "off")
+    values = helm_values(recipe, chart_options(kube, recipe))
+    objects = render(values, namespace=kube.namespace)
     runs = running_recipe(kube) is not None
+    undo = Undo(kube, before=read_release(kube) if runs else None)
     if dedicated:
         dedicate(kube, recipe)
     elif not runs:
@@ -96,21 +100,47 @@ def deploy(
     try:
         with step(f"Start {recipe.name}") as bar:
             if not runs or engine_would_change(kube, objects):
+                undo.engine_changed = True
                 _make_room(kube, recipe, bar)
             lease.check()
+            undo.applied = True
             apply_release(kube, objects)
             if not wait:
-                return _unproven(recipe, values, token)
+                return _unproven(kube, recipe, values, token)
             with _watched_memory(kube, recipe) as check:
                 return until_ready(
                     kube, recipe, values, token, bar, patience_s, check=_both(lease.check, check)
                 )
+    except KeyboardInterrupt:
+        logger.warning(
+            "the start goes on in the cluster: see it with `autosre status --place cluster`, end "
+            "it with `autosre stop --place cluster`"
+        )
+        raise
     except AutosreError as error:
-        error.message += _go_back(kube, before if runs else None, token)
-        if dedicated:
-            error.message += _give_back(kube)
+        if lease.lost.is_set():
+            error.message += "\n  nothing was put back: somebody else may be at work"
+        elif isinstance(error, UnreachableError):
+            error.message += "\n  what was applied stays: nothing says that it is not well"
+        else:
+            error.message += undo.run(_runs_again(kube, token))
+            if dedicated:
+                error.message += _give_back(kube)
         error.args = (error.message, *error.args[1:])
         raise
+
+
+def _runs_again(kube: KubeClient, token: str) -> Callable[[Release], None]:
+    """Return what waits for the recipe that ran before."""
+
+    def wait(before: Release) -> None:
+        with step(f"Go back to {before.recipe.name}") as bar:
+            end_of(kube, ENGINE, bar)
+            apply_release(kube, render(before.values, namespace=kube.namespace))
+            patience_s = patience_for(before.recipe, None)
+            until_ready(kube, before.recipe, before.values, token, bar, patience_s)
+
+    return wait
 
 
 def restore_displaced(kube: KubeClient) -> None:
@@ -162,6 +192,7 @@ def until_ready(
         return "a first token"
 
     readiness = generate_tokens(
+        kube,
         values,
         token,
         bar,
@@ -173,15 +204,10 @@ def until_ready(
         bar.note(f"first token {readiness.first_token_s:.1f} s after the container's start")
     if identity is not None:
         mark_ready(kube, identity)
-    return replace(
-        _unproven(recipe, values, token),
-        model=readiness.served.id,
-        max_model_len=readiness.served.max_model_len,
-        ready=True,
-    )
+    return replace(_unproven(kube, recipe, values, token), ready=True)
 
 
-def _unproven(recipe: Recipe, values: Mapping[str, Any], token: str) -> Stack:
+def _unproven(kube: KubeClient, recipe: Recipe, values: Mapping[str, Any], token: str) -> Stack:
     """Return the stack as its recipe and values make it, before a token has come."""
     return Stack(
         recipe_name=recipe.name,
@@ -193,6 +219,7 @@ def _unproven(recipe: Recipe, values: Mapping[str, Any], token: str) -> Stack:
         log_dir=None,
         request_log=None,
         place="cluster",
+        engine_key=read_token(kube, **values["vllm"]["keySecret"]),
         recipe=recipe,
         ready=False,
     )
@@ -208,25 +235,6 @@ def _make_room(kube: KubeClient, recipe: Recipe, bar: Step) -> None:
     if "gpu" in recipe.lifecycle.gates:
         with _node_probe(kube, recipe) as (node, probe):
             wait_gate(recipe, kube, node, probe, tell=bar.note)
-
-
-def _go_back(kube: KubeClient, before: Release | None, token: str) -> str:
-    """Put back what ran before a start that failed; returns what to tell about it."""
-    try:
-        if before is None:
-            if kube.get("Deployment", ENGINE) is not None:
-                scale(kube, ENGINE, 0)
-            return "\n  the engine was scaled to zero again, so that it holds nothing"
-        name = before.recipe.name
-        with step(f"Go back to {name}") as bar:
-            scale(kube, ENGINE, 0)
-            end_of(kube, ENGINE, bar)
-            apply_release(kube, render(before.values, namespace=kube.namespace))
-            patience_s = patience_for(before.recipe, None)
-            until_ready(kube, before.recipe, before.values, token, bar, patience_s)
-    except AutosreError as error:
-        return f"\n  and going back failed too: {error.message}"
-    return f"\n  recipe {name}, which ran before, runs again"
 
 
 def _require(recipe: Recipe, kube: KubeClient) -> None:

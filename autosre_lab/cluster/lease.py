@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ LEASE = "autosre-gpu"
 DURATION_S = 30
 """Seconds without renewal after which an operator counts as gone."""
 RENEW_S = 8.0
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(slots=True)
@@ -76,11 +78,35 @@ def hold_lease(
     )
     renewer.start()
     try:
-        yield held
+        with _ended_by_signals():
+            yield held
     finally:
         done.set()
         renewer.join()
         _release(client, held.holder)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as an exception, so that the Lease is given back.
+
+    By default they end the process where it stands. Who has set a handler already keeps it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = [one for one in _SIGNALS if signal.getsignal(one) is signal.SIG_DFL]
+    for one in ours:
+        signal.signal(one, _end)
+    try:
+        yield
+    finally:
+        for one in ours:
+            signal.signal(one, signal.SIG_DFL)
+
+
+def _end(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _identity() -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from autosre_lab.chart.from_recipe import helm_values
+from autosre_lab.chart.rendering import render
 from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.cluster.node_probe import LocalNodeProbe, NodeProbe, is_this_machine
 from autosre_lab.cluster.options import chart_options, configured_client
@@ -34,6 +35,7 @@ from autosre_lab.cluster.preflight_node import (
     check_runtime_class,
     rank_nodes,
 )
+from autosre_lab.cluster.preflight_objects import check_owner
 from autosre_lab.cluster.release import ENGINE_LABELS
 from autosre_lab.errors import AutosreError, ClusterError, KubeError
 from autosre_lab.recipe import Recipe, load_recipe
@@ -75,7 +77,9 @@ def target_node(client: KubeClient, recipe: Recipe) -> Object:
         ClusterError: The cluster has no node.
         KubeError: Nodes may not be listed.
     """
-    selector = {"kubernetes.io/arch": recipe.image.arch} if recipe.image is not None else {}
+    selector = dict(chart_options().node_selector)
+    if recipe.image is not None:
+        selector["kubernetes.io/arch"] = recipe.image.arch
     nodes = rank_nodes(client.find("Node"), selector, recipe.resources.gpu)
     if not nodes:
         raise ClusterError(
@@ -92,10 +96,11 @@ def _look(recipe: Recipe, client: KubeClient, probe: NodeProbe | None) -> Iterat
         yield fail("API server", error.message, error.remedy)
         return
     try:
-        values = helm_values(recipe, chart_options())
+        values = helm_values(recipe, chart_options(client, recipe))
     except AutosreError as error:
         yield fail("chart", error.message, error.remedy)
         return
+    yield from _guarded("names", lambda: _owner(client, values))
     yield from _guarded("addresses", lambda: _network(client, values))
     yield from _guarded("secrets", lambda: _secrets(recipe, client))
     try:
@@ -118,6 +123,10 @@ def _guarded(name: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
         yield unknown(name, error.message, error.remedy)
     except OSError as error:
         yield unknown(name, f"{error.filename or name}: {error.strerror}", "make it readable")
+
+
+def _owner(client: KubeClient, values: Values) -> Iterator[Check]:
+    yield check_owner(client, render(values, namespace=client.namespace))
 
 
 def _network(client: KubeClient, values: Values) -> Iterator[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -51,7 +52,7 @@ def check_service_range(
     if told:
         outside = _outside(addresses, told)
         said = ", ".join(map(str, told))
-        return _outside_range(outside, said) if outside else ok(name, f"{said} holds every address")
+        return _openable(outside, said) if outside else ok(name, f"{said} holds every address")
     first = ((kubernetes or {}).get("spec") or {}).get("clusterIP")
     try:
         base = ipaddress.IPv4Address(first) - 1
@@ -94,7 +95,8 @@ def check_addresses_free(
         return fail(
             name,
             "; ".join(taken),
-            "delete that Service, or give ours another address (`network.cluster_ip`)",
+            "delete that Service, or give ours another address: AUTOSRE_ENGINE_IP, "
+            "AUTOSRE_PROXY_IP, AUTOSRE_CODEX_PROXY_IP, AUTOSRE_BROWSER_IP",
         )
     return ok(name, ", ".join(addresses.values()))
 
@@ -110,6 +112,27 @@ def _outside(addresses: Mapping[str, str], networks: Sequence[Network]) -> list[
         for name, address in addresses.items()
         if not any(ipaddress.IPv4Address(address) in network for network in networks)
     ]
+
+
+def _openable(outside: list[str], said: str) -> Check:
+    """Return the finding for a server that gives out addresses of any range it is told of."""
+    wanted = sorted(
+        {str(Network((entry.rpartition(" ")[2], 24), strict=False)) for entry in outside}
+    )
+    spec = json.dumps(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "ServiceCIDR",
+            "metadata": {"name": "autosre"},
+            "spec": {"cidrs": wanted[:1]},
+        }
+    )
+    return fail(
+        "service range",
+        f"{said} does not hold {', '.join(outside)}",
+        f"open the range: echo '{spec}' | kubectl apply -f -; or give the Services other "
+        "addresses: AUTOSRE_ENGINE_IP, AUTOSRE_PROXY_IP, AUTOSRE_BROWSER_IP",
+    )
 
 
 def _outside_range(outside: list[str], said: str) -> Check:

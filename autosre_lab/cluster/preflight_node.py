@@ -58,7 +58,10 @@ def check_node(
         return fail(
             name,
             f"no node has the label {', '.join(wrong)}; {said} has not",
-            "use a recipe whose image is built for this machine (image.arch)",
+            "use a recipe whose image is built for this machine (image.arch)"
+            if set(wrong) <= {f"kubernetes.io/arch={selector.get('kubernetes.io/arch')}"}
+            else "label the node that is meant (kubectl label node …), or correct "
+            "AUTOSRE_NODE_SELECTOR",
         )
     if _condition(node, "Ready") != "True":
         return fail(name, f"{said} is not ready", f"kubectl describe node {said}")
@@ -79,7 +82,10 @@ def check_node(
         return fail(
             name,
             f"{said} has taints that the Pod does not tolerate: {words}",
-            "; ".join(f"kubectl taint node {said} {taint['key']}-" for taint in taints),
+            "put up with them: AUTOSRE_TOLERATIONS="
+            + ",".join(f"{taint['key']}:{taint['effect']}" for taint in taints)
+            + "; or take them away: "
+            + "; ".join(f"kubectl taint node {said} {taint['key']}-" for taint in taints),
         )
     return ok(name, f"{said} is ready")
 

@@ -14,7 +14,8 @@ __all__ = ["explain_refusal", "no_answer", "parse_status"]
 SERVICE_CIDR_REMEDY = (
     "give the Service an address inside the cluster's service range (`network.cluster_ip`), or "
     "build the cluster with a range that holds it: k3s takes --service-cidr 10.96.0.0/12 and "
-    "--cluster-dns 10.96.0.10 at its installation, and keeps them"
+    "--cluster-dns 10.96.0.10 at its installation, and keeps them; from Kubernetes 1.33 on a "
+    "ServiceCIDR object opens another range without a reinstall (`autosre preflight` writes it)"
 )
 
 

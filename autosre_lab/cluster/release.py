@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import secrets
 from collections.abc import Iterable
@@ -11,7 +12,13 @@ from typing import Any
 
 import yaml
 
-from autosre_lab.chart.from_recipe import TOKEN_KEY, TOKEN_SECRET
+from autosre_lab.chart.from_recipe import (
+    BROWSER_SECRET,
+    ENGINE_SECRET,
+    TOKEN_KEY,
+    TOKEN_SECRET,
+)
+from autosre_lab.cluster.foreign_fields import as_if_new, foreign_fields, healed
 from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.errors import ConflictError, KubeError
 from autosre_lab.recipe import Recipe, parse_recipe
@@ -27,10 +34,13 @@ __all__ = [
     "apply_release",
     "engine_would_change",
     "ensure_namespace",
+    "ensure_secrets",
     "ensure_token",
+    "is_ours",
     "made_anew",
     "read_release",
     "read_token",
+    "secret_checksum",
     "superseded",
 ]
 
@@ -104,11 +114,40 @@ def ensure_token(client: KubeClient, secret: str = TOKEN_SECRET) -> str:
     return fresh
 
 
-def read_token(client: KubeClient, secret: str = TOKEN_SECRET) -> str | None:
+def ensure_secrets(client: KubeClient, *, browser: bool = False) -> str:
+    """Make the Secrets that are not there yet; returns the token of the proxies.
+
+    Args:
+        client: The API server.
+        browser: Whether the browser's is wanted, too.
+    """
+    for secret in (ENGINE_SECRET, *([BROWSER_SECRET] if browser else [])):
+        ensure_token(client, secret)
+    return ensure_token(client)
+
+
+def read_token(client: KubeClient, name: str = TOKEN_SECRET, key: str = TOKEN_KEY) -> str | None:
     """Return the token in a Secret, the proxies' by default, or None where there is none."""
-    found = client.get("Secret", secret)
-    encoded = ((found or {}).get("data") or {}).get(TOKEN_KEY)
+    found = client.get("Secret", name)
+    encoded = ((found or {}).get("data") or {}).get(key)
     return base64.b64decode(encoded).decode() if encoded else None
+
+
+def secret_checksum(client: KubeClient, secret: str) -> str:
+    """Return what changes when a token changes, and tells nothing about it; empty without one.
+
+    The Secret's uid is known only to who may read the Secret, so a weak token cannot be guessed.
+    """
+    found = client.get("Secret", secret) or {}
+    encoded = (found.get("data") or {}).get(TOKEN_KEY)
+    if not encoded:
+        return ""
+    return hashlib.sha256(f"{found['metadata'].get('uid')}:{encoded}".encode()).hexdigest()
+
+
+def is_ours(obj: Object) -> bool:
+    """Whether an object carries this project's labels: a person's own may have the same name."""
+    return MANAGED.items() <= (obj["metadata"].get("labels") or {}).items()
 
 
 def read_release(client: KubeClient) -> Release | None:
@@ -133,7 +172,11 @@ def engine_would_change(client: KubeClient, objects: Iterable[Object]) -> bool:
         return True
     outcome = client.apply(wanted, dry_run=True)
     # The server counts a generation up exactly when the spec changes, in a dry run too.
-    return bool(outcome["metadata"]["generation"] != live["metadata"]["generation"])
+    if outcome["metadata"]["generation"] != live["metadata"]["generation"]:
+        return True
+    # What was added by hand stays through an apply.
+    fresh = as_if_new(client, wanted)
+    return fresh is not None and bool(foreign_fields(fresh, live))
 
 
 def apply_release(client: KubeClient, objects: Iterable[Object]) -> None:
@@ -171,11 +214,13 @@ def made_anew(client: KubeClient, wanted: Object, live: Object) -> bool:
 
 
 def _apply(client: KubeClient, obj: Object) -> None:
-    if obj["kind"] == "Service":
-        live = client.get("Service", obj["metadata"]["name"])
-        if live is not None and made_anew(client, obj, live):
-            _move_service(client, live, obj)
-            return
+    live = client.get(obj["kind"], obj["metadata"]["name"])
+    if live is not None and obj["kind"] == "Service" and made_anew(client, obj, live):
+        _move_service(client, live, obj)
+        return
+    fresh = as_if_new(client, obj) if live is not None else None
+    if live is not None and fresh is not None and foreign_fields(fresh, live):
+        client.replace(healed(fresh, live))
     client.apply(obj)
 
 

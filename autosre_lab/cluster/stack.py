@@ -19,13 +19,15 @@ from autosre_lab.cluster.lease import hold_lease
 from autosre_lab.cluster.options import configured_client
 from autosre_lab.cluster.release import (
     BROWSER,
+    CODEX_PROXY,
     ENGINE,
     PROXY,
     ensure_namespace,
+    is_ours,
     read_release,
     read_token,
 )
-from autosre_lab.cluster.stack_status import look
+from autosre_lab.cluster.stack_status import look, with_cause
 from autosre_lab.errors import ClusterError, NotReadyError, StackBusyError
 from autosre_lab.progress import step
 from autosre_lab.recipe import Recipe
@@ -126,7 +128,11 @@ def stop(*, client: KubeClient | None = None, timeout_s: float = 60.0) -> StackS
     if kube.get("Namespace", kube.namespace) is None:
         return look(kube)
     with hold_lease(kube, "stop"), step("Stop the stack") as bar:
-        deployments = [name for name in (ENGINE, PROXY, BROWSER) if kube.get("Deployment", name)]
+        deployments = [
+            name
+            for name in (ENGINE, PROXY, CODEX_PROXY, BROWSER)
+            if (live := kube.get("Deployment", name)) is not None and is_ours(live)
+        ]
         for name in deployments:
             scale(kube, name, 0)
         for name in deployments:
@@ -143,8 +149,8 @@ def status(*, client: KubeClient | None = None) -> StackStatus:
         return found
     try:
         wait_ready(client=kube, timeout_s=CONFIRM_S)
-    except (NotReadyError, ClusterError):
-        return found
+    except (NotReadyError, ClusterError) as error:
+        return with_cause(found, error)
     return look(kube)
 
 

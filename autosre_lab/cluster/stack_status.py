@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -10,12 +11,15 @@ from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.cluster.release import ENGINE, PROXY, read_release
 from autosre_lab.cluster.rollout import take_snapshot
 from autosre_lab.cluster.verdict import Snapshot, Verdict, judge
+from autosre_lab.errors import AutosreError
 from autosre_lab.stack import ServiceState, ServiceStatus, StackState, StackStatus
 
-__all__ = ["FIRST_TOKEN", "engine_identity", "look", "mark_ready"]
+__all__ = ["FIRST_TOKEN", "engine_identity", "look", "mark_ready", "with_cause"]
 
 FIRST_TOKEN = "autosre.dev/first-token"  # noqa: S105 - an annotation's name
 """Which container has generated a token: the Pod's uid and how often it was started again."""
+
+_SEE_POD = "wait, or see what it waits for: kubectl describe pod"
 
 _NAMES = {ENGINE: "engine", PROXY: "proxy"}
 
@@ -37,6 +41,12 @@ def look(client: KubeClient) -> StackStatus:
         services=services,
         place="cluster",
     )
+
+
+def with_cause(status: StackStatus, error: AutosreError) -> StackStatus:
+    """Return the status with what keeps the engine, whose Pod is ready, from being proven."""
+    engine = replace(status.services["engine"], cause=error.message, remedy=error.remedy)
+    return replace(status, services={**status.services, "engine": engine})
 
 
 def mark_ready(client: KubeClient, identity: str) -> None:
@@ -82,6 +92,7 @@ def _service(name: str, seen: Snapshot, verdict: Verdict, now: datetime) -> Serv
         container.get("state") or {}
     ).get("terminated")
     failed = verdict.state == "failed" and _replicas(seen) > 0
+    waiting = verdict.state == "waiting" and _replicas(seen) > 0
     restarts = int(container.get("restartCount", 0))
     return ServiceStatus(
         name=name,
@@ -91,11 +102,25 @@ def _service(name: str, seen: Snapshot, verdict: Verdict, now: datetime) -> Serv
         started_at=started.timestamp() if started else None,
         uptime_s=(now - started).total_seconds() if started else None,
         exit_code=ended.get("exitCode") if ended else None,
-        cause=verdict.message if failed else None,
-        remedy=verdict.remedy if failed else None,
+        cause=_cause(seen, verdict) if failed or waiting else None,
+        remedy=(verdict.remedy or _SEE_POD) if failed or waiting else None,
         restarts=restarts,
         log_path=None,
         pod=pod["metadata"]["name"] if pod is not None else None,
+    )
+
+
+def _cause(seen: Snapshot, verdict: Verdict) -> str:
+    """Return what is waited for, with the last warning that the cluster gave about the Pod."""
+    warnings = [event for event in seen.events if event.get("type") == "Warning"]
+    if verdict.state == "failed" or not warnings:
+        return verdict.message
+    last = max(warnings, key=lambda event: str(event.get("lastTimestamp") or ""))
+    said = f"{last.get('reason')}: {last.get('message')}"
+    return (
+        verdict.message
+        if str(last.get("message")) in verdict.message
+        else (f"{verdict.message} ({said})")
     )
 
 

@@ -51,6 +51,31 @@ _FATAL_EVENTS = {
     "FailedMount": r"type check failed|not found|no such file",
     "FailedCreatePodSandBox": r"no runtime for|runtime handler|not supported",
 }
+_PLACING = (
+    (
+        r"Insufficient (?!cpu|memory|ephemeral|pods)",
+        "give the whole GPU to it: autosre start --dedicated; or stop what holds the device",
+    ),
+    (
+        r"Insufficient (cpu|memory|ephemeral)",
+        "stop something on the node, or lower the recipe's resources",
+    ),
+    (
+        r"node affinity|node selector|nodeSelector",
+        "no node has the labels that are asked for: see `kubectl get nodes --show-labels`, then "
+        "label the node, or correct image.arch in the recipe or AUTOSRE_NODE_SELECTOR",
+    ),
+    (
+        r"taint",
+        "put up with the node's taint (AUTOSRE_TOLERATIONS=key:NoSchedule), or take it away: "
+        "kubectl taint node NODE key-",
+    ),
+    (r"unschedulable", "the node is cordoned: kubectl uncordon NODE"),
+    (r"Too many pods|Insufficient pods", "stop some Pods on the node, or raise its limit"),
+    (r"free ports", "another Pod has the port on the node"),
+)
+"""Words of the scheduler, and what helps."""
+
 _OOM_REMEDY = (
     "raise resources.memory.limit, or lower what the engine takes: engine.args."
     "gpu-memory-utilization, model.context, VLLM_CPU_KVCACHE_SPACE"
@@ -201,8 +226,7 @@ def _hopeless(
                     pod,
                     condition.get("reason", "Unschedulable"),
                     f"no node takes it: {condition.get('message', '')}",
-                    "free what the message names, lower the recipe's resources, or give "
-                    "the whole GPU to it: autosre start --dedicated",
+                    _placing(str(condition.get("message", ""))),
                 )
     for event in events:
         pattern = _FATAL_EVENTS.get(event.get("reason", ""))
@@ -218,6 +242,12 @@ def _hopeless(
                 "storage and resources.gpu.runtime_class",
             )
     return None
+
+
+def _placing(message: str) -> str:
+    """Return what to do about a Pod that no node takes, by the scheduler's own words."""
+    found = [remedy for pattern, remedy in _PLACING if re.search(pattern, message)]
+    return "; ".join(found) or "see the message: kubectl describe pod, kubectl describe nodes"
 
 
 def _ended_or_stuck(pod: Object, container: Object) -> Verdict | None:

@@ -211,7 +211,9 @@ class VllmBackend:
         if response.status_code != 200:
             raise RemoteError(
                 f"{self.url}{path} answered {response.status_code}: {response.text[:300]}",
-                remedy="see the engine's log for the same moment",
+                remedy="give it the engine's key: VllmBackend(url, api_key=stack.engine_key)"
+                if response.status_code in (401, 403)
+                else "see the engine's log for the same moment",
                 status=response.status_code,
                 body=response.text[:_BODY_CHARS],
             )

@@ -46,6 +46,7 @@ def wait_for_engine(
     *,
     deadline_s: float,
     look: Callable[[], str],
+    key: str | None = None,
 ) -> ServedModel:
     """Wait until the engine generates a token.
 
@@ -54,12 +55,14 @@ def wait_for_engine(
         bar: Told what the engine is at.
         deadline_s: `time.monotonic()` at which to give up.
         look: Called at each poll; says what the engine is at, or raises because it has ended.
+        key: What the engine asks for.
 
     Raises:
+        RemoteError: The engine does not accept the key.
         NotReadyError: Not in time.
     """
     last = "no answer"
-    with VllmBackend(url, timeout_s=10.0) as backend:
+    with VllmBackend(url, timeout_s=10.0, api_key=key) as backend:
         while time.monotonic() < deadline_s:
             bar.note(look())
             if backend.health():
@@ -68,6 +71,8 @@ def wait_for_engine(
                     backend.first_token(timeout_s=min(FIRST_TOKEN_TIMEOUT_S, left))
                     return backend.models()[0]
                 except RemoteError as error:
+                    if error.status in (401, 403):
+                        raise  # no time helps
                     last = error.message
             time.sleep(POLL_S)
     raise NotReadyError(

@@ -117,8 +117,8 @@ def _like(live: Any, wanted: Any) -> Any:
     Entries of a list that have names stay, also those that nobody asked for: they go with the
     object.
     """
+    from autosre_lab.cluster.foreign_fields import entry_name
     from autosre_lab.parity.mismatch import same
-    from autosre_lab.parity.objects import entry_name
 
     if isinstance(live, dict) and isinstance(wanted, dict):
         return {key: _like(live[key], value) for key, value in wanted.items() if key in live}

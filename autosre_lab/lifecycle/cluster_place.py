@@ -95,21 +95,23 @@ class ClusterPlace:
         from autosre_lab.cluster.options import chart_options
         from autosre_lab.parity import find_drift
 
-        return find_drift(recipe, client=self.client, options=chart_options())
+        return find_drift(recipe, client=self.client, options=chart_options(self.client, recipe))
 
     def warn_on_drift(self, recipe: Recipe) -> DriftReport:
         """Warn of each difference."""
         from autosre_lab.cluster.options import chart_options
         from autosre_lab.parity import warn_on_recipe_drift
 
-        return warn_on_recipe_drift(recipe, client=self.client, options=chart_options())
+        return warn_on_recipe_drift(
+            recipe, client=self.client, options=chart_options(self.client, recipe)
+        )
 
     def changes(self, recipe: Recipe) -> list[Change]:
         """Return what would change of command line, values and objects."""
         from autosre_lab.cluster.options import chart_options
         from autosre_lab.lifecycle.cluster_changes import find_changes
 
-        return find_changes(recipe, self.client, chart_options())
+        return find_changes(recipe, self.client, chart_options(self.client, recipe))
 
     def preflight(self, recipe: Recipe) -> PreflightReport:
         """Look at the cluster."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from autosre_lab.recipe import Recipe
 
 __all__ = [
+    "ENGINE_KEY",
     "engine_command",
     "engine_environ",
+    "engine_key",
     "engine_python_path",
     "proxy_command",
     "proxy_environ",
@@ -29,6 +32,12 @@ _KEPT = (
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HF_ENDPOINT"),
 )
+
+
+ENGINE_KEY = "VLLM_API_KEY"
+"""Where vLLM reads the key that its clients have to show; on a command line all would read it."""
+
+_PROXY_SETTINGS = ("AUTOSRE_PROXY_ORIGINS",)
 
 
 def engine_command(recipe: Recipe, *, python: Path, model: Path, port: int) -> list[str]:
@@ -47,10 +56,40 @@ def engine_command(recipe: Recipe, *, python: Path, model: Path, port: int) -> l
     )
 
 
+def engine_key(recipe: Recipe, environ: Mapping[str, str], *, before: str | None) -> str | None:
+    """Return what the engine asks its clients for: without, any local user could drive it.
+
+    Args:
+        recipe: Says whether the operator has a key (`env.secret`), or wants none (`env.unset`).
+        environ: The operator's environment.
+        before: The key of the engine before, which the proxy that runs knows.
+    """
+    if ENGINE_KEY in recipe.env.set:
+        return recipe.env.set[ENGINE_KEY].value
+    if ENGINE_KEY in recipe.env.secret and environ.get(ENGINE_KEY):
+        return environ[ENGINE_KEY]
+    if ENGINE_KEY in recipe.env.unset:
+        return None
+    return before or secrets.token_urlsafe(24)
+
+
 def engine_environ(
-    recipe: Recipe, folders: Paths, *, python: Path, environ: Mapping[str, str]
+    recipe: Recipe,
+    folders: Paths,
+    *,
+    python: Path,
+    environ: Mapping[str, str],
+    key: str | None = None,
 ) -> dict[str, str]:
-    """Return vLLM's whole environment: little of ours, the caches in our folder, the recipe's."""
+    """Return vLLM's whole environment: little of ours, the caches in our folder, the recipe's.
+
+    Args:
+        recipe: What to serve.
+        folders: Where our caches are.
+        python: The engine's Python.
+        environ: The operator's environment.
+        key: What the engine asks its clients for; see `engine_key`.
+    """
     from autosre_lab.recipe import build_runtime_env
 
     kept = {name: environ[name] for name in _KEPT if name in environ}
@@ -67,9 +106,9 @@ def engine_environ(
     }
     path = os.pathsep.join((str(python.parent), environ.get("PATH", os.defpath)))
     ours = {"PATH": path, "PYTHONUNBUFFERED": "1", "VLLM_NO_USAGE_STATS": "1"}
-    secrets = {"HF_TOKEN": environ.get("HF_TOKEN", "")}
+    theirs = {name: environ.get(name, "") for name in recipe.env.secret}
     result = kept | {name: str(value) for name, value in caches.items()} | ours
-    result |= build_runtime_env(recipe, secrets=secrets)
+    result |= build_runtime_env(recipe, secrets=theirs)
     # What our own processes import is not the engine's: see `engine_python_path`.
     result.pop("PYTHONPATH", None)
     if "PYTHONPATH" in kept:
@@ -78,6 +117,8 @@ def engine_environ(
         result[STATUS_VARIABLE] = str(folders.state / "preemption.json")
     for name in recipe.env.unset:
         result.pop(name, None)
+    if key is not None:
+        result[ENGINE_KEY] = key
     return result
 
 
@@ -85,8 +126,8 @@ def engine_python_path(recipe: Recipe) -> dict[str, str | None]:
     """Return the engine's own PYTHONPATH, which is not its supervisor's: the hook's, or none."""
     from autosre_lab.recipe import build_runtime_env
 
-    secrets = dict.fromkeys(recipe.env.secret, "-")
-    environment = build_runtime_env(recipe, secrets=secrets, hook_folder=hook_file().parent)
+    stand_ins = dict.fromkeys(recipe.env.secret, "-")
+    environment = build_runtime_env(recipe, secrets=stand_ins, hook_folder=hook_file().parent)
     return {"PYTHONPATH": environment.get("PYTHONPATH")}
 
 
@@ -98,7 +139,14 @@ def proxy_command(*, port: int, engine_url: str, request_log: Path) -> list[str]
     ]
 
 
-def proxy_environ(token: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the proxy's environment, with the token that its clients have to show."""
-    kept = {name: environ[name] for name in _KEPT if name in environ}
-    return kept | {"AUTOSRE_PROXY_TOKEN": token, "PYTHONUNBUFFERED": "1"}
+def proxy_environ(token: str, key: str | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the proxy's environment, with the token that its clients have to show.
+
+    Args:
+        token: That token.
+        key: What the proxy has to show to the engine.
+        environ: The operator's environment.
+    """
+    kept = {name: environ[name] for name in (*_KEPT, *_PROXY_SETTINGS) if name in environ}
+    ours = {"AUTOSRE_PROXY_TOKEN": token, "PYTHONUNBUFFERED": "1"}
+    return kept | ours | ({} if key is None else {"AUTOSRE_ENGINE_KEY": key})

@@ -76,6 +76,7 @@ def _look(recipe: Recipe) -> Iterator[Check]:
         yield _system()
         yield from _device(recipe, runtime)
         yield from _space(recipe)
+    yield from _secrets(recipe)
     yield _node()
 
 
@@ -198,6 +199,12 @@ def _space(recipe: Recipe) -> Iterator[Check]:
 def _existing(folder: Path) -> Path:
     """Return the nearest folder above that exists."""
     return next(one for one in (folder, *folder.parents) if one.exists())
+
+
+def _secrets(recipe: Recipe) -> Iterator[Check]:
+    for name, secret in recipe.env.secret.items():
+        if secret.required and not os.environ.get(name):
+            yield fail("secret", f"{name} is not set: {secret.reason}", f"export {name}=…")
 
 
 def _node() -> Check:

@@ -231,7 +231,9 @@ def _confirm(
 
     deadline_s = time.monotonic() + patience_s
     _wait_for_listener(files.engine, note.engine_port, bar, deadline_s=deadline_s, phase=phase)
-    served = wait_for_engine(note.engine_url, bar, deadline_s=deadline_s, look=phase)
+    served = wait_for_engine(
+        note.engine_url, bar, deadline_s=deadline_s, look=phase, key=note.engine_key
+    )
     bar.note("a first token through the proxy")
     _wait_for_listener(files.proxy, note.proxy_port, bar, deadline_s=deadline_s, phase=phase)
     wait_for_proxy(note.proxy_url, note.token, deadline_s=deadline_s, look=phase)
@@ -324,6 +326,7 @@ def _stack(files: StackFiles, note: StackNote) -> Stack:
         max_model_len=note.max_model_len,
         log_dir=files.logs,
         request_log=files.request_log,
+        engine_key=note.engine_key,
         recipe=note.started_recipe(),
         ready=note.ready,
     )

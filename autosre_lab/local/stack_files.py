@@ -30,6 +30,7 @@ class StackNote:
         stopping: Somebody has begun to stop it.
         model: The served name; until it is ready the recipe's.
         max_model_len: The context window in tokens; likewise.
+        engine_key: What the engine asks for; None where it asks for nothing.
         recipe: What was started, as YAML: its file may be gone or changed by now.
     """
 
@@ -41,6 +42,7 @@ class StackNote:
     model: str = ""
     max_model_len: int = 0
     recipe: str = field(default="", repr=False)
+    engine_key: str | None = field(default=None, repr=False)
     ready: bool = False
     stopping: bool = False
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autosre_lab.chart.from_recipe import ENGINE_KEY
 from autosre_lab.parity.environment import ExpectedEnvironment
 from autosre_lab.preemption import STATUS_VARIABLE
 
@@ -87,7 +88,11 @@ def _environment(
 ) -> ExpectedEnvironment:
     return ExpectedEnvironment(
         set={name: value for name, value in plain.items() if name not in recipe.env.secret},
-        secrets={name: secret.required for name, secret in recipe.env.secret.items()},
+        secrets={
+            # Whoever starts the engine gives it a key of its own making; no recipe knows it.
+            ENGINE_KEY: False,
+            **{name: secret.required for name, secret in recipe.env.secret.items()},
+        },
         unset=recipe.env.unset,
         allowed=allowed,
         ignored=recipe.parity.ignore_env,

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
+from autosre_lab.chart.from_recipe import ENGINE_KEY
 from autosre_lab.errors import RecipeError
 from autosre_lab.parity.command_line import SECRET_FLAGS, VLLM_PORT, CommandLine, read_command_line
 from autosre_lab.parity.environment import is_of_the_engine
@@ -264,6 +265,8 @@ def _environment(
             continue
         if not _VARIABLE.fullmatch(name):
             draft.notes.append(f"{name!r} is not a variable that a recipe can set")
+        elif name == ENGINE_KEY:
+            continue  # whoever starts the engine gives it one
         elif is_secret(name, list(secrets)):
             found["secret"][name] = {"reason": TAKEN_OVER}
         else:

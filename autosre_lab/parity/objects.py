@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from autosre_lab.cluster.foreign_fields import as_if_new, entry_name, foreign_fields, has_names
 from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.errors import KubeError
 from autosre_lab.parity.mismatch import Mismatch, same, shown
 
-__all__ = ["ObjectComparison", "compare_objects", "entry_name", "specified", "stale_pods"]
+__all__ = ["ObjectComparison", "compare_objects", "specified", "stale_pods"]
 
 _METADATA = ("labels", "annotations")
 _IGNORED_ANNOTATIONS = (
@@ -109,6 +110,10 @@ def _compare(client: KubeClient, wanted: Object, subject: str) -> list[Mismatch]
     outcome = client.apply(wanted, dry_run=True)
     live, outcome = specified(live), specified(outcome)
     found = [*_differences(outcome, live, ""), *_additions(wanted, live, "")]
+    if (fresh := as_if_new(client, wanted)) is not None:
+        told = {one.subject for one in found}
+        foreign = foreign_fields(fresh, live)
+        found += [_extra(path, value) for path, value in foreign if path not in told]
     return [
         Mismatch(
             subject=f"{subject}: {one.subject}",
@@ -138,7 +143,7 @@ def _differences(wanted: Any, live: Any, path: str) -> Iterator[Mismatch]:
             below = f"{path}.{key}" if path else str(key)
             if not (key.startswith(_IGNORED_ANNOTATIONS) or key == "creationTimestamp"):
                 yield from _differences(wanted.get(key), live.get(key), below)
-    elif _named(wanted) and _named(live):
+    elif has_names(wanted) and has_names(live):
         ours, theirs = ({entry_name(one): one for one in entries} for entries in (wanted, live))
         for name in dict.fromkeys((*ours, *theirs)):
             yield from _differences(ours.get(name), theirs.get(name), f"{path}[{name}]")
@@ -159,7 +164,7 @@ def _additions(wanted: Any, live: Any, path: str) -> Iterator[Mismatch]:
                 for name in live[key].keys() - value.keys():
                     yield _extra(f"{below}.{name}", live[key][name])
             yield from _additions(value, live[key], below)
-    elif _named(wanted) and _named(live):
+    elif has_names(wanted) and has_names(live):
         ours, theirs = ({entry_name(one): one for one in entries} for entries in (wanted, live))
         for name, entry in theirs.items():
             if name in ours:
@@ -170,24 +175,6 @@ def _additions(wanted: Any, live: Any, path: str) -> Iterator[Mismatch]:
 
 def _extra(path: str, value: object) -> Mismatch:
     return Mismatch(subject=path, kind="extra", expected=None, live=shown(value))
-
-
-def _named(value: object) -> bool:
-    """Tell whether this is a list whose entries have names of their own."""
-    if not isinstance(value, list) or not value:
-        return False
-    names = [entry_name(entry) for entry in value]
-    return None not in names and len(set(names)) == len(names)
-
-
-def entry_name(entry: object) -> str | None:
-    """Return what tells an entry of a list from the others; None where nothing does."""
-    if isinstance(entry, dict):
-        # Mounts share the volume's name; where they are mounted is their own.
-        for key in ("mountPath", "name", "containerPort"):
-            if key in entry:
-                return str(entry[key])
-    return None
 
 
 def _told(wanted: object, live: object) -> tuple[str | None, str | None]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from autosre_lab.logs import get_logger
 from autosre_lab.proxy import refusals
@@ -86,7 +85,9 @@ class Proxy:
         self._state = ProxyState(config)
         self._dialects: Sequence[Dialect] = dialects or (MessagesDialect(),)
         self._routes = list(self._made_routes())
-        self.app = web.Application(middlewares=[self._routed()])
+        self.app = web.Application()
+        # The paths that clients write need mending first, so one route takes them all.
+        self.app.router.add_route("*", "/{path:.*}", self._answer, expect_handler=self._expected)
         self.app.on_startup.append(self._open)
         self.app.on_shutdown.append(self._drain)
         self.app.on_cleanup.append(self._close)
@@ -129,13 +130,13 @@ class Proxy:
     ) -> Handler:
         return lambda request: handler(dialect, request)
 
-    def _routed(self) -> Middleware:
-        # A middleware sees every request, also one whose path no router would take.
-        @web.middleware
-        async def routed(request: web.Request, handler: Handler) -> web.StreamResponse:
-            return await self._answer(request)
-
-        return routed
+    async def _expected(self, request: web.Request) -> web.Response | None:
+        """Ask for the body where the client waits to be asked; it expects nothing else."""
+        if request.headers.get("expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+            return None
+        return self.say_error(Denial(417, "Expect can only be 100-continue"))
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         """Find the route, check who asks, and turn every failure into the dialect's form."""

@@ -23,6 +23,7 @@ PAUSE_S = 30.0
 """Seconds that a request's body may pause."""
 
 _BODY_S = 600.0
+_LINGER_S = 0.5
 
 SayError = Callable[[Denial], web.Response]
 """Writes an error answer in the form that the application's clients know."""
@@ -118,8 +119,25 @@ class _Connection(RequestHandler):
         server = self._manager
         assert isinstance(server, _Server)  # noqa: S101 - it made this connection
         response = server.say_error(_denial(status, exc, self.max_field_size))
-        response.force_close()
-        return response
+        last = _LastWords(status=response.status, body=response.body, headers=response.headers)
+        last.force_close()
+        return last
+
+
+class _LastWords(web.Response):
+    """An answer to what was not read to its end: the rest is let in, or it would be lost."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        request = self._req
+        await super().write_eof(data)
+        if request is None:
+            return
+        request.protocol.close()  # what comes now is dropped; unread, the kernel would reset
+        until = asyncio.get_running_loop().time() + _LINGER_S
+        while asyncio.get_running_loop().time() < until:
+            if request.transport is None or request.transport.is_closing():
+                break
+            await asyncio.sleep(0.02)
 
 
 class _Server(web.Server):

@@ -23,10 +23,12 @@ def listen(host: str, port: int) -> socket.socket:
         PortTakenError: Somebody else listens there, or we may not.
         ConfigError: It is no address or port of this machine.
     """
+    if not 0 <= port < 2**16:
+        raise ConfigError(f"{port} is no port", remedy="choose one from 1 to 65535, or 0")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
-    except (socket.gaierror, OverflowError, UnicodeError) as error:
+    except (socket.gaierror, UnicodeError) as error:
         raise ConfigError(
             f"{host} port {port} is no address of this machine",
             remedy="listen on 127.0.0.1, or on 0.0.0.0 with a token",

@@ -104,7 +104,7 @@ def busy_recipe(kind: str) -> Recipe:
 def measure(kind: str, *, tries: int, tell: Callable[[str], None]) -> Measured:
     """Start an engine of one kind, measure every scenario, stop it."""
     found = Measured(kind=kind)
-    with _engine(kind) as stack, httpx.Client(base_url=stack.engine_url, timeout=600) as client:
+    with _engine(kind) as stack, _client(stack) as client:
         _ttft(client, stack, 50)  # the first request of an engine is no measure
         for load in SCENARIOS:
             lists = (found.idle_s, found.busy_s, found.step_s, found.low_s)
@@ -188,7 +188,7 @@ class _Other:
         words = f"{self._salt} " + "word " * self._load.prompt_words
         body = _body(self._stack, words, self._load.output_tokens, LOW)
         try:
-            with httpx.Client(base_url=self._stack.engine_url, timeout=600) as client:
+            with _client(self._stack) as client:
                 times = []
                 for _ in _tokens(client, body):
                     times.append(time.perf_counter())
@@ -198,6 +198,11 @@ class _Other:
         except httpx.HTTPError as error:
             self.error = error
         self.ended_s = time.perf_counter()
+
+
+def _client(stack: Stack) -> httpx.Client:
+    headers = {"authorization": f"Bearer {stack.engine_key}"} if stack.engine_key else {}
+    return httpx.Client(base_url=stack.engine_url, headers=headers, timeout=600, trust_env=False)
 
 
 def _ttft(client: httpx.Client, stack: Stack, words: int) -> float:

@@ -118,11 +118,21 @@ def test_the_engines_environment_is_the_recipes_and_holds_no_secret(pods: Object
         "key": "token",
         "optional": False,
     }
-    assert env["OTHER"]["valueFrom"]["secretKeyRef"]["optional"] is True
+    assert "OTHER" not in env, "the operator has no Secret for it"
+    had = container_of(objects_of(everything(), secrets=("OTHER",)), "vllm")["env"]
+    assert [one["valueFrom"] for one in had if one["name"] == "OTHER"] == [
+        {"secretKeyRef": {"name": "autosre-other", "key": "OTHER", "optional": True}}
+    ]
     assert env["PYTHONPATH"]["value"] == "/opt/autosre"
     proxy = container_of(pods, "proxy")
-    assert [entry["name"] for entry in proxy["env"]] == ["AUTOSRE_PROXY_TOKEN"]
-    assert "value" not in proxy["env"][0]
+    assert [entry["name"] for entry in proxy["env"]] == [
+        "AUTOSRE_PROXY_TOKEN",
+        "AUTOSRE_ENGINE_KEY",
+    ]
+    assert not any("value" in entry for entry in proxy["env"])
+    key = {"name": "autosre-vllm-local", "key": "token"}
+    assert env["VLLM_API_KEY"]["valueFrom"]["secretKeyRef"] == key
+    assert proxy["env"][1]["valueFrom"]["secretKeyRef"] == key
 
 
 def test_the_gpu_is_asked_for_and_the_runtime_class_set(pods: Objects) -> None:
@@ -131,7 +141,8 @@ def test_the_gpu_is_asked_for_and_the_runtime_class_set(pods: Objects) -> None:
     assert pod_of(pods, "vllm")["spec"]["runtimeClassName"] == "nvidia"
     cpu = objects_of(everything(resources={}))
     assert "runtimeClassName" not in pod_of(cpu, "vllm")["spec"]
-    assert container_of(cpu, "vllm")["resources"] == {}
+    # A Pod that requests nothing is evicted first.
+    assert container_of(cpu, "vllm")["resources"] == {"requests": {"cpu": "1", "memory": "4Gi"}}
 
 
 def test_budgets_follow_from_the_recipe(pods: Objects) -> None:
@@ -174,8 +185,8 @@ def test_weights_are_read_only_and_compiled_kernels_stay_with_their_image(pods: 
     assert mounts["/root/.cache/huggingface"]["readOnly"] is True
     assert mounts["/weights"]["readOnly"] is True
     assert mounts["/home/u/.cache"]["readOnly"] is False
-    assert mounts["/home/u/.cache"]["subPath"] == "abababababababab/cache"
-    assert mounts["/home/u/.triton"]["subPath"] == "abababababababab/triton"
+    assert mounts["/home/u/.cache"]["subPath"] == "everything-abababababababab/cache"
+    assert mounts["/home/u/.triton"]["subPath"] == "everything-abababababababab/triton"
     assert mounts["/tmp"]["readOnly"] is False
     volumes = {volume["name"]: volume for volume in pod_of(pods, "vllm")["spec"]["volumes"]}
     assert volumes["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "1Gi"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +18,6 @@ from autosre_lab.cluster.dedicated import NOTE, dedicate
 from autosre_lab.cluster.kube import Object
 from autosre_lab.cluster.lease import LEASE, hold_lease
 from autosre_lab.cluster.release import ENGINE
-from autosre_lab.engine.protocol import ServedModel
 from autosre_lab.errors import (
     ClusterError,
     GpuGateError,
@@ -60,15 +59,10 @@ def kube(monkeypatch: pytest.MonkeyPatch) -> LiveKube:
 def tokens_come(monkeypatch: pytest.MonkeyPatch, before: Callable[[], None] = lambda: None) -> None:
     """Let the engine answer as soon as its Pod is ready."""
 
-    def generate(
-        values: Mapping[str, Any], *_: Any, look: Callable[[], str], **__: Any
-    ) -> Readiness:
+    def generate(*_: Any, look: Callable[[], str], **__: Any) -> Readiness:
         before()
         look()
-        name = values["vllm"]["command"][values["vllm"]["command"].index("--served-model-name") + 1]
-        return Readiness(
-            served=ServedModel(id=name, max_model_len=32768, root="/model"), first_token_s=1.0
-        )
+        return Readiness(first_token_s=1.0)
 
     monkeypatch.setattr(deploying, "generate_tokens", generate)
 

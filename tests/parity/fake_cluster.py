@@ -75,7 +75,7 @@ class FakeCluster:
     def apply(self, obj: Object, *, namespace: str | None = None, dry_run: bool = False) -> Object:
         self._refuse(obj["kind"])
         assert dry_run, "parity must not change anything"
-        outcome: Object = _merged(self.objects.get(_key(obj), {}), obj)
+        outcome: Object = _merged(self.objects.get(_key(obj)) or _defaults(obj), obj)
         return outcome
 
     def exec(
@@ -142,6 +142,17 @@ class FakeCluster:
 
 def _key(obj: Object) -> tuple[str, str]:
     return obj["kind"], obj["metadata"]["name"]
+
+
+def _defaults(obj: Object) -> Object:
+    """Return what a server adds to a new object of this kind."""
+    if obj["kind"] != "Deployment":
+        return {}
+    containers = [
+        {"name": one["name"], "terminationMessagePath": "/dev/log"}
+        for one in obj["spec"]["template"]["spec"]["containers"]
+    ]
+    return {"spec": {"revisionHistoryLimit": 10, "template": {"spec": {"containers": containers}}}}
 
 
 def _merged(live: Any, over: Any) -> Any:

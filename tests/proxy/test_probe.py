@@ -143,7 +143,7 @@ async def test_an_answer_that_begins_inside_of_thoughts_is_split(
     start_lab: StartLab,
     monkeypatch: pytest.MonkeyPatch,
     ends: dict[str, str],
-    thinks: dict[str, str] | None,
+    thinks: Any,
     expected: list[tuple[str, str]],
 ) -> None:
     tokenize = Upstream.tokenize
@@ -155,6 +155,6 @@ async def test_an_answer_that_begins_inside_of_thoughts_is_split(
     # The stand-in renders no text; everything else is real.
     monkeypatch.setattr(Upstream, "tokenize", with_words)
     lab = await start_lab(Turn(text="plan</think>answer"))
-    _, body, _ = await lab.post(ask(**({"thinking": thinks} if thinks else {})))
+    _, body, _ = await lab.post(ask(thinking=thinks))
     found = [(block["type"], block[block["type"]].strip()) for block in body["content"]]
     assert found == expected

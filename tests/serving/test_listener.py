@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from autosre_lab.serving.listener import allow_descriptors
+from autosre_lab.errors import ConfigError, PortTakenError
+from autosre_lab.serving.listener import allow_descriptors, listen, url_of
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +43,27 @@ def test_a_higher_limit_stays() -> None:
     allow_descriptors(300)
 
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (400, hard)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_free_port_is_found_and_shown(host: str) -> None:
+    with listen(host, 0) as listener:
+        shown = url_of(listener)
+    assert shown.startswith("http://[::1]:" if ":" in host else "http://127.0.0.1:")
+    assert not shown.endswith(":0")
+
+
+def test_a_port_in_use_is_named() -> None:
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(PortTakenError, match=str(port)) as caught:
+            listen("127.0.0.1", port)
+    assert f":{port}" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("no.such.name.invalid", 0), ("127.0.0.1", 70_000), ("ä" * 70, 0)]
+)
+def test_no_address_of_this_machine_is_told(host: str, port: int) -> None:
+    with pytest.raises(ConfigError, match="is no"):
+        listen(host, port)

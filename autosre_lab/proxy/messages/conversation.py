@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.messages.block_sequence import MALFORMED_ARGUMENTS
+from autosre_lab.proxy.blocks import MALFORMED_ARGUMENTS
 from autosre_lab.proxy.messages.content import (
     TEXT_SEPARATOR,
     Image,

@@ -6,14 +6,13 @@ encoding it costs several times as much, and this runs once per generated token.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
+
+from autosre_lab.proxy.blocks import BlockKind
 
 __all__ = [
     "DELTA_END",
     "PING",
-    "BlockKind",
     "Usage",
     "block_start",
     "block_stop",
@@ -25,8 +24,6 @@ __all__ = [
     "message_stop",
     "signature_delta",
 ]
-
-BlockKind = Literal["text", "thinking", "tool_use"]
 
 encode = msgspec.json.Encoder().encode
 
@@ -63,7 +60,7 @@ DELTA_END = b"}}\n\n"
 _DELTA_FIELDS: dict[BlockKind, bytes] = {
     "text": b',"delta":{"type":"text_delta","text":',
     "thinking": b',"delta":{"type":"thinking_delta","thinking":',
-    "tool_use": b',"delta":{"type":"input_json_delta","partial_json":',
+    "call": b',"delta":{"type":"input_json_delta","partial_json":',
 }
 
 

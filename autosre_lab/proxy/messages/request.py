@@ -187,6 +187,9 @@ def decode_request(body: bytes, *, counting: bool = False) -> MessagesRequest:
         raise BadRequestError("model: a name is required")
     if not counting and (request.max_tokens is None or request.max_tokens < 1):
         raise BadRequestError("max_tokens: a number of at least 1 is required")
+    for position, tool in enumerate(request.tools or ()):
+        if not tool.name and tool.type in (None, "custom", "function"):
+            raise BadRequestError(f"tools[{position}].name: a name is required")
     return request
 
 

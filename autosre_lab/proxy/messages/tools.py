@@ -54,12 +54,12 @@ def chat_tools(request: MessagesRequest) -> list[dict[str, Any]]:
         if function is None:
             if (tool.type or "").startswith(_NEEDED):
                 raise BadRequestError(
-                    f"tools.{position}: {tool.type} runs on Anthropic's servers and cannot be had "
+                    f"tools[{position}]: {tool.type} runs on Anthropic's servers and cannot be had "
                     "here; leave it out, or offer a tool of your own"
                 )
             continue
         if not tool.name:
-            raise BadRequestError(f"tools.{position}.name: a name is required")
+            raise BadRequestError(f"tools[{position}].name: a name is required")
         tools.append({"type": "function", "function": function})
     return tools
 

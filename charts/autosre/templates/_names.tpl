@@ -41,3 +41,19 @@ nodeSelector: {{- toYaml . | nindent 2 }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
+
+{{- /* Where Prometheus finds the numbers, for whoever discovers Services by these annotations. */ -}}
+{{- define "autosre.scraped" -}}
+prometheus.io/scrape: "true"
+prometheus.io/path: /metrics
+prometheus.io/port: {{ . | quote }}
+{{- end }}
+
+{{- /* Who may read /metrics: Pods of these namespaces. */ -}}
+{{- define "autosre.scrapers" -}}
+{{- range .Values.scrapeFrom }}
+- namespaceSelector:
+    matchLabels:
+      kubernetes.io/metadata.name: {{ . }}
+{{- end }}
+{{- end }}

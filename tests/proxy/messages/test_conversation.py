@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.proxy.messages.block_sequence import MALFORMED_ARGUMENTS
+from autosre_lab.proxy.blocks import MALFORMED_ARGUMENTS
 from autosre_lab.proxy.profile import EngineProfile
 from tests.proxy.requests_in import (
     CACHED,

@@ -13,8 +13,8 @@ from anthropic.types import Message
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from autosre_lab.proxy.arguments import is_json_object
 from autosre_lab.proxy.chat_stream import ChatChunk, UpstreamStreamError, decode_chunk
-from autosre_lab.proxy.messages.arguments import is_json_object
 from tests.proxy.chunks import call, chunk, make_stream, run_chunks, usage_chunk
 from tests.proxy.event_grammar import read_stream
 

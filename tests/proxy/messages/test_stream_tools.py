@@ -3,8 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from autosre_lab.proxy.messages.arguments import ArgumentsEnd
-from autosre_lab.proxy.messages.block_sequence import MALFORMED_ARGUMENTS
+from autosre_lab.proxy.arguments import ArgumentsEnd
+from autosre_lab.proxy.blocks import MALFORMED_ARGUMENTS
 from tests.proxy.chunks import (
     CALLS,
     ROLE,

@@ -102,7 +102,7 @@ def test_a_set_of_tools_needs_no_name_and_a_tool_of_ones_own_does() -> None:
     chat = translate("hi", tools=[TOOL, toolset])
     assert [one["function"]["name"] for one in chat["tools"]] == ["f"]
     assert "tools" not in translate("hi", tools=[toolset])
-    with pytest.raises(BadRequestError, match=r"tools\.1\.name"):
+    with pytest.raises(BadRequestError, match=r"tools\[1\]\.name"):
         translate("hi", tools=[TOOL, {"input_schema": {"type": "object"}}])
 
 
@@ -148,7 +148,7 @@ def test_tools_that_anthropic_defined_reach_the_model_with_a_schema(
 
 @pytest.mark.parametrize("type_", ["code_execution_20250522", "code_execution_20250825"])
 def test_a_tool_that_nothing_here_can_stand_for_is_refused(type_: str) -> None:
-    with pytest.raises(BadRequestError, match=r"tools\.1: code_execution"):
+    with pytest.raises(BadRequestError, match=r"tools\[1\]: code_execution"):
         translate("hi", tools=[TOOL, {"type": type_, "name": "code_execution"}])
 
 

@@ -1,43 +1,66 @@
-"""The content blocks of an answer in the making, and the one order in which they go out.
+"""The parts of an answer in the making, and the one order in which they go out.
 
-Anthropic's stream has one block open at a time and numbers them as they open. The engine knows no
-blocks: text, reasoning and the fragments of several tool calls come as they come. `BlockSequence`
-opens, fills and closes blocks; what would have to interrupt a tool call waits behind it.
+Clients want one block open at a time: text, thinking or a tool call. The engine knows no blocks:
+text, reasoning and the fragments of several tool calls come as they come. `BlockSequence` opens,
+fills and closes blocks; what would have to interrupt a tool call waits behind it. How a block is
+written is a dialect's: its `BlockWriter`.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Literal, Protocol
 
 import msgspec
 
-from autosre_lab.proxy.messages import events as sse
-from autosre_lab.proxy.messages.arguments import ArgumentsEnd, is_json_object
-from autosre_lab.proxy.messages.events import BlockKind, encode
+from autosre_lab.proxy.arguments import ArgumentsEnd, is_json_object
 
-__all__ = ["MALFORMED_ARGUMENTS", "Block", "BlockSequence"]
+__all__ = [
+    "MALFORMED_ARGUMENTS",
+    "UNNAMED_TOOL",
+    "Block",
+    "BlockKind",
+    "BlockSequence",
+    "BlockWriter",
+    "Delta",
+]
 
 MALFORMED_ARGUMENTS = "malformed_arguments"
-"""Key under which a non-streamed tool call carries arguments that are no JSON object.
+"""Key under which arguments that are no JSON object stand where an object has to.
 
-A `tool_use` block must hold an object. No tool declares this key, so the client refuses the call
-and shows the model its own text, which is what it does with a malformed stream as well.
+No tool declares this key, so the client refuses the call and shows the model its own text, which
+is what it does with a malformed stream as well.
 """
 
-_UNNAMED_TOOL = "unnamed_tool"
+UNNAMED_TOOL = "unnamed_tool"
+"""Name of a call that the engine did not name; the client refuses it."""
+
+BlockKind = Literal["text", "thinking", "call"]
+Delta = Callable[[str], bytes]
+
+
+class BlockWriter(Protocol):
+    """How a dialect writes blocks."""
+
+    def block_opened(self, block: Block, index: int) -> bytes:
+        """Write that a block begins."""
+
+    def delta_of(self, block: Block, index: int) -> Delta:
+        """Return what writes the block's fragments."""
+
+    def block_closed(self, block: Block, index: int) -> bytes:
+        """Write that a block is whole."""
 
 
 class Block:
     """One content block.
 
     Attributes:
-        kind: Its Anthropic type.
+        kind: What it is.
         parts: Its text, thinking or arguments in fragments, as the engine sent them.
         surplus: What came behind a tool call's whole arguments; no part of them.
-        tool_id: Anthropic id of a tool call.
+        tool_id: The client's id of a tool call.
         tool_name: Name of the tool; None until the engine has told it.
         complete: Nothing that could still arrive for it would belong to it.
         begun: Something of its content has been sent to the client.
@@ -64,7 +87,7 @@ class Block:
         self.surplus: list[str] = []
         self.tool_id = tool_id
         self.tool_name = tool_name
-        self.complete = kind != "tool_use"
+        self.complete = kind != "call"
         self.begun = False
         self.closed = False
         self._end: ArgumentsEnd | None = None if self.complete else ArgumentsEnd()
@@ -78,7 +101,7 @@ class Block:
         """Take a fragment; return what of it belongs to the block."""
         end = self._end
         if end is None:
-            if self.kind == "tool_use" and self.complete:
+            if self.kind == "call" and self.complete:
                 self.surplus.append(fragment)
                 return ""
             self.parts.append(fragment)
@@ -105,30 +128,6 @@ class Block:
         same = msgspec.json.decode(surplus) == msgspec.json.decode(self.content)
         return None if same else surplus
 
-    def as_message_content(self) -> dict[str, Any]:
-        """Return the block as it stands in a Message.
-
-        Arguments that are a JSON object stay the bytes they are (`msgspec.Raw`), so that neither
-        key order nor a number's spelling changes.
-        """
-        content = self.content
-        if self.kind == "text":
-            return {"type": "text", "text": content}
-        if self.kind == "thinking":
-            return {"type": "thinking", "thinking": content, "signature": _signature(content)}
-        if is_json_object(content):
-            arguments: object = msgspec.Raw(content.strip().encode())
-        elif content.strip():
-            arguments = {MALFORMED_ARGUMENTS: content}
-        else:
-            arguments = {}
-        return {
-            "type": "tool_use",
-            "id": self.tool_id,
-            "name": self.tool_name or _UNNAMED_TOOL,
-            "input": arguments,
-        }
-
 
 class BlockSequence:
     """The blocks of one message: closed ones, the open one, and those that wait for their turn.
@@ -136,14 +135,15 @@ class BlockSequence:
     Attributes:
         blocks: All that have been opened, in order.
         open: The one that is open towards the client.
-        delta_head: The fixed bytes before each fragment of the open block.
+        delta: Writes a fragment of the open block.
         waiting: Blocks that may not be opened yet.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, writer: BlockWriter) -> None:
+        self._writer = writer
         self.blocks: list[Block] = []
         self.open: Block | None = None
-        self.delta_head = b""
+        self.delta: Delta = _nothing
         self.waiting: deque[Block] = deque()
 
     @property
@@ -164,8 +164,8 @@ class BlockSequence:
         if not own:
             event = b""
         elif block.begun:
-            event = self.delta_head + encode(own) + sse.DELTA_END
-        elif block.kind == "tool_use" and own.isspace():
+            event = self.delta(own)
+        elif block.kind == "call" and own.isspace():
             event = b""
         else:
             event = self._begin(block)
@@ -177,7 +177,7 @@ class BlockSequence:
         while self.waiting:
             block = self.waiting[0]
             if not at_end:
-                if block.kind == "tool_use" and not block.tool_name:
+                if block.kind == "call" and not block.tool_name:
                     break
                 if self.open is not None and not self.open.complete:
                     break
@@ -191,7 +191,7 @@ class BlockSequence:
         self.waiting = deque(
             block
             for block in self.waiting
-            if block.kind != "tool_use" or block.tool_name or block.parts
+            if block.kind != "call" or block.tool_name or block.parts
         )
 
     def close(self) -> bytes:
@@ -202,35 +202,27 @@ class BlockSequence:
         index = len(self.blocks) - 1
         self.open = None
         block.closed = True
-        stop = sse.block_stop(index)
-        if block.kind == "thinking":
-            return sse.signature_delta(index, _signature(block.content)) + stop
-        return stop
+        return self._writer.block_closed(block, index)
 
     def _start(self, block: Block) -> bytes:
         index = len(self.blocks)
         self.blocks.append(block)
         self.open = block
-        self.delta_head = sse.delta_head(block.kind, index)
-        start = sse.block_start(
-            block.kind, index, tool_id=block.tool_id, tool_name=block.tool_name or _UNNAMED_TOOL
-        )
-        return start + self._begin(block)
+        self.delta = self._writer.delta_of(block, index)
+        return self._writer.block_opened(block, index) + self._begin(block)
 
     def _begin(self, block: Block) -> bytes:
         """Send what a block holds so far.
 
-        White space at the head of arguments waits for what follows it: Anthropic's SDK parses the
-        arguments after each fragment and fails on nothing but white space.
+        White space at the head of arguments waits for what follows it: some clients parse the
+        arguments after each fragment and fail on nothing but white space.
         """
         content = block.content
-        if not content or (block.kind == "tool_use" and content.isspace()):
+        if not content or (block.kind == "call" and content.isspace()):
             return b""
         block.begun = True
-        return self.delta_head + encode(content) + sse.DELTA_END
+        return self.delta(content)
 
 
-def _signature(thinking: str) -> str:
-    # The client only carries it around. A digest makes two runs over the same chunks equal.
-    digest = hashlib.blake2b(thinking.encode("utf-8", "surrogatepass"), digest_size=24).digest()
-    return base64.b64encode(digest).decode("ascii")
+def _nothing(_: str) -> bytes:
+    return b""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from autosre_lab.proxy.blocks import Block, BlockSequence
 from autosre_lab.proxy.chat_stream import ChatToolCallDelta
-from autosre_lab.proxy.messages.block_sequence import Block, BlockSequence
 
 __all__ = ["ToolCalls"]
 
@@ -27,12 +27,14 @@ class ToolCalls:
     """The tool calls of one answer.
 
     Args:
-        message_id: Id of the message; the calls' ids are made from it.
+        answer_id: Id of the answer; the calls' ids are made from it.
         sequence: Where their blocks go.
+        prefix: What the client's ids of calls begin with.
     """
 
-    def __init__(self, message_id: str, sequence: BlockSequence) -> None:
-        self._message_id = message_id
+    def __init__(self, answer_id: str, sequence: BlockSequence, *, prefix: str) -> None:
+        self._answer_id = answer_id
+        self._prefix = prefix
         self._sequence = sequence
         self._by_index: dict[int, _Call] = {}
         self._by_id: dict[str, int] = {}
@@ -84,10 +86,10 @@ class ToolCalls:
         return place
 
     def _new(self, name: str | None, upstream_id: str | None) -> _Call:
-        # The engine's own ids may repeat from message to message; ours may not.
-        seed = f"{self._message_id}\0{len(self._all)}\0{upstream_id or ''}"
+        # The engine's own ids may repeat from answer to answer; ours may not.
+        seed = f"{self._answer_id}\0{len(self._all)}\0{upstream_id or ''}"
         digest = hashlib.blake2b(seed.encode("utf-8", "surrogatepass"), digest_size=12)
-        block = Block("tool_use", tool_id=f"toolu_{digest.hexdigest()}", tool_name=name or None)
+        block = Block("call", tool_id=self._prefix + digest.hexdigest(), tool_name=name or None)
         call = _Call(block, upstream_id)
         self._all.append(call)
         return call
