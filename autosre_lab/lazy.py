@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import re
 import sys
 from collections.abc import Callable
@@ -45,6 +44,8 @@ def lazy_exports(package: str) -> tuple[Callable[[str], object], Callable[[], li
 
     @cache
     def modules() -> list[str]:
+        import pkgutil  # milliseconds that only whoever asks has to spend
+
         return [one.name for one in pkgutil.iter_modules(sys.modules[package].__path__)]
 
     def get(name: str) -> object:

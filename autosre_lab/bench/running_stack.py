@@ -57,7 +57,7 @@ def served_by(stack: Stack, api: Protocol = "messages", recipe: Recipe | None = 
     Args:
         stack: It.
         api: Messages goes through the proxy, the others to the engine.
-        recipe: What it serves; found by its name where not given.
+        recipe: What it serves; as it was started where not given.
 
     Raises:
         RecipeError: There is no recipe of that name.
@@ -104,6 +104,9 @@ def measure(
 
 def _recipe_of(stack: Stack) -> Recipe:
     from autosre_lab.recipe import load_recipe
+
+    if stack.recipe is not None:
+        return stack.recipe  # of a path too, and as it was when it was started
 
     try:
         return load_recipe(stack.recipe_name)

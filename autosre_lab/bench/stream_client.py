@@ -120,7 +120,9 @@ async def _exchange(
     if target.token:
         headers["authorization"] = f"Bearer {target.token}"
     url = target.url.rstrip("/") + endpoint_path(target)
-    async with http.post(url, data=data, headers=headers, trace_request_ctx=timing) as response:
+    async with http.post(
+        url, data=data, headers=headers, trace_request_ctx=timing, allow_redirects=False
+    ) as response:
         timing.status = response.status
         if response.status != 200:
             said = (await response.content.read(4000)).decode("utf-8", "replace")

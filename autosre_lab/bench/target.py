@@ -69,13 +69,12 @@ def target_of(stack: Stack, *, protocol: Protocol = "messages", badge: Badge) ->
         badge: What produces the numbers; see `badge_of`.
     """
     through_proxy = protocol == "messages"
-    key: str | None = getattr(stack, "engine_key", None)
     return Target(
         url=stack.proxy_url if through_proxy else stack.engine_url,
         protocol=protocol,
         model=stack.model,
-        token=stack.token if through_proxy else key,
+        token=stack.token if through_proxy else stack.engine_key,
         engine_url=stack.engine_url,
-        engine_key=key,
+        engine_key=stack.engine_key,
         badge=badge,
     )

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import hmac
 import json
 import secrets
 from collections.abc import Mapping
@@ -22,6 +21,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from autosre_lab.serving.token import shows_token
+
 __all__ = [
     "DevToolsPipe",
     "Request",
@@ -29,7 +30,6 @@ __all__ = [
     "accept_websocket",
     "carry",
     "parse_request",
-    "shows_token",
 ]
 
 CHUNK = 256 * 1024
@@ -98,12 +98,6 @@ def parse_request(raw: bytes) -> Request:
             raise ValueError(line)
         headers[name.lower()] = value.strip()
     return Request(method, urlsplit(target).path, headers)
-
-
-def shows_token(request: Request, token: str) -> bool:
-    """Whether a request carries the bearer token."""
-    shown = request.headers.get("authorization", "")
-    return hmac.compare_digest(shown.encode("latin-1"), f"Bearer {token}".encode())
 
 
 async def accept_websocket(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -259,7 +253,7 @@ class WebSocketDoor:
         try:
             async with asyncio.timeout(HEAD_S):
                 request = parse_request(await reader.readuntil(b"\r\n\r\n"))
-            if "origin" in request.headers or not shows_token(request, self._token):
+            if "origin" in request.headers or not shows_token(request.headers, self._token):
                 writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
             elif self._server is not None:
                 await accept_websocket(request, writer)

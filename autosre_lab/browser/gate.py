@@ -12,13 +12,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 
 from autosre_lab.browser.chromium import LocalChromium, find_chromium
@@ -29,12 +27,14 @@ from autosre_lab.browser.devtools import (
     accept_websocket,
     carry,
     parse_request,
-    shows_token,
 )
 from autosre_lab.browser.egress import EgressProxy
 from autosre_lab.browser.recordings import prune_recordings
-from autosre_lab.errors import AutosreError, ConfigError
+from autosre_lab.errors import AutosreError
 from autosre_lab.logs import configure_logging, get_logger
+from autosre_lab.serving.listener import listen
+from autosre_lab.serving.reach import check_reach
+from autosre_lab.serving.token import read_token, shows_token
 from autosre_lab.settings import load_settings
 from autosre_lab.web.address_guard import AddressGuard
 from autosre_lab.web.allow_list import AllowList
@@ -98,8 +98,7 @@ class Gate:
         async with self._egress, asyncio.TaskGroup() as group:
             server = await asyncio.start_server(
                 lambda reader, writer: group.create_task(self._client(reader, writer)),
-                self._config.host,
-                self._config.port,
+                sock=listen(self._config.host, self._config.port),
                 limit=HEAD_BYTES,
             )
             self.port = server.sockets[0].getsockname()[1]
@@ -164,7 +163,7 @@ class Gate:
     def _may_enter(self, request: Request) -> bool:
         if not self._config.token:
             return True  # on loopback only: main() sees to it
-        return shows_token(request, self._config.token)
+        return shows_token(request.headers, self._config.token)
 
     async def _give_browser(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -244,18 +243,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = GateConfig(
             host=options.host,
             port=options.port,
-            token=os.environ.pop(TOKEN_VARIABLE, ""),
+            token=read_token(TOKEN_VARIABLE) or "",
             most=options.most,
             sandbox=False if options.no_sandbox else None,
             profiles=options.profiles,
             recordings=Path(settings.recording_path) if settings.recording_path else None,
             ttl_h=settings.browser_recording_ttl,
         )
-        if not config.token and not ip_address(config.host).is_loopback:
-            raise ConfigError(
-                f"the gate would give browsers to everybody who reaches {config.host}",
-                remedy=f"set {TOKEN_VARIABLE}, or listen on 127.0.0.1",
-            )
+        check_reach(
+            config.host, config.token, server="the browser's gate", remedy=f"set {TOKEN_VARIABLE}"
+        )
         guard = AddressGuard(allow=AllowList.parse(settings.fetch_allow))
         asyncio.run(_serve(config, guard, find_chromium(options.chromium)))
     except (AutosreError, OSError) as error:

@@ -194,7 +194,9 @@ def _sources(
         from autosre_lab.metrics import Limits
 
         # Another engine's limits are not those of the stack's recipe.
-        return Sources.of_local_stack(**other, engine_url=engine, limits=Limits)
+        return Sources.of_local_stack(
+            **other, engine_url=engine, engine_key=_key_of_environment, limits=Limits
+        )
     return stack_sources(place=place, **other)
 
 
@@ -203,3 +205,9 @@ def _print_sample(sample: Any, *, indent: int = 0) -> None:
 
     encoded = msgspec.json.encode(sample)
     click.echo(msgspec.json.format(encoded, indent=indent) if indent else encoded)
+
+
+def _key_of_environment() -> str | None:
+    import os
+
+    return os.environ.get("AUTOSRE_ENGINE_KEY")

@@ -187,7 +187,7 @@ def _engine(target: Target) -> str | None:
     from autosre_lab.engine import VllmBackend
 
     try:
-        with VllmBackend(target.engine_url) as backend:
+        with VllmBackend(target.engine_url, api_key=target.engine_key) as backend:
             return backend.version()
     except AutosreError:
         return None

@@ -41,7 +41,7 @@ def cache_block_tokens(target: Target) -> int:
     if target.engine_url is None:
         return 128
     try:
-        labels = read_engine_metrics(target.engine_url).cache_config
+        labels = read_engine_metrics(target.engine_url, key=target.engine_key).cache_config
     except AutosreError:
         return 128
     sizes = [

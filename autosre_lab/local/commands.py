@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autosre_lab.preemption import STATUS_VARIABLE, hook_file
+from autosre_lab.provision.installed_engine import installed_python
 from autosre_lab.settings import Paths
 
 if TYPE_CHECKING:
     from autosre_lab.recipe import Recipe
 
 __all__ = [
+    "ENGINE_KEY",
     "engine_command",
     "engine_environ",
+    "engine_key",
     "engine_python_path",
     "proxy_command",
     "proxy_environ",
@@ -31,11 +35,20 @@ _KEPT = (
 )
 
 
+ENGINE_KEY = "VLLM_API_KEY"
+"""Where vLLM reads the key that its clients have to show; on a command line all would read it."""
+
+_PROXY_SETTINGS = ("AUTOSRE_PROXY_ORIGINS",)
+
+
 def engine_command(recipe: Recipe, *, python: Path, model: Path, port: int) -> list[str]:
     """Return the argument list of vLLM as a local process on loopback, or of its stand-in."""
     from autosre_lab.recipe import build_vllm_serve_cmd
 
-    executable = [str(python.with_name("vllm")), "serve"]
+    command = python.with_name("vllm")
+    executable = [str(command), "serve"]
+    if python == installed_python(recipe) and not command.exists():
+        executable = [str(python), "-m", "vllm.entrypoints.cli.main", "serve"]
     if recipe.runtime is not None and recipe.runtime.device == "scripted":
         executable = [str(python), "-m", "autosre_lab.scripted"]
     return build_vllm_serve_cmd(
@@ -47,10 +60,40 @@ def engine_command(recipe: Recipe, *, python: Path, model: Path, port: int) -> l
     )
 
 
+def engine_key(recipe: Recipe, environ: Mapping[str, str], *, before: str | None) -> str | None:
+    """Return what the engine asks its clients for: without, any local user could drive it.
+
+    Args:
+        recipe: Says whether the operator has a key (`env.secret`), or wants none (`env.unset`).
+        environ: The operator's environment.
+        before: The key of the engine before, which the proxy that runs knows.
+    """
+    if ENGINE_KEY in recipe.env.set:
+        return recipe.env.set[ENGINE_KEY].value
+    if ENGINE_KEY in recipe.env.secret and environ.get(ENGINE_KEY):
+        return environ[ENGINE_KEY]
+    if ENGINE_KEY in recipe.env.unset:
+        return None
+    return before or secrets.token_urlsafe(24)
+
+
 def engine_environ(
-    recipe: Recipe, folders: Paths, *, python: Path, environ: Mapping[str, str]
+    recipe: Recipe,
+    folders: Paths,
+    *,
+    python: Path,
+    environ: Mapping[str, str],
+    key: str | None = None,
 ) -> dict[str, str]:
-    """Return vLLM's whole environment: little of ours, the caches in our folder, the recipe's."""
+    """Return vLLM's whole environment: little of ours, the caches in our folder, the recipe's.
+
+    Args:
+        recipe: What to serve.
+        folders: Where our caches are.
+        python: The engine's Python.
+        environ: The operator's environment.
+        key: What the engine asks its clients for; see `engine_key`.
+    """
     from autosre_lab.recipe import build_runtime_env
 
     kept = {name: environ[name] for name in _KEPT if name in environ}
@@ -67,26 +110,47 @@ def engine_environ(
     }
     path = os.pathsep.join((str(python.parent), environ.get("PATH", os.defpath)))
     ours = {"PATH": path, "PYTHONUNBUFFERED": "1", "VLLM_NO_USAGE_STATS": "1"}
-    secrets = {"HF_TOKEN": environ.get("HF_TOKEN", "")}
+    theirs = {name: environ.get(name, "") for name in recipe.env.secret}
     result = kept | {name: str(value) for name, value in caches.items()} | ours
-    result |= build_runtime_env(recipe, secrets=secrets)
+    result |= build_runtime_env(recipe, secrets=theirs)
     # What our own processes import is not the engine's: see `engine_python_path`.
     result.pop("PYTHONPATH", None)
     if "PYTHONPATH" in kept:
         result["PYTHONPATH"] = kept["PYTHONPATH"]
+    if recipe.runtime is not None and recipe.runtime.device == "cuda":
+        result = _without_flashinfer(python) | result
     if recipe.scheduler.preemption.mode == "hook":
         result[STATUS_VARIABLE] = str(folders.state / "preemption.json")
     for name in recipe.env.unset:
         result.pop(name, None)
+    if key is not None:
+        result[ENGINE_KEY] = key
     return result
+
+
+def _without_flashinfer(python: Path) -> dict[str, str]:
+    """Return what vLLM needs where its sampler's package is not: it would end at the first token.
+
+    Looked for beside the Python, as a virtual environment has it, and a vendor's image.
+    """
+    lib = python.parent.parent
+    patterns = [
+        f"{where}/python3*/{kind}-packages/flashinfer"
+        for where in ("lib", "lib64", "local/lib")
+        for kind in ("site", "dist")
+    ]
+    patterns += ["lib/python3/dist-packages/flashinfer"]
+    if any(any(lib.glob(pattern)) for pattern in patterns):
+        return {}
+    return {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
 
 
 def engine_python_path(recipe: Recipe) -> dict[str, str | None]:
     """Return the engine's own PYTHONPATH, which is not its supervisor's: the hook's, or none."""
     from autosre_lab.recipe import build_runtime_env
 
-    secrets = dict.fromkeys(recipe.env.secret, "-")
-    environment = build_runtime_env(recipe, secrets=secrets, hook_folder=hook_file().parent)
+    stand_ins = dict.fromkeys(recipe.env.secret, "-")
+    environment = build_runtime_env(recipe, secrets=stand_ins, hook_folder=hook_file().parent)
     return {"PYTHONPATH": environment.get("PYTHONPATH")}
 
 
@@ -98,7 +162,14 @@ def proxy_command(*, port: int, engine_url: str, request_log: Path) -> list[str]
     ]
 
 
-def proxy_environ(token: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the proxy's environment, with the token that its clients have to show."""
-    kept = {name: environ[name] for name in _KEPT if name in environ}
-    return kept | {"AUTOSRE_PROXY_TOKEN": token, "PYTHONUNBUFFERED": "1"}
+def proxy_environ(token: str, key: str | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the proxy's environment, with the token that its clients have to show.
+
+    Args:
+        token: That token.
+        key: What the proxy has to show to the engine.
+        environ: The operator's environment.
+    """
+    kept = {name: environ[name] for name in (*_KEPT, *_PROXY_SETTINGS) if name in environ}
+    ours = {"AUTOSRE_PROXY_TOKEN": token, "PYTHONUNBUFFERED": "1"}
+    return kept | ours | ({} if key is None else {"AUTOSRE_ENGINE_KEY": key})

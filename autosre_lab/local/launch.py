@@ -11,6 +11,7 @@ from autosre_lab.errors import ConfigError, ProvisionError, RecipeError, StackBu
 from autosre_lab.local.commands import (
     engine_command,
     engine_environ,
+    engine_key,
     engine_python_path,
     proxy_command,
     proxy_environ,
@@ -113,8 +114,15 @@ def _launch_at(
         token=before.token if before is not None else secrets.token_urlsafe(24),
         model=recipe.served_name,
         max_model_len=recipe.model.context,
+        warms_up=recipe.model.kind != "dense",
+        was_ready=before is not None and before.was_ready,
         recipe=recipe_yaml(recipe),
+        engine_key=engine_key(
+            recipe, os.environ, before=before.engine_key if before is not None else None
+        ),
     )
+    if before is not None and before.engine_key != note.engine_key:
+        files.proxy.stop(timeout_s=PROXY_GRACE_S)  # it would show the engine another key
     files.write(note)
     if not _runs(files.engine):
         try:
@@ -129,7 +137,7 @@ def _launch_at(
             proxy_command(
                 port=note.proxy_port, engine_url=note.engine_url, request_log=files.request_log
             ),
-            environ=proxy_environ(note.token, os.environ),
+            environ=proxy_environ(note.token, note.engine_key, os.environ),
             grace_s=PROXY_GRACE_S,
             holds=proxy_port.holds,
         )
@@ -141,7 +149,9 @@ def _start_engine(
     python, model = provisioned.engine_python, provisioned.model_path
     files.engine.start(
         engine_command(recipe, python=python, model=model, port=note.engine_port),
-        environ=engine_environ(recipe, paths(), python=python, environ=os.environ),
+        environ=engine_environ(
+            recipe, paths(), python=python, environ=os.environ, key=note.engine_key
+        ),
         grace_s=float(recipe.lifecycle.grace_s),
         own=engine_python_path(recipe),
         holds=port.holds,

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import hmac
 import importlib.util
-import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from autosre_lab.errors import AutosreError, ConfigError, MissingExtraError, PortTakenError
+from autosre_lab.errors import AutosreError, MissingExtraError
 from autosre_lab.logs import configure_logging
+from autosre_lab.serving.asgi import guarded
+from autosre_lab.serving.listener import listen, url_of
+from autosre_lab.serving.reach import check_reach
+from autosre_lab.serving.token import read_token
 from autosre_lab.settings import load_settings
 from autosre_lab.web.environment import start_again_without_secrets
 
 if TYPE_CHECKING:
     from autosre_lab.mcp_servers.tool_server import ToolServer
 
-__all__ = ["TOKEN_VARIABLE", "require_token", "run_server"]
+__all__ = ["TOKEN_VARIABLE", "run_server"]
 
 TOKEN_VARIABLE = "AUTOSRE_MCP_TOKEN"  # noqa: S105 - the variable's name
 
 _MISUSE = 2
-_Scope = MutableMapping[str, Any]
-_Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-_Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-_App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 
 def run_server(
@@ -61,9 +59,14 @@ def run_server(
         if options.http is None:
             build().run("stdio")
         else:
-            token = _token(options.token_file)
-            _check_reach(options.host, token)
-            with _listening(options.host, options.http) as listener:
+            token = read_token(TOKEN_VARIABLE, options.token_file)
+            check_reach(
+                options.host,
+                token,
+                server=f"the {name} server",
+                remedy=f"set {TOKEN_VARIABLE} or give --token-file",
+            )
+            with listen(options.host, options.http) as listener:
                 _serve_http(build(), options.host, listener, token)
     except AutosreError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -71,27 +74,6 @@ def run_server(
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def require_token(app: _App, token: str) -> _App:
-    """Return an ASGI application that answers 401 to HTTP requests without the bearer token."""
-    wanted = f"Bearer {token}".encode()
-
-    async def guarded(scope: _Scope, receive: _Receive, send: _Send) -> None:
-        if scope["type"] == "http":
-            shown = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
-            if len(shown) != 1 or not hmac.compare_digest(shown[0], wanted):
-                await _refuse(send)
-                return
-        await app(scope, receive, send)
-
-    return guarded
-
-
-async def _refuse(send: _Send) -> None:
-    headers = [(b"www-authenticate", b"Bearer"), (b"content-type", b"text/plain; charset=utf-8")]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
-    await send({"type": "http.response.body", "body": b"this server wants its bearer token\n"})
 
 
 def _parser(name: str) -> argparse.ArgumentParser:
@@ -112,56 +94,12 @@ def _parser(name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _token(file: Path | None) -> str | None:
-    if file is None:
-        return os.environ.get(TOKEN_VARIABLE) or None
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ConfigError(
-            f"the token file {file} cannot be read: {error.strerror}",
-            remedy="give a readable file with --token-file",
-        ) from error
-    if not token:
-        raise ConfigError(f"the token file {file} is empty", remedy="write a token into it")
-    return token
-
-
-def _check_reach(host: str, token: str | None) -> None:
-    from autosre_lab.serving.reach import is_loopback
-
-    if token is None and not is_loopback(host):
-        raise ConfigError(
-            f"the server would listen on {host} for everybody, without a token",
-            remedy=f"set {TOKEN_VARIABLE} or give --token-file, or listen on 127.0.0.1",
-        )
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except (socket.gaierror, OverflowError) as error:
-        raise ConfigError(
-            f"{host}:{port} is no address of this machine", remedy="listen on 127.0.0.1"
-        ) from error
-    except OSError as error:
-        raise PortTakenError(
-            f"port {port} on {host} cannot be listened on: {error.strerror}",
-            remedy=f"end what listens there (`ss -ltnp 'sport = :{port}'` names it), "
-            "or choose another port",
-        ) from error
-
-
 def _serve_http(server: ToolServer, host: str, listener: socket.socket, token: str | None) -> None:
     import uvicorn
 
-    # On loopback the SDK checks Host and Origin: a web page in this machine's browser cannot ask.
-    app: _App = server.streamable_http_app(host=host)
-    if token is not None:
-        app = require_token(app, token)
-    shown = f"[{host}]" if ":" in host else host
-    sys.stderr.write(f"serving http://{shown}:{listener.getsockname()[1]}/mcp\n")
+    # On loopback the SDK checks Host and Origin once more.
+    app = guarded(server.streamable_http_app(host=host), token=token)
+    sys.stderr.write(f"serving {url_of(listener)}/mcp\n")
     sys.stderr.flush()
     # httptools and websockets bring nothing here; one client asks now and then.
     config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=5)

@@ -68,6 +68,11 @@ class LocalStack:
             )
         return note.engine_url
 
+    def engine_key(self) -> str | None:
+        """Return what its engine wants as a bearer token, if anything."""
+        note = self.note()
+        return None if note is None else getattr(note, "engine_key", None)
+
     def ports(self) -> dict[str, int]:
         """Return its services' ports."""
         note = self.note()
@@ -110,6 +115,7 @@ class Sources:
 
     Args:
         engine_url: vLLM's base URL, or who knows it at the moment.
+        engine_key: Tells what the engine wants as a bearer token.
         request_log: The proxy's request log.
         request_tail_bytes: How much of what it holds already is read at first.
         gpu: Reads the GPUs.
@@ -127,6 +133,7 @@ class Sources:
         self,
         *,
         engine_url: str | Callable[[], str] | None = None,
+        engine_key: Callable[[], str | None] = lambda: None,
         request_log: Path | None = None,
         request_tail_bytes: int = 0,
         gpu: GpuReader | None = None,
@@ -139,6 +146,7 @@ class Sources:
         patience_s: float = 0.5,
     ) -> None:
         self._engine_url = normalised(engine_url) if isinstance(engine_url, str) else engine_url
+        self._engine_key = engine_key
         self._client = httpx.Client(timeout=_SCRAPE_S, trust_env=False)
         self._requests = (
             FollowedFile(request_log, from_end_bytes=request_tail_bytes, max_bytes=1 << 20)
@@ -172,6 +180,7 @@ class Sources:
         stack = LocalStack(state)
         own: dict[str, Any] = {
             "engine_url": stack.engine_url,
+            "engine_key": stack.engine_key,
             "request_log": stack.request_log,
             "gpu": GpuReader(),
             "host": HostReader(processes=stack.processes),
@@ -220,7 +229,7 @@ class Sources:
     def _read_engine(self) -> EngineSample:
         assert self._engine_url is not None  # noqa: S101 - a reader only with a URL
         url = self._engine_url if isinstance(self._engine_url, str) else self._engine_url()
-        return scrape(self._client, url)
+        return scrape(self._client, url, key=self._engine_key())
 
     def _read_host(self) -> HostSample:
         assert self._host is not None  # noqa: S101 - a reader only with a host

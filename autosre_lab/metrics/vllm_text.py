@@ -82,22 +82,25 @@ _HISTOGRAMS = {
 _ZERO_IS_ABSENT = ("flops", "read_bytes", "write_bytes")
 
 
-def read_engine_metrics(url: str, *, timeout_s: float = 5.0) -> EngineSample:
+def read_engine_metrics(
+    url: str, *, timeout_s: float = 5.0, key: str | None = None
+) -> EngineSample:
     """Scrape a vLLM once.
 
     Args:
         url: The engine's base URL; ``host:port`` is enough.
         timeout_s: Seconds the answer may take.
+        key: What the engine wants as a bearer token, if anything.
 
     Raises:
         ConfigError: The URL is unusable.
         RemoteError: No answer, or an error.
     """
     with httpx.Client(timeout=timeout_s, trust_env=False) as client:
-        return scrape(client, engine_url(url))
+        return scrape(client, engine_url(url), key=key)
 
 
-def scrape(client: httpx.Client, url: str) -> EngineSample:
+def scrape(client: httpx.Client, url: str, *, key: str | None = None) -> EngineSample:
     """Scrape over a connection that stays open.
 
     Raises:
@@ -105,7 +108,8 @@ def scrape(client: httpx.Client, url: str) -> EngineSample:
     """
     asked_ns = time.perf_counter_ns()
     try:
-        answer = client.get(f"{url}/metrics")
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        answer = client.get(f"{url}/metrics", headers=headers)
     except httpx.HTTPError as error:
         raise RemoteError(
             f"{url}/metrics does not answer: {type(error).__name__}",
@@ -114,6 +118,13 @@ def scrape(client: httpx.Client, url: str) -> EngineSample:
             body=str(error),
         ) from error
     clock_ns = time.perf_counter_ns()
+    if answer.status_code in (401, 403):
+        raise RemoteError(
+            f"{url}/metrics wants a key ({answer.status_code})",
+            remedy="export AUTOSRE_ENGINE_KEY=… (what the engine was given as VLLM_API_KEY)",
+            status=answer.status_code,
+            body=answer.text[:2000],
+        )
     if answer.status_code != 200:
         raise RemoteError(
             f"{url}/metrics answered {answer.status_code}",

@@ -19,6 +19,8 @@ from autosre_lab.recipe.yaml_text import read_mapping
 __all__ = ["load_recipe", "parse_recipe", "resolve_extends"]
 
 SCHEMA = "autosre.recipe/v1"
+MAX_EXTENDS, MAX_FILES = 10, 50
+"""Files one above the other, and files in all, that one recipe may be made of."""
 
 # True of one file only: a base's proof proves nothing about what extends it.
 _NOT_INHERITED = ("name", "verified")
@@ -38,8 +40,18 @@ def load_recipe(
         RecipeError: The file is missing or does not describe a recipe; the message names the
             file, the key and the remedy.
     """
-    file = find_recipe(name_or_path, environ)
-    recipe = parse_recipe(resolve_extends(file, environ=environ), where=str(file))
+    try:
+        file = find_recipe(name_or_path, environ)
+        recipe = parse_recipe(resolve_extends(file, environ=environ), where=str(file))
+    except RecipeError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        # For instance a name that is longer than names may be, or has a NUL in it.
+        said = getattr(error, "strerror", None) or error
+        raise RecipeError(
+            f"{str(name_or_path)[:200]!r} is no recipe: {said}",
+            remedy="give a recipe's name, or the path of its file",
+        ) from error
     if recipe.name != file.stem:
         raise RecipeError(
             f"{file}: name: {recipe.name} is not the file's name",
@@ -62,6 +74,10 @@ def parse_recipe(tree: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
         return Recipe.model_validate(without_nulls(tree))
     except ValidationError as error:
         raise explain(error, where=where) from error
+    except RecursionError as error:
+        raise RecipeError(
+            f"{where}: nested too deep", remedy="write it flatter; a recipe has some 5 levels"
+        ) from error
 
 
 def resolve_extends(file: Path, *, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -70,11 +86,15 @@ def resolve_extends(file: Path, *, environ: Mapping[str, str] | None = None) -> 
     Raises:
         RecipeError: A file is missing or unreadable, or files extend each other in a circle.
     """
-    return _resolve(file, chain=(), environ=environ)
+    return _resolve(file, chain=(), environ=environ, known={})
 
 
 def _resolve(
-    file: Path, *, chain: tuple[Path, ...], environ: Mapping[str, str] | None
+    file: Path,
+    *,
+    chain: tuple[Path, ...],
+    environ: Mapping[str, str] | None,
+    known: dict[Path, dict[str, Any]],
 ) -> dict[str, Any]:
     here = file.resolve()
     if here in chain:
@@ -83,6 +103,14 @@ def _resolve(
             f"{chain[-1]}: extends: files extend each other in a circle: {circle}",
             remedy="take one of them out of `extends`",
         )
+    if here in known:
+        return dict(known[here])
+    if len(chain) >= MAX_EXTENDS or len(known) >= MAX_FILES:
+        raise RecipeError(
+            f"{chain[0]}: extends: more than {MAX_EXTENDS} files one above the other, or "
+            f"{MAX_FILES} in all",
+            remedy="copy what is needed into fewer files",
+        )
     tree = read_mapping(file)
     if tree.get("schema") != SCHEMA:
         said = f"is {tree['schema']!r}" if "schema" in tree else "is missing"
@@ -90,11 +118,12 @@ def _resolve(
     merged: dict[str, Any] = {}
     for entry in _entries(tree.pop("extends", None), file):
         base_file = _base_file(entry, file, environ)
-        base = _resolve(base_file, chain=(*chain, here), environ=environ)
+        base = _resolve(base_file, chain=(*chain, here), environ=environ, known=known)
         for key in _NOT_INHERITED:
             base.pop(key, None)
         merged = deep_merge(merged, base)
-    return deep_merge(merged, tree)
+    known[here] = deep_merge(merged, tree)
+    return dict(known[here])
 
 
 def _entries(extends: object, file: Path) -> list[str]:

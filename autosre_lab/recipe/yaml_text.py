@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from autosre_lab.errors import RecipeError
+from autosre_lab.yaml_bounds import MAX_BYTES, load_bounded
 
 __all__ = ["read_mapping"]
 
@@ -39,13 +40,15 @@ def read_mapping(file: Path) -> dict[str, Any]:
         RecipeError: It cannot be read, is not YAML, or is not a mapping.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        with file.open(encoding="utf-8") as opened:
+            # Of a device or a pipe no more than of a file.
+            text = opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise RecipeError(f"{file}: {error.strerror}", remedy="make the file readable") from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{file} is not UTF-8 text", remedy="save it as UTF-8") from error
     try:
-        loaded = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 — a SafeLoader
+        loaded = load_bounded(text, _StrictLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from aiohttp import web
@@ -40,6 +41,7 @@ def main(argv: list[str] | None = None) -> None:
             max_num_seqs=options.max_num_seqs,
             step_tokens=options.max_num_batched_tokens,
             prefix_caching=options.enable_prefix_caching,
+            api_key=os.environ.get("VLLM_API_KEY", ""),
         ).app
 
     web.run_app(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from autosre_lab.scripted.answers import answer_to
 from autosre_lab.scripted.prefix_cache import PrefixCache
@@ -46,6 +47,7 @@ class ScriptedEngine:
         step_tokens: Prompt tokens of a step; while one runs, no token is generated.
         prefix_caching: Keep blocks of prompts.
         pace: The machine.
+        api_key: What clients of `/v1` have to show, as with vLLM; empty for nothing.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ScriptedEngine:
         step_tokens: int = 2048,
         prefix_caching: bool = True,
         pace: Pace | None = None,
+        api_key: str = "",
     ) -> None:
         self.model = model
         self.max_model_len = max_model_len
@@ -64,6 +67,7 @@ class ScriptedEngine:
         self.pace = pace or Pace()
         self.cache = PrefixCache(blocks=4096 if prefix_caching else 0, block_tokens=16)
         self.series = Series(model, self._cache_config(prefix_caching=prefix_caching))
+        self._api_key = api_key
         self._slots = asyncio.Semaphore(max_num_seqs)
         self._computing = asyncio.Lock()
         self._running = self._waiting = self._number = 0
@@ -71,7 +75,7 @@ class ScriptedEngine:
     @property
     def app(self) -> web.Application:
         """The routes, to be run with `handler_cancellation`."""
-        app = web.Application(client_max_size=64 * 1024**2)
+        app = web.Application(client_max_size=64 * 1024**2, middlewares=[self._guarded])
         app.router.add_get("/health", self._health)
         app.router.add_get("/version", self._version)
         app.router.add_get("/metrics", self._metrics)
@@ -79,6 +83,14 @@ class ScriptedEngine:
         app.router.add_post("/tokenize", self._tokenize)
         app.router.add_post("/v1/chat/completions", self._chat)
         return app
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        shown = request.headers.get("authorization", "")
+        wanted = f"Bearer {self._api_key}"
+        if self._api_key and request.path.startswith("/v1") and shown != wanted:
+            return web.json_response({"error": "Unauthorized"}, status=401)
+        return await handler(request)
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response()

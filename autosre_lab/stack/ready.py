@@ -53,6 +53,11 @@ class Stack:
     ready: bool = True
     was_running: bool = field(default=False, compare=False)
 
+    @property
+    def engine_headers(self) -> dict[str, str]:
+        """What a request to the engine itself has to show."""
+        return {} if self.engine_key is None else {"authorization": f"Bearer {self.engine_key}"}
+
     def ask(self, question: str, **options: Any) -> Any:
         """Ask Claude Code one question on this stack; see `autosre_lab.ask`."""
         return _public("ask")(question, stack=self, **options)

@@ -15,7 +15,7 @@ from autosre_lab.web.extraction import extract_html
 from autosre_lab.web.guarded_client import Reply
 from autosre_lab.web.hygiene import one_line, strip_unseen
 
-__all__ = ["Document", "is_readable_type", "read_document"]
+__all__ = ["Document", "is_readable_type", "is_risky", "read_document"]
 
 MOST_PDF_PAGES = 300
 MOST_PDF_CHARS = 2_000_000
@@ -71,6 +71,11 @@ def read_document(reply: Reply) -> Document:
     if kind is None:
         raise _unreadable(reply)
     return _READERS[kind](reply)
+
+
+def is_risky(reply: Reply) -> bool:
+    """Whether reading it is a library's work, which a page may be made to draw out."""
+    return _kind(reply) in ("html", "pdf")
 
 
 def _kind(reply: Reply) -> str | None:

@@ -6,6 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from autosre_lab.web.hiding_styles import PROPERTIES, WHITE, TextStyle, hides
+from autosre_lab.web.style_sheets import StyleSheets, declarations_of
+from autosre_lab.web.tag_limits import bound_attributes
+
 if TYPE_CHECKING:
     from lxml.html import HtmlElement  # type: ignore[import-untyped]
 
@@ -16,6 +20,8 @@ _NEVER_SHOWN = frozenset(
         *("area", "audio", "base", "canvas", "embed", "head", "iframe", "link", "math", "meta"),
         *("noembed", "noframes", "noscript", "object", "param", "script", "source", "style"),
         *("svg", "template", "track", "video"),
+        # Stand in for what a browser shows instead.
+        *("datalist", "meter", "progress", "rp"),
     )
 )
 _BLOCKS = frozenset(
@@ -26,29 +32,8 @@ _BLOCKS = frozenset(
         *("summary", "table", "tr", "ul"),
     )
 )
-_ZERO = r"0*(?:\.0+)?(?:px|em|rem|%|pt|vw|vh)?(?:!important)?(?:;|$)"
-_HIDING = re.compile(
-    rf"""(?:^|;)(?:
-      display:none
-    | visibility:(?:hidden|collapse)
-    | content-visibility:hidden
-    | opacity:{_ZERO}
-    | font-size:(?:{_ZERO}|[01](?:\.\d+)?px)
-    | (?:left|right|top|bottom|text-indent|margin-(?:left|top)):-\d{{3,}}
-    | clip:rect\(0|clip:rect\(1px,1px
-    | clip-path:inset\((?:50|100)%
-    | transform:[^;]{{0,80}}scale[xy]?\(0[,)]
-    | color:transparent
-    )""",
-    re.VERBOSE,
-)
-_TINY = re.compile(rf"(?:^|;)(?:max-)?(?:width|height):(?:{_ZERO}|1px)")
 _SPACES = re.compile(r"[ \t\r\n\f\v]+")
 _LONG_SPACES = re.compile(r"\s{500,}")
-_BRACE = re.compile(r"[{}]")
-_SIMPLE = re.compile(r"[a-z0-9]*([.#])([\w-]+)", re.IGNORECASE)
-_LONGEST_SHEET = 500_000
-_LONGEST_DECLARATIONS = 2_000
 
 
 def parse_html(text: str) -> HtmlElement:
@@ -58,37 +43,68 @@ def parse_html(text: str) -> HtmlElement:
     parser = html.HTMLParser(encoding="utf-8", huge_tree=False, remove_pis=True)
     try:
         # As bytes: lxml refuses text that declares an encoding of its own.
-        root = html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
+        plain = bound_attributes(text).encode("utf-8", "replace")
+        root = html.document_fromstring(plain, parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError, ValueError):
         root = html.document_fromstring("<html><body></body></html>")
     return root
 
 
 def remove_unseen(root: HtmlElement) -> int:
-    """Remove comments, scripts and hidden elements from a page, in place.
+    """Remove comments, scripts and hidden text from a page, in place.
 
-    Styles in attributes and in the page's own style sheets are heeded, as far as their selectors
-    are a single class or id. Sheets in files of their own are not read.
+    Styles in attributes and in the page's own style sheets are heeded, in their order of weight.
+    Sheets in files of their own are not read; see `style_sheets` for what is not understood.
 
     Returns:
         How many elements with text were removed for being hidden.
     """
     from lxml import etree
 
-    hidden_by = _hiding_selectors(root)
+    sheets = StyleSheets(properties=PROPERTIES)
+    for style in root.iter("style"):
+        sheets.read(style.text_content())
     etree.strip_tags(root, etree.Comment)
+    gone: list[HtmlElement] = []
     hidden: list[HtmlElement] = []
-    dropped: list[HtmlElement] = []
-    for element in root.iter():
+    unread: list[HtmlElement] = []
+    # A sheet that is not read may paint the page in any colour.
+    behind = None if root.find(".//link[@rel='stylesheet']") is not None else WHITE
+    texts = [TextStyle(behind=behind)]
+    walk = etree.iterwalk(root, events=("start", "end"))
+    for event, element in walk:
+        if event == "end":
+            texts.pop()
+            continue
+        texts.append(texts[-1])
         if not isinstance(element.tag, str) or element.tag in _NEVER_SHOWN:
-            dropped.append(element)
-        elif element.tag not in ("html", "body") and _is_hidden(element, hidden_by):
+            gone.append(element)
+            walk.skip_subtree()
+            continue
+        style = sheets.style_of(element, declarations_of(element.get("style") or ""))
+        if element.tag not in ("html", "body") and (_is_marked_hidden(element) or hides(style)):
             hidden.append(element)
+            walk.skip_subtree()
+            continue
+        if style:
+            texts[-1] = texts[-1].inside(style)
+        if texts[-1].is_unseen:
+            unread.append(element)
     found = sum(bool("".join(element.itertext()).strip()) for element in hidden)
-    for element in (*dropped, *hidden):
+    found += sum(_drop_own_text(element) for element in unread)
+    for element in (*gone, *hidden):
         if element.getparent() is not None:
             element.drop_tree()
     return found
+
+
+def _drop_own_text(element: HtmlElement) -> bool:
+    """Remove the text of an element, not that of its children; whether there was any."""
+    texts = [element.text, *(child.tail for child in element)]
+    element.text = " "
+    for child in element:
+        child.tail = " "
+    return any(text and text.strip() for text in texts)
 
 
 def squeeze_spaces(root: HtmlElement) -> None:
@@ -133,76 +149,12 @@ def _pieces(root: HtmlElement) -> Iterator[str]:
             yield element.tail or ""
 
 
-def _is_hidden(element: HtmlElement, hidden_by: tuple[frozenset[str], frozenset[str]]) -> bool:
+def _is_marked_hidden(element: HtmlElement) -> bool:
     get = element.get
-    if get("hidden") is not None or (get("aria-hidden") or "").strip().lower() == "true":
-        return True
-    if element.tag == "input" and (get("type") or "").lower() == "hidden":
-        return True
-    style = get("style")
-    if style and _hides(style):
-        return True
-    classes, identifiers = hidden_by
-    if identifiers and get("id") in identifiers:
-        return True
-    return bool(classes) and not classes.isdisjoint((get("class") or "").split())
-
-
-def _hides(declarations: str) -> bool:
-    plain = _without_comments(declarations[:_LONGEST_DECLARATIONS])
-    squeezed = "".join(plain.lower().split())
-    if _HIDING.search(squeezed):
-        return True
-    return "overflow:hidden" in squeezed and _TINY.search(squeezed) is not None
-
-
-def _hiding_selectors(root: HtmlElement) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the classes and the ids that the page's own style sheets hide at all times."""
-    classes: set[str] = set()
-    identifiers: set[str] = set()
-    for style in root.iter("style"):
-        for selectors, declarations in _rules(style.text_content()[:_LONGEST_SHEET]):
-            if not _hides(declarations):
-                continue
-            for selector in selectors.split(","):
-                simple = _SIMPLE.fullmatch(selector.strip())
-                if simple:
-                    (classes if simple[1] == "." else identifiers).add(simple[2])
-    return frozenset(classes), frozenset(identifiers)
-
-
-def _rules(sheet: str) -> Iterator[tuple[str, str]]:
-    """Yield selectors and declarations of the rules that hold at all times.
-
-    Those inside ``@media`` and its like hold only sometimes; left out, they show too much and
-    never too little. One pass and no backtracking: sheets come from strangers.
-    """
-    plain = _without_comments(sheet)
-    depth = begin = opened = 0
-    is_nested = False
-    for brace in _BRACE.finditer(plain):
-        if brace[0] == "{":
-            depth += 1
-            if depth == 1:
-                opened, is_nested = brace.start(), False
-            else:
-                is_nested = True
-        elif depth:
-            depth -= 1
-            if depth == 0:
-                if not is_nested:
-                    yield plain[begin:opened], plain[opened + 1 : brace.start()]
-                begin = brace.end()
-
-
-def _without_comments(text: str) -> str:
-    kept: list[str] = []
-    place = 0
-    while (comment := text.find("/*", place)) >= 0:
-        kept.append(text[place:comment])
-        ended = text.find("*/", comment + 2)
-        if ended < 0:
-            return "".join(kept)
-        place = ended + 2
-    kept.append(text[place:])
-    return "".join(kept)
+    return (
+        get("hidden") is not None
+        or get("popover") is not None
+        or (get("aria-hidden") or "").strip().lower() == "true"
+        or (element.tag == "input" and (get("type") or "").lower() == "hidden")
+        or (element.tag == "dialog" and get("open") is None)
+    )

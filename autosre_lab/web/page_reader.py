@@ -14,9 +14,10 @@ from autosre_lab.settings import Settings
 from autosre_lab.web.address_guard import AddressGuard, shown_url
 from autosre_lab.web.allow_list import AllowList
 from autosre_lab.web.bot_wall import find_bot_wall
-from autosre_lab.web.documents import Document, is_readable_type, read_document
+from autosre_lab.web.documents import Document, is_readable_type, is_risky, read_document
 from autosre_lab.web.guarded_client import GuardedClient, Reply
 from autosre_lab.web.hygiene import one_line
+from autosre_lab.web.reading_process import read_apart
 from autosre_lab.web.robots import Robots
 from autosre_lab.web.slices import find_passages, slice_text
 from autosre_lab.web.untrusted import mark_untrusted
@@ -154,7 +155,7 @@ def make_page(asked: str, reply: Reply) -> Page:
     Raises:
         UnreadableError: There is no text in it.
     """
-    document = read_document(reply)
+    document = read_apart(reply) if is_risky(reply) else read_document(reply)
     notes = list(document.notes)
     if reply.is_cut:
         notes.append(f"it is longer than {len(reply.body):,} bytes; the rest was not read")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -26,9 +27,13 @@ CHUNKS = (
 
 class _Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        if not self._may():
+            return
         self._send(json.dumps(ANSWERS[self.path]), "application/json")
 
     def do_POST(self) -> None:
+        if not self._may():
+            return
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if body.get("stream"):
             events = [json.dumps({"id": "1", "model": "m", **chunk}) for chunk in CHUNKS]
@@ -36,6 +41,14 @@ class _Answer(BaseHTTPRequestHandler):
             self._send("".join(lines), "text/event-stream")
         else:
             self._send(json.dumps(ANSWERS[self.path]), "application/json")
+
+    def _may(self) -> bool:
+        wanted = f"Bearer {os.environ.get('VLLM_API_KEY')}"
+        asks = "VLLM_API_KEY" in os.environ and self.path.startswith("/v1")
+        if asks and self.headers.get("authorization") != wanted:
+            self.send_error(401)
+            return False
+        return True
 
     def _send(self, text: str, kind: str) -> None:
         self.send_response(200)

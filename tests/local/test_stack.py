@@ -11,18 +11,23 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
+import psutil
 import pytest
 
+from autosre_lab.engine import VllmBackend
+from autosre_lab.engine.readiness import wait_for_engine
 from autosre_lab.errors import (
     ConfigError,
     NotReadyError,
     PortTakenError,
     ProvisionError,
     RecipeError,
+    RemoteError,
     ServiceCrashedError,
     StackBusyError,
 )
@@ -35,7 +40,7 @@ from autosre_lab.provision.engine_environment import PIP, engine_folder
 from autosre_lab.recipe import Recipe, parse_recipe
 from autosre_lab.settings import paths
 from autosre_lab.stack import Stack, StackStatus
-from tests.support.programs import program
+from tests.support.programs import Bar, program
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
@@ -172,6 +177,49 @@ def test_a_started_stack_is_ready_and_stop_leaves_nothing(running: Stack) -> Non
     assert sorted(one.name for one in paths().state.iterdir() if one.suffix == ".json") == []
 
 
+def test_the_engine_asks_for_a_key_that_only_the_owner_has(running: Stack) -> None:
+    stack = running
+    key = stack.engine_key
+    assert key
+    with VllmBackend(stack.engine_url) as stranger:
+        assert stranger.health()
+        with pytest.raises(RemoteError, match="401") as refused:
+            stranger.models()
+        assert "api_key" in refused.value.remedy
+    with VllmBackend(stack.engine_url, api_key=key) as backend:
+        assert backend.models()[0].id == "scripted-model"
+        assert backend.first_token() > 0
+    state = paths().state
+    assert key not in repr(stack)
+    assert key in (state / "stack.json").read_text("utf-8")
+    for file in ("engine.json", "proxy.json", "logs/engine.log", "logs/proxy.log"):
+        assert key not in (state / file).read_text("utf-8")
+    for process in psutil.process_iter(["cmdline"]):
+        assert key not in " ".join(process.info["cmdline"] or ())
+    proxy = Path(f"/proc/{noted('proxy', 'child').pid}/environ").read_text("utf-8")
+    assert f"AUTOSRE_ENGINE_KEY={key}\0" in proxy
+
+
+def test_a_key_that_the_engine_refuses_is_told_at_once(running: Stack) -> None:
+    with pytest.raises(RemoteError, match="401"):
+        wait_for_engine(
+            running.engine_url,
+            Bar(),
+            deadline_s=time.monotonic() + 600,
+            look=lambda: "",
+            key="another",
+        )
+
+
+def test_a_recipe_that_wants_no_key_gets_an_engine_without(stopped: None) -> None:
+    tree = recipe().model_dump(by_alias=True, mode="json")
+    tree["env"]["unset"] = ["VLLM_API_KEY"]
+    stack = start(parse_recipe(tree))
+    assert stack.engine_key is None
+    with VllmBackend(stack.engine_url) as anybody:
+        assert anybody.models()
+
+
 def test_a_second_start_changes_nothing_and_another_recipe_is_refused(running: Stack) -> None:
     stack = running
     before = pids()
@@ -285,8 +333,22 @@ def test_a_crash_at_the_start_is_told_with_its_cause_and_its_last_lines(stopped:
     found = status()
     assert found.state == "crashed"
     assert "out of memory" in (found.services["engine"].cause or "")
+    assert found.services["proxy"].state == "stopped"  # nobody has a session there yet
     engine_that(ENGINE)
     start(recipe())
+
+
+def test_the_proxy_of_an_engine_that_has_worked_outlives_its_crash(stopped: None) -> None:
+    stack = start(recipe())
+    proxy = pids()["proxy"]
+    engine_that('echo "FooError: it broke"; exit 1')
+    kill("engine", "supervisor")
+    until(lambda: status().state == "crashed", "the crash")
+    with pytest.raises(ServiceCrashedError, match="it broke"):
+        start(recipe())
+    assert pids()["proxy"] == proxy
+    engine_that(ENGINE)
+    assert start(recipe()) == stack
 
 
 def test_a_start_that_takes_too_long_is_told_and_goes_on(stopped: None) -> None:

@@ -40,7 +40,7 @@ def leader(state: Path, service: str) -> ProcessIdentity:
 
 
 def test_the_backend_tells_what_runs(real_stack: Stack) -> None:
-    with VllmBackend(real_stack.engine_url) as backend:
+    with VllmBackend(real_stack.engine_url, api_key=real_stack.engine_key) as backend:
         assert backend.health()
         assert backend.version().startswith("0.32.0")
         assert (backend.models()[0].id, backend.max_model_len()) == ("smollm2-135m", 8192)
@@ -68,7 +68,12 @@ def test_another_recipe_has_to_wait_for_its_turn(real_stack: Stack) -> None:
 def test_the_token_is_in_no_command_line(real_stack: Stack) -> None:
     for process in psutil.process_iter(["cmdline"]):
         assert real_stack.token not in " ".join(process.info["cmdline"] or ())
+        assert real_stack.engine_key
+        assert real_stack.engine_key not in " ".join(process.info["cmdline"] or ())
     assert ask(real_stack) == 200
+    for path in ("/v1/models", "/v1/chat/completions", "/invocations", "/v1/completions"):
+        stranger = httpx.post(f"{real_stack.engine_url}{path}", json={}, trust_env=False)
+        assert stranger.status_code in (401, 404, 405), path
     bare = httpx.post(f"{real_stack.proxy_url}/v1/messages", json={}, trust_env=False)
     assert bare.status_code == 401
 

@@ -86,7 +86,7 @@ def test_http_on_loopback_answers_this_machine_and_no_web_page() -> None:
 
         assert "search_commands" in anyio.run(ask)
         assert post(url).status_code == 200
-        assert post(url, Host="evil.example").status_code == 421
+        assert post(url, Host="evil.example").status_code == 403
         assert post(url, Origin="https://evil.example").status_code == 403
 
 

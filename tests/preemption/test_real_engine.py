@@ -41,7 +41,12 @@ def complete(stack: Stack, prompt: str, tokens: int, priority: int) -> str:
         "temperature": 0,
         "priority": priority,
     }
-    answer = httpx.post(f"{stack.engine_url}/v1/completions", json=body, timeout=300)
+    answer = httpx.post(
+        f"{stack.engine_url}/v1/completions",
+        json=body,
+        headers=stack.engine_headers,
+        timeout=300,
+    )
     answer.raise_for_status()
     return str(answer.json()["choices"][0]["text"])
 

@@ -118,7 +118,7 @@ def test_a_file_that_cannot_be_read_is_told(
     def refuse(*_: object, **__: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     assert "Permission denied" in failure(file)
 
 

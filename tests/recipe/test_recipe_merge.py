@@ -68,3 +68,18 @@ def test_the_last_one_wins_wherever_it_says_anything(
 def test_no_null_is_left(tree: dict[str, Any]) -> None:
     assert not has_null(without_nulls(tree))
     assert without_nulls(without_nulls(tree)) == without_nulls(tree)
+
+
+def test_a_source_of_another_kind_replaces_the_one_before() -> None:
+    base = {
+        "model": {"kind": "dense", "source": {"kind": "pypi_gguf", "package": "p", "file": "f"}}
+    }
+    over = {"model": {"kind": "moe", "source": {"kind": "local", "path": "/m"}}}
+    merged = deep_merge(base, over)["model"]
+    assert merged == {"kind": "moe", "source": {"kind": "local", "path": "/m"}}
+    same = {"model": {"source": {"kind": "pypi_gguf", "file": "g"}}}
+    assert deep_merge(base, same)["model"]["source"] == {
+        "kind": "pypi_gguf",
+        "package": "p",
+        "file": "g",
+    }

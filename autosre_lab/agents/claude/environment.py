@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from autosre_lab.agents.claude.version import known_version
 from autosre_lab.agents.window import WindowFit
 
 __all__ = [
@@ -86,6 +87,10 @@ _FOREIGN = frozenset(
     }
 )
 
+_TOLD_TWICE = frozenset({"2.1.197"})
+"""Versions that watch their window only where this second variable names it as well. Later ones
+complain, in every session, where it is below 100,000."""
+
 FILE_READ_TOKENS = 25_000
 BASH_OUTPUT_CHARACTERS = 30_000
 CHARACTERS_PER_TOKEN = 3
@@ -132,17 +137,17 @@ def _model_names(model: str) -> dict[str, str]:
     return names
 
 
-def window_settings(fit: WindowFit) -> dict[str, str]:
-    """Return what tells Claude Code its window, and keeps single outputs a fraction of it."""
+def window_settings(fit: WindowFit, version: str) -> dict[str, str]:
+    """Return what tells a Claude Code its window, and keeps single outputs a fraction of it."""
     settings = {
         "CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(fit.window),
         "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(fit.output),
     }
     # See window.py for when Claude Code shall not watch its window by itself.
-    if fit.compaction == "ahead":
-        settings["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] = str(fit.window)
-    else:
+    if fit.compaction == "refusal":
         settings["CLAUDE_CODE_DISABLE_UNKNOWN_MODEL_WINDOW_ENFORCEMENT"] = "1"
+    elif known_version(version) in _TOLD_TWICE:
+        settings["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] = str(fit.window)
     share = max(1000, fit.room // 3)
     if share < FILE_READ_TOKENS:
         settings["CLAUDE_CODE_FILE_READ_MAX_OUTPUT_TOKENS"] = str(share)

@@ -121,6 +121,7 @@ def first_request(
                 fit=_ROOMY,
                 profile=profile,
                 executable=executable,
+                version=version,
                 environ={**environ, "CLAUDE_CODE_MAX_RETRIES": "0"},
                 config_dir=folder / "config",
             )

@@ -43,6 +43,7 @@ def plan_launch(
     fit: WindowFit,
     profile: Profile,
     executable: Path,
+    version: str,
     environ: Mapping[str, str],
     config_dir: Path | None,
     servers: Sequence[str] = (),
@@ -60,6 +61,7 @@ def plan_launch(
         fit: How the profile fits the window, from `choose_profile`.
         profile: What of Claude Code to load.
         executable: The real CLI.
+        version: Its version.
         environ: The user's environment.
         config_dir: Claude Code's configuration folder; None leaves it to the user, and with it
             the MCP servers that are named there.
@@ -76,7 +78,9 @@ def plan_launch(
             model=stack.model,
             config_dir=config_dir,
         ),
-        **keep_smaller(window_settings(fit), environ, but={"CLAUDE_CODE_MAX_CONTEXT_TOKENS"}),
+        **keep_smaller(
+            window_settings(fit, version), environ, but={"CLAUDE_CODE_MAX_CONTEXT_TOKENS"}
+        ),
         **({} if not servers and mcp_file is None else unless_set(WAIT_FOR_SERVERS, environ)),
         **(
             browser_settings(url=browser.url, token=browser.token, kind=browser.kind)

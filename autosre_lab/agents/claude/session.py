@@ -72,10 +72,34 @@ def _shown_or_planned(args: Sequence[str], cwd: Path) -> Launch | int:
     if own.dry_run:
         sys.stdout.write(show_launch(_plan_dry(own, rest)))
         return 0
+    if own.check:
+        return _check(own)
     if own.help:
         sys.stdout.write(USAGE + "\n")
         sys.stdout.flush()
     return prepare_launch(own, rest, cwd=cwd)
+
+
+def _check(own: OwnOptions) -> int:
+    """Try what we rely on, and print it line by line; 1 where something does not hold."""
+    from autosre_lab.agents.claude.contract import check
+
+    program = claude_code_here(own.program, os.environ)
+    sys.stdout.write(f"Claude Code {program.version}, {program.executable}\n")
+    broken = 0
+    for one in check(program):
+        sign = {True: "holds", False: "BROKEN", None: "not tried"}[one.holds]
+        sys.stdout.write(f"{sign:9}  {one.name} ({one.seconds:.0f} s)\n")
+        if one.detail:
+            sys.stdout.write(f"{'':9}  {one.detail}\n")
+        sys.stdout.flush()
+        broken += one.holds is False
+    sys.stdout.write(
+        f"{broken} of these do not hold: sessions with this version may fail there\n"
+        if broken
+        else "everything that was tried holds\n"
+    )
+    return 1 if broken else 0
 
 
 def prepare_launch(
@@ -134,6 +158,7 @@ def prepare_launch(
         browser=browser_for(chosen.servers, environ),
         mcp_file=mcp_file,
         executable=program.executable,
+        version=program.version,
         environ=environ,
         config_dir=config_dir,
     )
@@ -190,6 +215,7 @@ def _plan_dry(own: OwnOptions, args: Sequence[str]) -> Launch:
         browser=browser_for(chosen.servers, environ) if runs else None,
         remarks=[note for note in (program.note, *chosen.notes) if note],
         executable=program.executable,
+        version=program.version,
         environ=environ,
         config_dir=None if own.use_my_config else paths(environ).state / "claude",
     )

@@ -4,7 +4,7 @@ Claude Code compacts ahead of the limit at ``window - min(output, 20000) - 13000
 2.1.332). Below some 24k tokens that is less than the first prompt, and it would compact on every
 turn; 2.1.332 ends the session after three. There it is told its window but not to watch it, and
 compacts when the proxy says "prompt is too long". 2.1.197 watches a window only with
-``CLAUDE_CODE_AUTO_COMPACT_WINDOW`` set as well, 2.1.332 always, unless
+``CLAUDE_CODE_AUTO_COMPACT_WINDOW`` set as well, 2.1.332 wherever it is told one, unless
 ``CLAUDE_CODE_DISABLE_UNKNOWN_MODEL_WINDOW_ENFORCEMENT`` is set.
 """
 

@@ -1,6 +1,6 @@
 """The same streams timed by our client, by vLLM's and by aiperf, in turns.
 
-    python -m autosre_lab.studies.agreement [--server paced|engine] [--rounds N] [--json FILE]
+    autosre study agreement [--server paced|engine] [--rounds N] [--json FILE]
 
 On the paced server every stream is the same, so that a difference is a client's: medians are
 compared. On the real engine each client has requests of its own, and on few cores it also slows
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pandas = install_pandas(paths().data, engine)
     aiperf = install_aiperf(paths().data)
     times: dict[str, list[Times]] = {OURS: [], VLLM: [], AIPERF: []}
-    with _server(options) as (url, model), tempfile.TemporaryDirectory() as scratch:
+    with _server(options) as (url, model, key), tempfile.TemporaryDirectory() as scratch:
         for number in range(options.rounds):
             folder = Path(scratch) / str(number)
             folder.mkdir()
@@ -178,6 +178,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 (AIPERF, other),
             ]
             # Whoever comes first in a round is another each time.
+            if key is not None:
+                # It takes a key on its command line only, where every user could read it.
+                del clients[2]
             turn = number % len(clients)
             for name, client in clients[turn:] + clients[:turn]:
                 load = Load(
@@ -186,6 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     prompts=_prompts(name, number, options.requests),
                     tokens=options.tokens,
                     users=options.users,
+                    key=key,
                 )
                 real = options.server == "engine"
                 times[name].append(beside_engine(client, load) if real else client(load))
@@ -201,9 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m autosre_lab.studies.agreement", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="autosre study agreement", description=__doc__)
     parser.add_argument("--server", choices=["paced", "engine"], default="paced")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=24, help="of each client and round")
@@ -214,11 +216,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 @contextmanager
-def _server(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
+def _server(options: argparse.Namespace) -> Iterator[tuple[str, str, str | None]]:
     if options.server == "engine":
         stack = start(load_recipe(RECIPE))
         try:
-            yield stack.engine_url, stack.model
+            yield stack.engine_url, stack.model, stack.engine_key
         finally:
             stop()
         return
@@ -227,7 +229,7 @@ def _server(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "server.log"
         with running("the paced server", command, env=None, log=log, port=port, ready_path="/"):
-            yield f"http://127.0.0.1:{port}", MODEL
+            yield f"http://127.0.0.1:{port}", MODEL, None
 
 
 def _prompts(client: str, number: int, requests: int) -> tuple[str, ...]:

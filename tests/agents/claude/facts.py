@@ -10,6 +10,7 @@ from autosre_lab.agents.claude.plan import plan_launch
 from autosre_lab.agents.claude.profiles import PROFILES
 from autosre_lab.agents.claude.window import fit_window
 from autosre_lab.agents.launch import Browser, Launch
+from autosre_lab.provision import CLAUDE_CODE_VERSION
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ def plan(
     environ: dict[str, str] | None = None,
     config_dir: Path | None = Path("/state/claude"),
     window: int = 131_072,
+    version: str = CLAUDE_CODE_VERSION,
     servers: Sequence[str] = (),
     browser: Browser | None = None,
 ) -> Launch:
@@ -39,6 +41,7 @@ def plan(
         fit=fit,
         profile=chosen,
         executable=Path("/opt/claude"),
+        version=version,
         environ=environ or {},
         config_dir=config_dir,
         servers=servers,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from autosre_lab.agents.claude.trial import by_round, call
 from autosre_lab.scripted.upstream import Turn
 from tests.agents.claude.conftest import MakeLab
-from tests.agents.claude.lab import by_round, call
 from tests.browser.sites import Site, pages, site
 
 pytestmark = [pytest.mark.claude, pytest.mark.browser]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from autosre_lab.agents.claude.profiles import PROFILES
 from autosre_lab.agents.claude.version import named_claude_code
 from tests.agents.claude.conftest import EACH_VERSION
 from tests.agents.claude.facts import Facts
+from tests.support.programs import program
 
 CLOSED_PORT = "http://127.0.0.1:1"
 TOOLS = {
@@ -71,3 +73,28 @@ def test_without_claude_code_or_engine_the_prompt_is_estimated_too_high(tmp_path
     assert (
         counted == estimate_first_prompt(PROFILES["full"], "2.1.197") == 53_000 // BYTES_PER_TOKEN
     )
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sends = program(
+        tmp_path / "claude",
+        f"""exec {sys.executable} -c '
+import json, os, urllib.request
+url = os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages"
+urllib.request.urlopen(urllib.request.Request(url, json.dumps({{"messages": []}}).encode()))
+'""",
+    )
+    (tmp_path / "cache").write_text("a file where the folder should be")
+
+    body = first_request(
+        PROFILES["lean"],
+        executable=sends,
+        version="2.1.332",
+        cache_dir=tmp_path / "cache",
+        environ=dict(os.environ),
+    )
+
+    assert body == {"messages": []}
+    assert "cannot be written" in caplog.text

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from autosre_lab.agents.claude.trial import by_round, call
 from autosre_lab.scripted.upstream import Turn
 from tests.agents.claude.conftest import EACH_VERSION, MakeLab
-from tests.agents.claude.lab import by_round, call
 from tests.agents.claude.terminal import Terminal, terminal
 
 pytestmark = [pytest.mark.claude, EACH_VERSION]
@@ -53,17 +53,6 @@ def test_the_parallel_counts_of_slash_context_are_answered(make_lab: MakeLab) ->
     assert not lab.chats
 
 
-def test_a_session_can_be_continued(make_lab: MakeLab) -> None:
-    lab = make_lab()
-    lab.upstream.script = by_round(Turn(text="The word is xylophone."), Turn(text="As I said."))
-    assert lab.ask("Give me a word.").code == 0
-
-    ran = lab.ask("Which word?", "--continue")
-
-    assert (ran.code, ran.text) == (0, "As I said.")
-    assert "xylophone" in str(lab.chats[-1].body["messages"])
-
-
 def say(tty: Terminal, line: str) -> None:
     tty.type(line)
     tty.wait_for(line)
@@ -98,4 +87,43 @@ def test_an_interactive_session_has_its_web_tools(make_lab: MakeLab) -> None:
 
     first, second = (request.body for request in lab.chats)
     assert first["tools"] == second["tools"]
-    assert "End the stack" in str(second["messages"][-1])
+    assert "Stop the engine and proxy" in str(second["messages"][-1])
+
+
+def test_a_person_and_no_model_is_asked_before_a_command_runs(make_lab: MakeLab) -> None:
+    # 2.1.332 would start in auto mode and have the command judged by a request of 144 KB.
+    lab = make_lab()
+    lab.upstream.script = by_round(
+        Turn(tool_calls=[call("Bash", command="touch made && rm made")]), Turn(text="Done.")
+    )
+    launch = lab.plan()
+
+    with terminal(launch.argv, launch.env, lab.work) as tty:
+        assert tty.wait_for(PROMPT, *QUESTIONS) == PROMPT
+        say(tty, "Make a file.")
+        tty.wait_for("Do you want to proceed?")
+        tty.type("1")
+        tty.wait_for("Done.")
+        leave(tty)
+
+    main = [one for one in lab.log_records() if one["kind"] == "main"]
+    assert len(main) == len(lab.chats) == 2
+    assert not any("security monitor" in str(request.body["messages"]) for request in lab.chats)
+
+
+def test_the_list_of_models_names_the_one_that_is_served(make_lab: MakeLab) -> None:
+    lab = make_lab(window=65_536)
+    launch = lab.plan()
+
+    with terminal(launch.argv, launch.env, lab.work) as tty:
+        tty.wait_for(PROMPT)
+        say(tty, "/model")
+        tty.wait_for(f"{lab.upstream.model} as Opus")
+        shown = tty.shown
+        tty.type("\x1b")
+        tty.wait_for(PROMPT)
+        leave(tty)
+
+    assert "[1m]" not in shown
+    assert "CLAUDE_CODE" not in shown, "it complains of a variable of ours"
+    assert "Custom" not in shown

@@ -84,9 +84,12 @@ def test_an_answer_longer_than_the_window_allows_is_cut_back() -> None:
 
 def test_a_roomy_window_compacts_ahead_and_keeps_claudes_own_limits() -> None:
     env = plan("-p", "hi", window=262_144).env
+    old = plan("-p", "hi", window=262_144, version="2.1.197").env
 
     assert env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "262144"
-    assert env["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] == "262144"
+    # The old one watches the window only where both say so; the new one complains of the second.
+    assert "CLAUDE_CODE_AUTO_COMPACT_WINDOW" not in env
+    assert old["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] == "262144"
     assert "CLAUDE_CODE_FILE_READ_MAX_OUTPUT_TOKENS" not in env
     assert "BASH_MAX_OUTPUT_LENGTH" not in env
 
@@ -179,3 +182,58 @@ def test_the_configuration_folder_is_a_plain_path() -> None:
     launch = plan("-p", "hi", config_dir=Path("/state with space/claude"))
 
     assert "export CLAUDE_CONFIG_DIR='/state with space/claude'" in show_launch(launch)
+
+
+def test_a_small_window_is_not_watched_by_any_version() -> None:
+    small = plan("-p", "hi", profile="lean", window=8_192, first_prompt=1_100)
+    large = plan("-p", "hi", window=262_144)
+
+    variable = "CLAUDE_CODE_DISABLE_UNKNOWN_MODEL_WINDOW_ENFORCEMENT"
+    assert small.env[variable] == "1"
+    # A user's own value would make the sessions of a large window end at its limit.
+    ahead = plan("-p", "hi", window=262_144, environ={variable: "1"})
+    assert variable not in large.env.keys() | ahead.env.keys()
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ((), ['--settings={"disableAutoMode":"disable"}']),
+        (("-p", "hi"), []),
+        (("--permission-mode", "auto"), []),
+        (("--settings", "mine.json"), ["--permission-mode=default"]),
+    ],
+)
+def test_no_model_judges_commands_unless_a_person_says_so(
+    args: tuple[str, ...], expected: list[str]
+) -> None:
+    argv = plan(*args).argv
+    ours = argv[1 : len(argv) - len(args)]
+    found = [word for word in ours if word.startswith(("--settings", "--permission-mode"))]
+    assert found == expected
+
+
+def test_the_window_of_a_million_is_not_offered_and_models_are_named() -> None:
+    env = plan("-p", "hi").env
+
+    assert env["CLAUDE_CODE_DISABLE_1M_CONTEXT"] == "1"
+    assert env["ANTHROPIC_DEFAULT_OPUS_MODEL_NAME"] == "some-model as Opus"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("CLAUDE_RUNNER_X", "CLAUDE_GATEWAY_URL", "CLAUDE_CODE_BRIDGE_X", "CLAUDE_CODE_CCR_X"),
+        *("CLAUDE_CODE_AUTO_MODE_MODEL", "CLAUDE_CODE_BG_CLASSIFIER_MODEL"),
+        *("CLAUDE_CODE_MODEL_CATALOG_URL", "CLAUDE_CODE_SUBAGENT_MODEL_FORCE"),
+        *("CLAUDE_CODE_SESSIONS_OAUTH_TOKEN", "CLAUDE_CODE_HTTPS_PROXY"),
+        *("CLAUDE_CODE_RESTRICTED", "_CLAUDE_CODE_ASSUME_FIRST_PARTY_BASE_URL"),
+    ],
+)
+def test_what_newer_versions_read_does_not_leak_in(name: str) -> None:
+    assert plan("-p", "hi", environ={name: "theirs"}).removed == (name,)
+
+
+def test_one_line_that_says_nothing_is_left_out_of_single_questions() -> None:
+    assert plan("-p", "hi").noise == ("[claude-code:unrecognized_model]",)
+    assert plan().noise == ()

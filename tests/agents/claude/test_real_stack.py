@@ -15,10 +15,10 @@ import httpx
 import pytest
 
 from autosre_lab.agents.claude import ask
+from autosre_lab.agents.claude.trial import by_round, call, wait_until
 from autosre_lab.scripted.upstream import Turn
 from autosre_lab.stack import Stack
 from tests.agents.claude.conftest import MakeLab
-from tests.agents.claude.lab import by_round, call, wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.claude]
 

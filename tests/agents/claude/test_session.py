@@ -22,7 +22,8 @@ from autosre_lab.agents.claude import session
 from autosre_lab.agents.launch import Launch
 
 def prepared(own, args, **_):
-    return Launch(argv=tuple(args), env=dict(os.environ), added={})
+    noise = ("[noise]",) if os.environ.get("NOISE") else ()
+    return Launch(argv=tuple(args), env=dict(os.environ), added={}, noise=noise)
 
 session.prepare_launch = prepared
 if sys.argv[1] == "replace":
@@ -31,6 +32,12 @@ sys.exit(session.launch(sys.argv[2:]))
 """
 
 MODES = ["replace", "launch"]
+
+
+@pytest.fixture(params=["", "1"], ids=["as it is", "filtered"], autouse=True)
+def _noise(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds as well where standard error passes through our filter."""
+    monkeypatch.setenv("NOISE", request.param)
 
 
 @contextmanager
@@ -113,3 +120,17 @@ def test_our_own_failure_ends_with_two_and_a_remedy() -> None:
     assert ran.stdout == ""
     assert ran.stderr.startswith("error: unknown profile 'huge'")
     assert "what to do: --profile is one of" in ran.stderr
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_known_noise_is_left_out_of_standard_error_and_nothing_else(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOISE", "1")
+    script = "echo before >&2; echo '[noise] x' >&2; printf '\\303after' >&2; echo out; exit 5"
+    ran = subprocess.run(
+        [sys.executable, "-c", DRIVER, mode, "/bin/sh", "-c", script],
+        capture_output=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (5, b"out\n", b"before\n\xc3after")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from autosre_lab.agents.claude.trial import by_round, call
 from autosre_lab.scripted.upstream import ToolCall, Turn
 from tests.agents.claude.conftest import EACH_VERSION, MakeLab
-from tests.agents.claude.lab import by_round, call
 
 pytestmark = [pytest.mark.claude, EACH_VERSION]
 
@@ -74,42 +74,6 @@ def test_parallel_tool_calls_are_all_run_and_answered_each_by_its_own_result(
         "result-1",
         "result-2",
     ]
-
-
-def test_a_subagent_does_its_own_work_and_reports_back(make_lab: MakeLab) -> None:
-    lab = make_lab()
-    task = "SUBAGENT-TASK: say what 6 times 7 is."
-
-    def script(body: Any) -> Turn:
-        asked = json.dumps([m for m in body["messages"] if m["role"] != "assistant"])
-        if "It is 42." in asked:
-            return Turn(text="The agent says 42.")
-        if body["messages"][-1]["role"] == "tool":
-            return Turn(text="It is at work.")  # 2.1.332 runs it in the background
-        if task in asked:
-            return Turn(text="It is 42.")
-        return Turn(
-            tool_calls=[
-                call("Agent", description="Multiply", prompt=task, subagent_type="general-purpose")
-            ]
-        )
-
-    lab.upstream.script = script
-
-    ran = lab.ask("Let an agent multiply.", profile="full")
-
-    assert (ran.code, ran.text) == (0, "The agent says 42.")
-    # Whatever model Claude Code would pick for its agents, ours answers.
-    assert {request.body["model"] for request in lab.chats} == {lab.upstream.model}
-    kinds = [record["kind"] for record in lab.log_records() if record["kind"] != "background"]
-    assert kinds[0] == "main"
-    assert kinds.count("subagent") == 1
-    by_kind: dict[str, set[int]] = {}
-    for request in lab.chats:
-        asked = json.dumps(request.body["messages"])
-        is_agent = task in asked and "Let an agent" not in asked
-        by_kind.setdefault("subagent" if is_agent else "main", set()).add(request.body["priority"])
-    assert max(by_kind["main"]) < min(by_kind["subagent"])
 
 
 def test_malformed_tool_json_comes_back_to_the_model_and_is_tried_again(

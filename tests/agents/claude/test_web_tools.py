@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from autosre_lab.agents.claude.trial import Ran, by_round, call
 from autosre_lab.agents.web_servers import WEB_SERVERS
 from autosre_lab.scripted.upstream import ToolCall, Turn
 from tests.agents.claude.conftest import MakeLab
-from tests.agents.claude.lab import Ran, by_round, call
 from tests.web.site import Answer, Site, serving
 
 pytestmark = pytest.mark.claude

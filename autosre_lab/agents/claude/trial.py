@@ -1,4 +1,7 @@
-"""Claude Code, our proxy and a scripted engine, put together as the launcher puts them together."""
+"""A Claude Code on trial: our proxy with a scripted engine behind it, put together as we start it.
+
+The tests and ``autosre claude --check`` use it; nothing of it runs in a session.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,32 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from autosre_lab.agents.claude.config_home import prepare_config_dir
+from autosre_lab.agents.claude.config_home import added_servers, prepare_config_dir
 from autosre_lab.agents.claude.plan import plan_launch
 from autosre_lab.agents.claude.profiles import PROFILES
+from autosre_lab.agents.claude.version import named_claude_code
 from autosre_lab.agents.claude.window import output_tokens
 from autosre_lab.agents.launch import Launch
 from autosre_lab.agents.window import WindowFit
+from autosre_lab.proxy import ProxyConfig, running_proxy
 from autosre_lab.scripted.upstream import RecordedRequest, ScriptedUpstream, ToolCall, Turn
-from tests.agents.claude.facts import Facts
+
+__all__ = ["Ran", "TrialStack", "by_round", "call", "in_order", "trial", "wait_until"]
 
 RUN_TIMEOUT_S = 90.0
-TOKEN = "token-of-this-test"
-ANY_NAME = "scripted-model"
+TOKEN = "token-of-this-trial"  # noqa: S105 - of servers on loopback that end with the trial
 
 Script = Callable[[Mapping[str, Any]], Turn]
-Result = TypeVar("Result")
+Outcome = TypeVar("Outcome")
 
 
 def call(name: str, /, **arguments: object) -> ToolCall:
+    """Return a call of a tool."""
     return ToolCall(name=name, arguments=json.dumps(arguments))
 
 
@@ -59,15 +65,27 @@ def in_order(*turns: Turn) -> Script:
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
+    """Wait for a condition.
+
+    Raises:
+        TimeoutError: It did not come true.
+    """
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s:g} s"
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not happen within {timeout_s:g} s")
         time.sleep(0.02)
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A finished ``claude -p --output-format stream-json``."""
+    """A finished ``claude -p --output-format stream-json``.
+
+    Attributes:
+        code: Its exit code.
+        events: What it wrote, line by line.
+        err: Its standard error.
+    """
 
     code: int
     events: list[dict[str, Any]]
@@ -75,16 +93,19 @@ class Ran:
 
     @property
     def result(self) -> dict[str, Any]:
-        assert self.events, self.err
-        assert self.events[-1]["type"] == "result", self.events[-1]
+        """The last event, which is its result."""
+        if not self.events or self.events[-1].get("type") != "result":
+            raise ValueError(f"it ended with {self.code} and no result: {self.err[-2000:]}")
         return self.events[-1]
 
     @property
     def text(self) -> str:
-        return str(self.result["result"])
+        """The answer."""
+        return str(self.result.get("result", ""))
 
     @property
     def tool_results(self) -> list[dict[str, Any]]:
+        """The results of all tools that it ran."""
         return [
             block
             for event in self.events
@@ -95,8 +116,24 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class Lab:
-    """What a test holds in its hands."""
+class _Served:
+    proxy_url: str
+    token: str
+    model: str
+    max_model_len: int
+
+
+@dataclass(frozen=True)
+class TrialStack:
+    """A scripted engine, our proxy before it, and what Claude Code needs beside.
+
+    Attributes:
+        upstream: The engine; its script says what the model answers.
+        proxy_url: Where our proxy listens.
+        request_log: The proxy's request log.
+        executable: The Claude Code on trial.
+        folder: For its configuration and its work.
+    """
 
     upstream: ScriptedUpstream
     proxy_url: str
@@ -106,31 +143,32 @@ class Lab:
 
     @property
     def work(self) -> Path:
+        """Where Claude Code runs."""
         return self.folder / "work"
 
     @property
     def chats(self) -> list[RecordedRequest]:
+        """The chat requests that reached the engine."""
         return self.upstream.chats
 
     def log_records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.request_log.read_text().splitlines()]
+        """Return the lines of the request log."""
+        return [json.loads(line) for line in self.request_log.read_text("utf-8").splitlines()]
 
     def plan(
-        self,
-        *args: str,
-        profile: str = "trimmed",
-        servers: Sequence[str] = (),
-        **environ: str,
+        self, *args: str, profile: str = "trimmed", servers: Sequence[str] = (), **environ: str
     ) -> Launch:
+        """Plan a session as the launcher does."""
         window = self.upstream.max_model_len
         output = output_tokens(window)
         config_dir = self.folder / "config"
         prepare_config_dir(config_dir, self.work, home=self.folder)
+        mcp_file, _ = added_servers(config_dir, self.work)
         ours = {name: value for name, value in os.environ.items() if name != "CLAUDE_CONFIG_DIR"}
         return plan_launch(
-            Facts(self.proxy_url, TOKEN, self.upstream.model, window),
+            _Served(self.proxy_url, TOKEN, self.upstream.model, window),
             args,
-            # Chosen for the test, not for the window: what does not fit is tested as well.
+            # Chosen for the trial, not for the window: what does not fit is tried as well.
             fit=WindowFit(
                 window=window,
                 output=output,
@@ -140,12 +178,15 @@ class Lab:
             ),
             profile=PROFILES[profile],
             executable=self.executable,
+            version=named_claude_code(self.executable).version,
             environ={**ours, **environ},
             config_dir=config_dir,
             servers=servers,
+            mcp_file=mcp_file,
         )
 
     def start(self, launch: Launch) -> subprocess.Popen[str]:
+        """Start a planned session, with its output in pipes."""
         return subprocess.Popen(
             launch.argv,
             env=launch.env,
@@ -154,6 +195,7 @@ class Lab:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            encoding="utf-8",
         )
 
     def ask(
@@ -165,12 +207,13 @@ class Lab:
         timeout_s: float = RUN_TIMEOUT_S,
         **environ: str,
     ) -> Ran:
+        """Ask a question and wait for the end.
+
+        Raises:
+            TimeoutError: It did not end.
+        """
         launch = self.plan(
-            "-p",
-            question,
-            "--output-format",
-            "stream-json",
-            "--verbose",
+            *("-p", question, "--output-format", "stream-json", "--verbose"),
             "--allowedTools=Bash,Read,Edit,Write,Agent",
             *args,
             profile=profile,
@@ -183,19 +226,58 @@ class Lab:
             except subprocess.TimeoutExpired:
                 process.kill()
                 out, err = process.communicate()
-                raise AssertionError(f"claude did not end: {out[-2000:]}{err[-2000:]}") from None
+                raise TimeoutError(f"claude did not end: {out[-2000:]}{err[-2000:]}") from None
         return Ran(process.returncode, [json.loads(line) for line in out.splitlines()], err)
 
 
-class Background:
-    """An event loop in a thread of its own, for servers beside a blocking test."""
+@contextmanager
+def trial(
+    executable: Path, folder: Path, *, window: int = 131_072, keepalive_s: float = 10.0
+) -> Iterator[TrialStack]:
+    """Run a scripted engine and our proxy, on loopback and for one Claude Code.
+
+    Args:
+        executable: The Claude Code on trial.
+        folder: An empty one; the request log, configuration and work are made in it.
+        window: Tokens that the engine serves.
+        keepalive_s: Silent seconds after which the proxy begins an answer, and between its signs.
+    """
+    (folder / "work").mkdir()
+    with _background() as loop:
+        servers = AsyncExitStack()
+        try:
+            upstream = ScriptedUpstream(max_model_len=window)
+            loop.run(servers.enter_async_context(upstream))
+            config = ProxyConfig(
+                upstream=upstream.url,
+                port=0,
+                token=TOKEN,
+                request_log=folder / "requests.jsonl",
+                keepalive_after_s=keepalive_s,
+                keepalive_every_s=keepalive_s,
+                shutdown_grace_s=0.1,
+            )
+            proxy_url = loop.run(servers.enter_async_context(running_proxy(config)))
+            yield TrialStack(
+                upstream=upstream,
+                proxy_url=proxy_url,
+                request_log=folder / "requests.jsonl",
+                executable=executable,
+                folder=folder,
+            )
+        finally:
+            loop.run(servers.aclose())
+
+
+class _Background:
+    """An event loop in a thread of its own, for servers beside a blocking caller."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
 
-    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+    def run(self, coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
 
     def close(self) -> None:
@@ -205,8 +287,8 @@ class Background:
 
 
 @contextmanager
-def background() -> Iterator[Background]:
-    loop = Background()
+def _background() -> Iterator[_Background]:
+    loop = _Background()
     try:
         yield loop
     finally:
