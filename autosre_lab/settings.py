@@ -109,6 +109,7 @@ class Settings:
         browser_image: The image of the browser's Pod; empty for the one of its kind.
         browser_recordings: A folder of the node for the browser's recordings; empty for none.
         engine_port: Port of vLLM on loopback; 0 takes 8010, or a free one if 8010 is taken.
+        engine_python: A Python that has vLLM already; empty where a start installs its own.
         proxy_port: Port of the Anthropic proxy on loopback; 0 takes 8011, or a free one.
         ready_timeout_s: Seconds a start may take until the first token.
         fetch_allow: What the web tools may ask besides the public web: hosts, networks, ports.
@@ -148,6 +149,7 @@ class Settings:
     browser_image: str = ""
     browser_recordings: str = ""
     engine_port: int = 0
+    engine_python: str = ""
     proxy_port: int = 0
     ready_timeout_s: float = 1800.0
     fetch_allow: str = ""
@@ -218,6 +220,7 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "browser_image": ("the name of a container image", lambda _: True),
     "browser_recordings": _ABSOLUTE,
     "engine_port": _PORT,
+    "engine_python": ("the path of a Python", lambda path: "\0" not in path),
     "proxy_port": _PORT,
     "ready_timeout_s": ("a number of seconds above 0", lambda value: 0 < value < float("inf")),
     "fetch_allow": ("hosts and networks, separated by commas", lambda _: True),

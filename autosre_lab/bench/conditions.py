@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from functools import lru_cache
 from pathlib import Path
@@ -83,14 +82,12 @@ def _engine_facts(target: Target, recipe: Recipe | None) -> dict[str, str | int 
 
 def _torch_version(recipe: Recipe) -> str:
     """Version of torch in the engine's environment on this machine; empty where there is none."""
-    from autosre_lab.provision.engine_environment import engine_folder
+    from autosre_lab.provision.engine_environment import engine_python
 
     runtime = recipe.runtime
     if runtime is None or runtime.device == "scripted":
         return ""
-    named = os.environ.get("AUTOSRE_ENGINE_PYTHON")
-    folder = engine_folder(runtime.distribution, runtime.version)
-    return _torch_of(Path(named) if named else folder / "bin" / "python")
+    return _torch_of(engine_python(recipe))
 
 
 @lru_cache(maxsize=8)

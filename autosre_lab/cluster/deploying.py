@@ -38,7 +38,7 @@ from autosre_lab.cluster.release import (
 from autosre_lab.cluster.rollout import take_snapshot, wait_rollout
 from autosre_lab.cluster.stack_status import engine_identity, mark_ready
 from autosre_lab.cluster.undo import Undo
-from autosre_lab.engine.readiness import phase_of
+from autosre_lab.engine.readiness import Phases
 from autosre_lab.errors import AutosreError, ClusterError, NotReadyError
 from autosre_lab.logs import get_logger
 from autosre_lab.progress import Step, step
@@ -178,13 +178,15 @@ def until_ready(
     wait_rollout(
         kube, PROXY, deadline_s=time.monotonic() + PROXY_READY_S, tell=bar.note, check=check
     )
-    wait_rollout(kube, ENGINE, deadline_s=deadline_s, tell=bar.note, check=check, phase=phase_of)
+    wait_rollout(
+        kube, ENGINE, deadline_s=deadline_s, tell=bar.note, check=check, phase=Phases().reached
+    )
     identity = engine_identity(take_snapshot(kube, ENGINE))
 
     def still_there() -> str:
         check()
         if engine_identity(take_snapshot(kube, ENGINE)) != identity:
-            wait_rollout(kube, ENGINE, deadline_s=deadline_s, tell=bar.note, phase=phase_of)
+            wait_rollout(kube, ENGINE, deadline_s=deadline_s, tell=bar.note, phase=Phases().reached)
             raise NotReadyError(
                 "the engine's container was replaced while its first token was awaited",
                 remedy="see what ended it: kubectl logs deploy/autosre-vllm-local --previous",

@@ -157,6 +157,30 @@ class VllmBackend:
             )
         return time.perf_counter() - started
 
+    def warm_up(self, sizes: Sequence[int], *, timeout_s: float = 120.0) -> None:
+        """Have prompts of several sizes read once.
+
+        Kernels of a mixture of experts are tuned for the number of tokens when they are first
+        called with it, so that the first prompts of a size take several times as long.
+
+        Args:
+            sizes: Of the prompts, in words of about a token.
+            timeout_s: Seconds for each.
+
+        Raises:
+            RemoteError: One was not answered.
+        """
+        model = self._first_model().id
+        for size in sizes:
+            # A beginning of its own, so that none is found in the prefix cache.
+            text = f"{size} " + "word " * size
+            body = {
+                "model": model,
+                "messages": [{"role": "user", "content": text}],
+                "max_tokens": 1,
+            }
+            self._json("POST", "/v1/chat/completions", body, timeout_s=timeout_s)
+
     def _first_model(self) -> ServedModel:
         models = self.models()
         if not models:

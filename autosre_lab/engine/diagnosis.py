@@ -1,4 +1,8 @@
-"""Why a service ended: the likely cause and what to do, from its last log lines and exit code."""
+"""Why a service ended: the likely cause and what to do, from its last log lines and exit code.
+
+vLLM's engine core says what is wrong, and the API server then writes a traceback of its own that
+says only "See root cause above". What is shown to a person is the root cause.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["PORT_TAKEN", "Diagnosis", "diagnose"]
+__all__ = ["PORT_TAKEN", "Diagnosis", "diagnose", "root_cause_lines"]
 
 PORT_TAKEN = "its port is taken"
 """The one cause that a start can mend by itself, with another port."""
@@ -79,7 +83,8 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
         r"|Invalid repository ID or local directory|SafetensorError|HeaderTooSmall"
         r"|Couldn't instantiate the backend tokenizer",
         "the model's weights or tokenizer are missing or incomplete",
-        "delete the model's folder under the data folder and start again; it is provisioned anew",
+        "complete the model's folder; one that was fetched by a start can be moved away, and the "
+        "next start fetches it again (`autosre_lab.show_settings()` names the data folder)",
     ),
     (
         r"Unsupported dtype|not supported.{0,40}(?:dtype|bfloat16)|Illegal instruction",
@@ -87,16 +92,25 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
         "choose another dtype (engine.args.dtype: float32), or another machine",
     ),
     (
-        r"cannot be started: .*No such file|ModuleNotFoundError|ImportError|PackageNotFoundError",
+        r"ModuleNotFoundError|ImportError|PackageNotFoundError",
         "the engine's environment is incomplete",
-        "delete its folder under engines/ in the data folder and start again",
+        "install what is missing with the engine's own Python: `.../bin/python -m pip install "
+        "NAME`; the log's first line names the folder",
+    ),
+    (
+        r"cannot be started: .*No such file",
+        "the engine's environment is incomplete: its command is gone",
+        "start again: the environment is then installed anew; one that AUTOSRE_ENGINE_PYTHON or "
+        "runtime.python names has to be mended there",
     ),
 )
 
 # An error line worth quoting: not vLLM's note that some other process has failed, and no warning,
 # for it warns of "OSError: [Errno 24]" at every start under a limit of open files.
 _SAID = re.compile(r"\b\w*Error: \S|^\s*Value error, \S")
-_NOT_SAID = re.compile(r"\b(?:WARNING|INFO|DEBUG)\b|Engine core initialization failed")
+_NOT_SAID = re.compile(r"Engine core initialization failed")
+_HARMLESS = re.compile(r"\b(?:WARNING|INFO|DEBUG)\b")
+_API_SERVER = re.compile(r"^\(APIServer\b")
 _LOG_PREFIX = re.compile(r"^(?:\([^)]*\) )?(?:ERROR \S+ \S+ \[[^\]]*\] )?\s*")
 
 _SIGNALS = {
@@ -124,20 +138,59 @@ def diagnose(log_tail: Sequence[str], exit_code: int | None) -> Diagnosis:
         log_tail: The last log lines, oldest first.
         exit_code: As the operating system gave it; negative for a signal; None if unknown.
     """
+    log_tail = [line for line in log_tail if not _HARMLESS.search(line)]
     text = "\n".join(log_tail)
     for pattern, cause, remedy in _SIGNS:
         if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
-            return Diagnosis(cause, remedy)
+            said = _first_saying(pattern, log_tail)
+            return Diagnosis(f"{cause}: {said}" if said and cause != PORT_TAKEN else cause, remedy)
     number = -exit_code if exit_code is not None and exit_code < 0 else (exit_code or 0) - 128
     try:
         return Diagnosis(*_SIGNALS[signal.Signals(number)])
     except (KeyError, ValueError):
-        cause = _last_error(log_tail) or "its log does not say"
-        return Diagnosis(cause, "read the log to its end; the first error in it is the cause")
+        found = _last_error(log_tail)
+        cause = _LOG_PREFIX.sub("", log_tail[found])[:200].strip() if found is not None else ""
+        return Diagnosis(
+            cause or "its log does not say",
+            "read the log to its end; the first error in it is the cause",
+        )
 
 
-def _last_error(log_tail: Sequence[str]) -> str:
-    for line in reversed(log_tail):
-        if _SAID.search(line) and not _NOT_SAID.search(line):
-            return _LOG_PREFIX.sub("", line)[:200].strip()
-    return ""
+def root_cause_lines(log_tail: Sequence[str], count: int) -> list[str]:
+    """Return the lines that end with the root cause; the last ones where none is found.
+
+    Args:
+        log_tail: The last log lines, oldest first.
+        count: How many are wanted.
+    """
+    log_tail = [line for line in log_tail if not _HARMLESS.search(line)]
+    signs = (pattern for pattern, _, _ in _SIGNS)
+    found = next((at for one in signs if (at := _first_line(one, log_tail)) is not None), None)
+    if found is None:
+        found = _last_error(log_tail)
+    end = len(log_tail) if found is None else found + 1
+    return list(log_tail[max(0, end - count) : end])
+
+
+def _first_line(pattern: str, log_tail: Sequence[str]) -> int | None:
+    sign = re.compile(pattern, re.IGNORECASE)
+    return next((number for number, line in enumerate(log_tail) if sign.search(line)), None)
+
+
+def _first_saying(pattern: str, log_tail: Sequence[str]) -> str:
+    """Return what the line with a sign says, where that is an error's own sentence."""
+    found = _first_line(pattern, log_tail)
+    if found is None or not _SAID.search(log_tail[found]):
+        return ""
+    return _LOG_PREFIX.sub("", log_tail[found])[:300].strip()
+
+
+def _last_error(log_tail: Sequence[str]) -> int | None:
+    """Return where the last error stands: not the API server's, if another process has one."""
+    errors = [
+        number
+        for number, line in enumerate(log_tail)
+        if _SAID.search(line) and not _NOT_SAID.search(line)
+    ]
+    others = [number for number in errors if not _API_SERVER.match(log_tail[number])]
+    return next(reversed(others or errors), None)

@@ -13,7 +13,7 @@ from autosre_lab.engine.protocol import ServedModel
 from autosre_lab.errors import NotReadyError, RemoteError
 from autosre_lab.progress import Step
 
-__all__ = ["phase_of", "wait_for_engine", "wait_for_proxy"]
+__all__ = ["Phases", "wait_for_engine", "wait_for_proxy", "warm_up_sizes"]
 
 POLL_S = 0.1
 FIRST_TOKEN_TIMEOUT_S = 120.0
@@ -21,7 +21,7 @@ FIRST_TOKEN_TIMEOUT_S = 120.0
 # vLLM's own log lines, in the order in which a start goes through them; the last one seen counts.
 _PHASES: tuple[tuple[str, str], ...] = (
     (r"non-default args", "reading the configuration"),
-    (r"Initializing a V1 LLM engine|EngineCore", "starting the engine core"),
+    (r"Initializing a V1 LLM engine|\(EngineCore", "starting the engine core"),
     (r"Starting to load model|Loading (?:safetensors|weights)", "loading the weights"),
     (r"Loading weights took|Model loading took", "weights are loaded"),
     (r"torch\.compile|Compiling|Dynamo bytecode", "compiling"),
@@ -31,13 +31,27 @@ _PHASES: tuple[tuple[str, str], ...] = (
 )
 
 
-def phase_of(log_tail: list[str]) -> str:
-    """Return in a few words what a starting vLLM is at, from its last log lines."""
-    for line in reversed(log_tail):
-        for pattern, phase in reversed(_PHASES):
-            if re.search(pattern, line):
-                return phase
-    return "starting"
+class Phases:
+    """What a starting vLLM is at, from its log; it never goes back to an earlier phase.
+
+    Lines of several processes are mixed in the log, so the last one is not always the furthest.
+    """
+
+    def __init__(self) -> None:
+        self._furthest = -1
+
+    def reached(self, log_tail: list[str]) -> str:
+        """Return in a few words what it is at, from its last log lines."""
+        for number in range(len(_PHASES) - 1, self._furthest, -1):
+            if any(re.search(_PHASES[number][0], line) for line in log_tail):
+                self._furthest = number
+                break
+        return "starting" if self._furthest < 0 else _PHASES[self._furthest][1]
+
+
+def warm_up_sizes(window: int) -> list[int]:
+    """Return the sizes of prompts that kernels are tuned for; half of the window at most."""
+    return [size for size in (16, 64, 256, 512, 1024, 2048, 4096) if size <= window // 2]
 
 
 def wait_for_engine(
@@ -47,6 +61,7 @@ def wait_for_engine(
     deadline_s: float,
     look: Callable[[], str],
     key: str | None = None,
+    warm_up: bool = False,
 ) -> ServedModel:
     """Wait until the engine generates a token.
 
@@ -56,6 +71,7 @@ def wait_for_engine(
         deadline_s: `time.monotonic()` at which to give up.
         look: Called at each poll; says what the engine is at, or raises because it has ended.
         key: What the engine asks for.
+        warm_up: Also have prompts of several sizes read, as a mixture of experts needs it.
 
     Raises:
         RemoteError: The engine does not accept the key.
@@ -69,7 +85,11 @@ def wait_for_engine(
                 try:
                     left = max(1.0, deadline_s - time.monotonic())
                     backend.first_token(timeout_s=min(FIRST_TOKEN_TIMEOUT_S, left))
-                    return backend.models()[0]
+                    served = backend.models()[0]
+                    if warm_up:
+                        bar.note("warming up prompts of several sizes")
+                        backend.warm_up(warm_up_sizes(served.max_model_len))
+                    return served
                 except RemoteError as error:
                     if error.status in (401, 403):
                         raise  # no time helps

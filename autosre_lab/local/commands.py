@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autosre_lab.preemption import STATUS_VARIABLE, hook_file
+from autosre_lab.provision.installed_engine import installed_python
 from autosre_lab.settings import Paths
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def engine_command(recipe: Recipe, *, python: Path, model: Path, port: int) -> l
     """Return the argument list of vLLM as a local process on loopback, or of its stand-in."""
     from autosre_lab.recipe import build_vllm_serve_cmd
 
-    executable = [str(python.with_name("vllm")), "serve"]
+    command = python.with_name("vllm")
+    executable = [str(command), "serve"]
+    if python == installed_python(recipe) and not command.exists():
+        executable = [str(python), "-m", "vllm.entrypoints.cli.main", "serve"]
     if recipe.runtime is not None and recipe.runtime.device == "scripted":
         executable = [str(python), "-m", "autosre_lab.scripted"]
     return build_vllm_serve_cmd(
@@ -113,6 +117,8 @@ def engine_environ(
     result.pop("PYTHONPATH", None)
     if "PYTHONPATH" in kept:
         result["PYTHONPATH"] = kept["PYTHONPATH"]
+    if recipe.runtime is not None and recipe.runtime.device == "cuda":
+        result = _without_flashinfer(python) | result
     if recipe.scheduler.preemption.mode == "hook":
         result[STATUS_VARIABLE] = str(folders.state / "preemption.json")
     for name in recipe.env.unset:
@@ -120,6 +126,23 @@ def engine_environ(
     if key is not None:
         result[ENGINE_KEY] = key
     return result
+
+
+def _without_flashinfer(python: Path) -> dict[str, str]:
+    """Return what vLLM needs where its sampler's package is not: it would end at the first token.
+
+    Looked for beside the Python, as a virtual environment has it, and a vendor's image.
+    """
+    lib = python.parent.parent
+    patterns = [
+        f"{where}/python3*/{kind}-packages/flashinfer"
+        for where in ("lib", "lib64", "local/lib")
+        for kind in ("site", "dist")
+    ]
+    patterns += ["lib/python3/dist-packages/flashinfer"]
+    if any(any(lib.glob(pattern)) for pattern in patterns):
+        return {}
+    return {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
 
 
 def engine_python_path(recipe: Recipe) -> dict[str, str | None]:

@@ -114,6 +114,8 @@ def _launch_at(
         token=before.token if before is not None else secrets.token_urlsafe(24),
         model=recipe.served_name,
         max_model_len=recipe.model.context,
+        warms_up=recipe.model.kind != "dense",
+        was_ready=before is not None and before.was_ready,
         recipe=recipe_yaml(recipe),
         engine_key=engine_key(
             recipe, os.environ, before=before.engine_key if before is not None else None

@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from autosre_lab.errors import ProvisionError
 from autosre_lab.provision.engine_environment import engine_is_installed, engine_size_bytes
+from autosre_lab.provision.installed_engine import check_installed_engine, installed_python
 from autosre_lab.provision.model_folder import model_folder, model_size_bytes
 from autosre_lab.settings import paths
 from autosre_lab.stack.preflight import (
@@ -108,7 +110,9 @@ def _device(recipe: Recipe, runtime: Runtime) -> Iterator[Check]:
     first = found[0]
     yield ok("GPU", ", ".join(gpu.name for gpu in found))
     major = re.match(r"\d+", first.driver)
-    if major is not None and int(major[0]) < MIN_DRIVER:
+    if installed_python(recipe) is not None:
+        yield ok("driver", f"{first.driver}; the installed vLLM knows what it needs")
+    elif major is not None and int(major[0]) < MIN_DRIVER:
         yield fail(
             "driver",
             f"NVIDIA driver {first.driver} is too old for CUDA 13, which vLLM "
@@ -173,7 +177,13 @@ def _gpu(line: str) -> Gpu:
 def _space(recipe: Recipe) -> Iterator[Check]:
     folder = paths().data
     needed = 0.0
-    if engine_is_installed(recipe):
+    theirs = installed_python(recipe)
+    if theirs is not None:
+        try:
+            yield ok("engine", f"vLLM {check_installed_engine(recipe, theirs)} of {theirs}")
+        except ProvisionError as error:
+            yield fail("engine", error.message, error.remedy)
+    elif engine_is_installed(recipe):
         yield ok("engine", "installed")
     else:
         needed += engine_size_bytes(recipe)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autosre_lab.engine.diagnosis import Diagnosis, diagnose
+from autosre_lab.engine.diagnosis import Diagnosis, diagnose, root_cause_lines
 from autosre_lab.errors import EngineError
 from autosre_lab.processes.files import is_locked, read_json
 from autosre_lab.processes.identity import (
@@ -190,6 +190,10 @@ class Service:
     def tail(self) -> list[str]:
         """Return the last lines of its log that its last run has written."""
         return lines_of_last_run(self.log_path, TAIL_LINES)
+
+    def last_words(self) -> list[str]:
+        """Return the lines of its log that tell why it ended, the root cause last."""
+        return root_cause_lines(lines_of_last_run(self.log_path, DIAGNOSED_LINES), TAIL_LINES)
 
     def diagnosis(self) -> Diagnosis:
         """Return why it ended, as far as its log and its exit code tell."""

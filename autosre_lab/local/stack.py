@@ -18,7 +18,7 @@ from autosre_lab.errors import (
     PortTakenError,
     ServiceCrashedError,
 )
-from autosre_lab.local.launch import clear, ensure_running, replace_engine
+from autosre_lab.local.launch import PROXY_GRACE_S, clear, ensure_running, replace_engine
 from autosre_lab.local.service import Service
 from autosre_lab.local.stack_files import StackFiles, StackNote, fingerprint
 from autosre_lab.local.stack_status import answers, explain_end, look
@@ -139,11 +139,23 @@ def _start(
         try:
             return replace(wait_ready(timeout_s=timeout_s), was_running=was_running)
         except ServiceCrashedError as error:
-            _raise_unless_another_port_helps(files, error, asked, last=attempt == PORT_ATTEMPTS)
+            try:
+                _raise_unless_another_port_helps(files, error, asked, last=attempt == PORT_ATTEMPTS)
+            except AutosreError:
+                _end_useless_proxy(files, error)
+                raise
     note = files.read()
     if note is None:
         raise NotReadyError("the stack was stopped meanwhile", remedy="start it: `autosre start`")
     return replace(_stack(files, note), was_running=was_running)
+
+
+def _end_useless_proxy(files: StackFiles, error: ServiceCrashedError) -> None:
+    """End the proxy of an engine that never worked: nobody has a session there to be kept."""
+    with locked(files.lock, waiting=_WAITING):
+        note = files.read()
+        if error.service == "engine" and note is not None and not note.was_ready:
+            files.proxy.stop(timeout_s=PROXY_GRACE_S)
 
 
 def started_recipe() -> Recipe | None:
@@ -162,7 +174,7 @@ def wait_ready(*, timeout_s: float | None = None) -> Stack:
         NotReadyError: Nothing was started, it was stopped meanwhile, or it took too long.
         ServiceCrashedError: A service ended instead.
     """
-    from autosre_lab.engine.readiness import phase_of
+    from autosre_lab.engine.readiness import Phases
 
     files = StackFiles(paths().state)
     with locked(files.lock, waiting=_WAITING):
@@ -173,11 +185,13 @@ def wait_ready(*, timeout_s: float | None = None) -> Stack:
         return _stack(files, note)
     patience_s = load_settings().ready_timeout_s if timeout_s is None else timeout_s
 
+    phases = Phases()
+
     def phase() -> str:
         _refuse_another(files, note)
         for service in files.services:
             _raise_if_ended(service)
-        return phase_of(files.engine.tail())
+        return phases.reached(files.engine.tail())
 
     with step(f"Start {note.recipe_name}") as bar:
         return _confirm(files, note, bar, patience_s=patience_s, phase=phase)
@@ -232,12 +246,19 @@ def _confirm(
     deadline_s = time.monotonic() + patience_s
     _wait_for_listener(files.engine, note.engine_port, bar, deadline_s=deadline_s, phase=phase)
     served = wait_for_engine(
-        note.engine_url, bar, deadline_s=deadline_s, look=phase, key=note.engine_key
+        note.engine_url,
+        bar,
+        deadline_s=deadline_s,
+        look=phase,
+        key=note.engine_key,
+        warm_up=note.warms_up,
     )
     bar.note("a first token through the proxy")
     _wait_for_listener(files.proxy, note.proxy_port, bar, deadline_s=deadline_s, phase=phase)
     wait_for_proxy(note.proxy_url, note.token, deadline_s=deadline_s, look=phase)
-    ready = replace(note, ready=True, model=served.id, max_model_len=served.max_model_len)
+    ready = replace(
+        note, ready=True, was_ready=True, model=served.id, max_model_len=served.max_model_len
+    )
     with locked(files.lock):
         _refuse_another(files, note)
         for service in files.services:
@@ -279,7 +300,7 @@ def _raise_if_ended(service: Service) -> None:
         remedy=f"{found.remedy} (whole log: {service.log_path})",
         service=service.name,
         exit_code=code,
-        log_tail=service.tail(),
+        log_tail=service.last_words(),
         cause=found.cause,
     )
 

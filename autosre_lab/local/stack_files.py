@@ -27,6 +27,8 @@ class StackNote:
         proxy_port: On loopback.
         token: What the proxy's clients have to show.
         ready: A token has been generated through all of it.
+        warms_up: Prompts of several sizes are read before it counts as ready.
+        was_ready: Its proxy has once served: there may be sessions that wait for the engine.
         stopping: Somebody has begun to stop it.
         model: The served name; until it is ready the recipe's.
         max_model_len: The context window in tokens; likewise.
@@ -44,6 +46,8 @@ class StackNote:
     recipe: str = field(default="", repr=False)
     engine_key: str | None = field(default=None, repr=False)
     ready: bool = False
+    warms_up: bool = False
+    was_ready: bool = False
     stopping: bool = False
 
     def started_recipe(self) -> Recipe | None:

