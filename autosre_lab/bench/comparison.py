@@ -69,6 +69,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, tuple[float | None, float | None]]
     warnings: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        told = ", ".join(f"{row.metric} {row.verdict}" for row in self.rows[:2])
+        return f"<Comparison {self.a} with {self.b}: {told}>"
+
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         from autosre_lab.bench.result_card import comparison_card
 
