@@ -37,7 +37,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.all: $(VENV)/.core
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[cluster,eval,gpu,notebooks,tune,watch,web,test,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: $(VENV)/.core
@@ -88,15 +88,15 @@ pictures: $(VENV)/.all
 	$(RUN) -m tests.notebooks.pictures
 
 bench: $(VENV)/.all
-	$(RUN) -m autosre_lab.studies.proxy_overhead $(if $(RIVALS),--install-rivals --rivals litellm$(comma)ccr) $(ARGS)
+	$(RUN) -m autosre_lab study proxy-overhead $(if $(RIVALS),--install-rivals --rivals litellm$(comma)ccr) $(ARGS)
 comma := ,
 
 bench-preemption: $(VENV)/.core
-	@$(RUN) -m autosre_lab.studies.preemption $(ARGS)
+	@$(RUN) -m autosre_lab study preemption $(ARGS)
 
 lock:
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet --editable '.[cluster,eval,gpu,notebooks,tune,watch,web,test,dev]'
+	$(VENV)-lock/bin/python -m pip install --quiet --editable '.[dev]'
 	{ sed -n '/^#/p' constraints.txt; \
 	  $(VENV)-lock/bin/python -m pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt && rm -rf $(VENV)-lock

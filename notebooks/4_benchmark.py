@@ -19,7 +19,7 @@
 # * **Needs** a recipe that runs here; the embedded one needs no GPU.
 # * **Takes** under a minute on the CPU with these parameters, the engine's start not included.
 #
-# Headless: `python -m autosre_lab.notebooks run benchmark -p WORKLOAD=smoke`
+# Headless: `autosre notebook run benchmark -p WORKLOAD=smoke`
 
 # %% tags=["parameters"]
 RECIPE: str = ""  # name or path of a recipe; empty for the one that runs, or the default

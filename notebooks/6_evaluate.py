@@ -20,7 +20,7 @@
 # * **Needs** a recipe that runs here; the embedded one needs no GPU.
 # * **Takes** under a minute on the CPU with these parameters, the engine's start not included.
 #
-# Headless: `python -m autosre_lab.notebooks run evaluate -p LIMIT=164`
+# Headless: `autosre notebook run evaluate -p LIMIT=164`
 
 # %% tags=["parameters"]
 RECIPE: str = ""  # name or path of a recipe; empty for the one that runs, or the default

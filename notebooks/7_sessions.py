@@ -20,7 +20,7 @@
 # * **Needs** Node.js for Claude Code and a recipe that runs here; or a recorded request log.
 # * **Takes** about a minute on the CPU with these parameters, the engine's start not included.
 #
-# Headless: `python -m autosre_lab.notebooks run sessions -p "QUESTIONS=Who are you?|And who am I?"`
+# Headless: `autosre notebook run sessions -p "QUESTIONS=Who are you?|And who am I?"`
 
 # %% tags=["parameters"]
 RECIPE: str = ""  # name or path of a recipe; empty for the one that runs, or the default

@@ -1,6 +1,6 @@
 """How long a request that matters waits while others keep the engine busy: stock against ours.
 
-    python -m autosre_lab.studies.preemption
+    autosre study preemption
 
 A real vLLM on this machine's CPU, once with its own scheduler and once with the hook, same flags
 otherwise. Three ways of being busy: every slot is taken; a free slot, but no KV blocks; one long
@@ -261,7 +261,7 @@ def _engine(kind: str) -> Iterator[Stack]:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure both kinds, one after the other, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m autosre_lab.studies.preemption")
+    parser = argparse.ArgumentParser(prog="autosre study preemption")
     parser.add_argument("--tries", type=int, default=5, help="of each scenario")
     parser.add_argument("--json", type=Path, help="also write every single measurement there")
     options = parser.parse_args(argv)

@@ -27,7 +27,7 @@ from autosre_lab.agents.window import WindowFit
 from autosre_lab.proxy import ProxyConfig, running_proxy
 from autosre_lab.scripted.upstream import RecordedRequest, ScriptedUpstream, ToolCall, Turn
 
-__all__ = ["Ran", "Trial", "by_round", "call", "in_order", "trial", "wait_until"]
+__all__ = ["Ran", "TrialStack", "by_round", "call", "in_order", "trial", "wait_until"]
 
 RUN_TIMEOUT_S = 90.0
 TOKEN = "token-of-this-trial"  # noqa: S105 - of servers on loopback that end with the trial
@@ -124,7 +124,7 @@ class _Served:
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialStack:
     """A scripted engine, our proxy before it, and what Claude Code needs beside.
 
     Attributes:
@@ -233,7 +233,7 @@ class Trial:
 @contextmanager
 def trial(
     executable: Path, folder: Path, *, window: int = 131_072, keepalive_s: float = 10.0
-) -> Iterator[Trial]:
+) -> Iterator[TrialStack]:
     """Run a scripted engine and our proxy, on loopback and for one Claude Code.
 
     Args:
@@ -258,7 +258,7 @@ def trial(
                 shutdown_grace_s=0.1,
             )
             proxy_url = loop.run(servers.enter_async_context(running_proxy(config)))
-            yield Trial(
+            yield TrialStack(
                 upstream=upstream,
                 proxy_url=proxy_url,
                 request_log=folder / "requests.jsonl",

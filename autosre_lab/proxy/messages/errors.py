@@ -39,7 +39,7 @@ _OVERLOADED = 529
 
 _ASKS_TO_SHOW_IT = (
     "this proxy wants its token: set ANTHROPIC_AUTH_TOKEN to it, or start Claude Code with "
-    "`python -m autosre_lab.claude`, which does"
+    "`autosre claude`, which does"
 )
 
 
