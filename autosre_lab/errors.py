@@ -44,6 +44,7 @@ AutosreError
 from __future__ import annotations
 
 __all__ = [
+    "AgentError",
     "AutosreError",
     "BenchmarkError",
     "BlockedError",
@@ -52,6 +53,7 @@ __all__ = [
     "BrowserLostError",
     "ClaudeCodeError",
     "ClusterError",
+    "CodexError",
     "ConfigError",
     "ConflictError",
     "DriftError",
@@ -390,8 +392,8 @@ class BrowserLostError(BrowserError):
     """A session ended with its browser, or was closed for being idle."""
 
 
-class ClaudeCodeError(AutosreError):
-    """Claude Code ended without an answer.
+class AgentError(AutosreError):
+    """An agent's command line ended without an answer.
 
     Attributes:
         exit_code: As the operating system gave it; None where it was ended for taking too long.
@@ -402,3 +404,11 @@ class ClaudeCodeError(AutosreError):
         super().__init__(message, remedy=remedy)
         self.exit_code = exit_code
         self.output = output
+
+
+class ClaudeCodeError(AgentError):
+    """Claude Code ended without an answer."""
+
+
+class CodexError(AgentError):
+    """Codex ended without an answer."""
