@@ -235,7 +235,7 @@ class Proxy:
     async def _count(self, dialect: Dialect, request: web.Request) -> web.StreamResponse:
         async def counted(ask: Ask, record: RequestRecord) -> web.StreamResponse:
             record.kind = "count_tokens"
-            profile = await self._state.profiles.current()
+            profile = await self._state.profiles.current(images=ask.images)
             prompt = encode_prompt(dialect.chat(ask, profile, priority=0))
             tokens = await self._state.upstream.count(prompt.tokenize_body())
             record.input_tokens = tokens

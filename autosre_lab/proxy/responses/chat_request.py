@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from autosre_lab.proxy.messages.thinking import nearest_effort
+from autosre_lab.proxy.messages.turns import fit_template
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.responses.compaction import compaction_prompt, is_triggered
 from autosre_lab.proxy.responses.conversation import chat_messages
 from autosre_lab.proxy.responses.request import ResponsesRequest
 from autosre_lab.proxy.responses.tools import DeclaredTools, tool_fields
 
-__all__ = ["to_chat_request"]
+__all__ = ["begins_inside", "to_chat_request"]
 
 
 def to_chat_request(
@@ -36,7 +37,7 @@ def to_chat_request(
         messages.append({"role": "user", "content": compaction_prompt()})
     body: dict[str, Any] = {
         "model": engine.model,
-        "messages": messages,
+        "messages": fit_template(messages, engine),
         "stream": True,
         "stream_options": {"include_usage": True, "continuous_usage_stats": True},
     }
@@ -53,6 +54,12 @@ def to_chat_request(
     if engine.priorities and priority:
         body["priority"] = priority
     return body
+
+
+def begins_inside(request: ResponsesRequest, engine: EngineProfile) -> bool:
+    """Whether the template has opened the thoughts, so that the answer begins inside of them."""
+    off = request.reasoning is not None and request.reasoning.effort == "none"
+    return engine.opens_thinking == "always" or (engine.opens_thinking == "on" and not off)
 
 
 def _thinking_fields(request: ResponsesRequest, engine: EngineProfile) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from autosre_lab.proxy.dialect import Ask, Canned, Client, Page
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import Refusal
 from autosre_lab.proxy.responses.catalogue import catalogue
-from autosre_lab.proxy.responses.chat_request import to_chat_request
+from autosre_lab.proxy.responses.chat_request import begins_inside, to_chat_request
 from autosre_lab.proxy.responses.codex import classify, client_of, thread_of
 from autosre_lab.proxy.responses.compaction import ThreadTools, is_triggered
 from autosre_lab.proxy.responses.errors import error_body, error_status, error_type
@@ -77,6 +77,7 @@ class ResponsesDialect:
             wanted=request.max_output_tokens,
             messages=len(request.items),
             tools=len(request.tools or ()),
+            images=b'"input_image"' in body,
         )
 
     def chat(self, ask: Ask, engine: EngineProfile, *, priority: int) -> dict[str, Any]:
@@ -99,7 +100,9 @@ class ResponsesDialect:
         """Every request needs the engine."""
         return None
 
-    def answer(self, ask: Ask, request_id: str, *, window_limited: bool) -> ResponseStream:
+    def answer(
+        self, ask: Ask, request_id: str, engine: EngineProfile, *, window_limited: bool
+    ) -> ResponseStream:
         """Return the translation of the answer."""
         asked: _Request = ask.body
         return ResponseStream(
@@ -110,6 +113,7 @@ class ResponsesDialect:
                 tools=asked.tools,
                 summary=asked.summary,
                 as_compaction=is_triggered(asked.request),
+                inside_thinking=begins_inside(asked.request, engine),
             )
         )
 

@@ -51,13 +51,16 @@ class AnswerPlan:
     tools: DeclaredTools
     summary: bool = False
     as_compaction: bool = False
+    inside_thinking: bool = False
 
 
 class ResponseStream(Answer):
     """One answer as the Responses API's events, or as one response object."""
 
     def __init__(self, plan: AnswerPlan) -> None:
-        super().__init__(plan.response_id, call_prefix="call_")
+        super().__init__(
+            plan.response_id, call_prefix="call_", inside_thinking=plan.inside_thinking
+        )
         self._plan = plan
         self._events = EventWriter()
         self._items: dict[int, dict[str, Any]] = {}
