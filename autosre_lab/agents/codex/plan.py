@@ -27,6 +27,10 @@ KEY_VARIABLE = "AUTOSRE_CODEX_KEY"
 STREAM_IDLE_MS = 1_800_000
 """Milliseconds between two events; the proxy writes one every 15 s through the longest prefill."""
 
+_AWAITED = ("required=true", "startup_timeout_sec=60")
+"""Codex does not wait for a server otherwise: its tools come in the middle of the session, and the
+whole context is prefilled again."""
+
 _FOREIGN_PREFIXES = ("OPENAI_", "CODEX_", "AZURE_OPENAI_")
 
 
@@ -147,7 +151,7 @@ def _mcp_servers(names: Sequence[str], added: Mapping[str, str]) -> dict[str, st
     settings = {}
     for name in names:
         program, *arguments = server_command(name)
-        table = [f"command={_text(program)}", f"args={json.dumps(arguments)}"]
+        table = [f"command={_text(program)}", f"args={json.dumps(arguments)}", *_AWAITED]
         if not WEB_SERVERS[name].asks_first:
             table.append('default_tools_approval_mode="approve"')
         if name == "browser" and passed:
