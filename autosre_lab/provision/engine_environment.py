@@ -178,7 +178,8 @@ def _install(folder: Path, what: str, lock: str) -> None:
         _make_environment(folder, bar)
         pip = resources.files("autosre_lab.provision") / "locks" / f"{PIP.replace('==', '-')}.txt"
         with resources.as_file(pip) as file:
-            own = [python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", file]
+            own = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes"]
+            own += ["--requirement", str(file)]
             run_installer(own, bar, environ=environ)
     forget_half_installed(folder)
     hashed, others = split_lock(lock)
