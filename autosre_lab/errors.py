@@ -37,7 +37,9 @@ AutosreError
 │   └── SearchDriftError              its result page is not built as we know it
 ├── BrowserError                      no browser, or it cannot do what was asked
 │   └── BrowserLostError              a session ended with its browser
-├── ClaudeCodeError                   Claude Code itself ended without an answer
+├── AgentError                        an agent's command line ended without an answer
+│   ├── ClaudeCodeError               Claude Code did
+│   └── CodexError                    Codex did
 └── WindowTooSmallError(ValueError)   the context window cannot hold a working Claude Code session
 """
 
