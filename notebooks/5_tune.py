@@ -21,7 +21,7 @@
 # * **Takes** on the CPU some two minutes with these parameters, which show how it works. To learn
 #   something give 12 trials, `ABBA`, and an hour or two.
 #
-# Headless: `python -m autosre_lab.notebooks run tune -p TRIALS=12 -p ABBA=True`
+# Headless: `autosre notebook run tune -p TRIALS=12 -p ABBA=True`
 
 # %% tags=["parameters"]
 RECIPE: str = ""  # the incumbent's name or path; empty for the setting's

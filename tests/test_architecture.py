@@ -14,12 +14,14 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "autosre_lab"
 
 BASE = {
-    *("badges", "cards", "errors", "logs", "private_files", "progress", "settings", "surroundings")
+    *("badges", "cards", "errors", "logs", "markup", "private_files", "progress", "settings"),
+    "surroundings",
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "badges": set(),
-    "cards": {"badges"},
+    "cards": {"badges", "markup"},
     "errors": set(),
+    "markup": set(),
     "lazy": set(),
     "yaml_bounds": set(),
     "private_files": {"errors"},
@@ -78,6 +80,15 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """What each part may import besides itself and the version; `__init__` hands out all of them."""
 
+MAY_START: dict[str, set[str]] = {
+    "agents": {"mcp_servers"},
+    "chart": {"browser", "proxy"},
+    "cli": {"preemption", "proxy", "studies"},
+    "local": {"proxy", "scripted"},
+}
+"""What each part names in a string, to run it as a process or to import it late, besides what it
+may import: such names are imports, too, and a rename must find them."""
+
 PACKAGE_LINES = 450
 TEST_LINES = 600
 
@@ -124,6 +135,61 @@ def test_imports_flow_one_way_from_recipe_to_engine_to_proxy_to_claude(part: str
         if not any(f"{module}.".startswith(f"{one}.") for one in allowed)
     ]
     assert astray == []
+
+
+def named(file: Path) -> Iterator[str]:
+    """Yield the modules of this package that a file names in strings, docstrings left out."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if id(node) in docstrings:
+                continue
+            for name in re.findall(r"\bautosre_lab\.(\w+(?:\.\w+)*)", node.value):
+                path = PACKAGE.joinpath(*name.split("."))
+                if path.is_dir() or path.with_suffix(".py").is_file():
+                    yield f"autosre_lab.{name}"
+
+
+def test_a_module_in_a_string_is_an_import_too() -> None:
+    astray = [
+        f"{file.relative_to(PACKAGE)} names {module}"
+        for file in python_files(PACKAGE)
+        if (part := part_of(file)) != "__init__"
+        for module in named(file)
+        if not any(
+            f"{module}.".startswith(f"autosre_lab.{one}.")
+            for one in {part, *MAY_IMPORT[part], *MAY_START.get(part, ())}
+        )
+    ]
+    assert astray == []
+
+
+def test_a_module_that_is_named_in_a_string_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "one.py"
+    file.write_text(
+        '"""autosre_lab.cli"""\nRUN = ["-m", "autosre_lab.proxy"]\nX = "autosre_lab.ask"'
+    )
+    assert list(named(file)) == ["autosre_lab.proxy"]
+
+
+def test_the_map_in_the_architecture_page_is_current() -> None:
+    from tests.import_map import with_map
+
+    page = (REPOSITORY / "ARCHITECTURE.md").read_text("utf-8")
+    assert page == with_map(page), "run: make docs"
+
+
+@pytest.mark.parametrize("part", [part for part in MAY_IMPORT if (PACKAGE / part).is_dir()])
+def test_the_architecture_page_says_what_each_folder_is(part: str) -> None:
+    page = (REPOSITORY / "ARCHITECTURE.md").read_text("utf-8")
+    assert re.search(rf"^\| .*`{part}/`.* \|", page, re.MULTILINE)
 
 
 @pytest.mark.parametrize("folder", ["autosre_lab", "tests", "notebooks"])

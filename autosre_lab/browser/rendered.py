@@ -91,10 +91,10 @@ async def render_page(
     )
 
 
-_DOM = """() => {
+_DOM = r"""() => {
   // As a reader meets it: shadow roots stand in their place, what is hidden is left out.
   function copy(node) {
-    if (node.nodeType === Node.TEXT_NODE) return node.cloneNode();
+    if (node.nodeType === Node.TEXT_NODE) return unread(node) ? null : node.cloneNode();
     if (node.nodeType !== Node.ELEMENT_NODE) return null;
     if (['SCRIPT', 'NOSCRIPT', 'TEMPLATE', 'STYLE'].includes(node.tagName)) return null;
     if (node.tagName !== 'BODY' && node.tagName !== 'HTML' && node.tagName !== 'HEAD'
@@ -108,7 +108,20 @@ _DOM = """() => {
   }
   function unseen(node) {
     const style = getComputedStyle(node);
-    return style.display === 'none' || style.visibility === 'hidden' && !node.children.length;
+    return style.display === 'none' || parseFloat(style.opacity) < 0.06
+      || style.contentVisibility === 'hidden';
+  }
+  function unread(text) {
+    const holder = text.parentElement;
+    if (!holder || !text.data.trim() || document.head?.contains(holder)) return false;
+    const style = getComputedStyle(holder);
+    if (style.visibility !== 'visible' || parseFloat(style.fontSize) < 2) return true;
+    if (/^rgba.*, 0\)$/.test(style.color) && style.backgroundClip !== 'text') return true;
+    if (style.display === 'contents') return false;
+    const box = holder.getBoundingClientRect();
+    const cut = ['hidden', 'clip'].includes(style.overflowX) || style.clip !== 'auto';
+    return box.right + scrollX <= 0 || box.bottom + scrollY <= 0
+      || cut && (box.width <= 1 || box.height <= 1);
   }
   return copy(document.documentElement).outerHTML;
 }"""

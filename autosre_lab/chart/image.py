@@ -24,6 +24,7 @@ __all__ = [
     "ImageKind",
     "build_context",
     "build_image",
+    "copy_parts",
     "deliver_image",
     "export_image",
 ]
@@ -35,6 +36,8 @@ PYTHON = "3.11"
 """Debian bookworm's, which the image runs."""
 
 _PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
+PACKAGE = Path(__file__).resolve().parents[1]
+
 _BASICS = ("__init__.py", "errors.py", "lazy.py", "logs.py", "py.typed", "serving")
 
 
@@ -173,27 +176,29 @@ def build_context(kind: ImageKind = PROXY, *, arch: str = "amd64") -> Iterator[P
             f"{arch!r} is no architecture we build for",
             remedy=f"choose one of {', '.join(ARCHITECTURES)}",
         )
-    package = Path(__file__).resolve().parents[1]
     source = chart_folder() / "images" / kind.folder
     with tempfile.TemporaryDirectory(prefix="autosre-image-") as folder:
         context = Path(folder)
         for file in source.iterdir():
             shutil.copy(file, context)
-        for part in kind.parts:
-            target = context / "autosre_lab" / part
-            target.parent.mkdir(exist_ok=True)
-            if (package / part).is_dir():
-                shutil.copytree(
-                    package / part, target, ignore=shutil.ignore_patterns("__pycache__", "locks")
-                )
-            else:
-                shutil.copy(package / part, target)
+        copy_parts(kind, context / "autosre_lab")
         if (source / "requirements.txt").is_file():
             wheels = context / "wheels"
             wheels.mkdir()
             shutil.move(context / "requirements.txt", wheels)
-            _fetch_wheels(wheels, arch, package.parent / "constraints.txt")
+            _fetch_wheels(wheels, arch, PACKAGE.parent / "constraints.txt")
         yield context
+
+
+def copy_parts(kind: ImageKind, target: Path) -> None:
+    """Copy what an image carries of this package into a folder."""
+    for part in kind.parts:
+        source, copy = PACKAGE / part, target / part
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "locks"))
+        else:
+            shutil.copy(source, copy)
 
 
 def _roomy() -> str | None:

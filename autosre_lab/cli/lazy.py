@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import click
 
-__all__ = ["Entry", "LazyCommands", "SectionedGroup"]
+__all__ = ["CommandEntry", "LazyCommands", "SectionedGroup"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CommandEntry:
     """Where a command is, and what the list of commands says of it.
 
     Attributes:
@@ -32,7 +32,7 @@ class LazyCommands(dict[str, click.Command]):
     A real dict, because that is what click takes; it holds the names, and loads on access.
     """
 
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
+    def __init__(self, entries: Mapping[str, CommandEntry]) -> None:
         super().__init__(dict.fromkeys(entries))  # type: ignore[arg-type]
         self.entries = dict(entries)
 

@@ -8,7 +8,7 @@ import click
 
 from autosre_lab import __version__
 from autosre_lab.cli.explained import explained
-from autosre_lab.cli.lazy import Entry, LazyCommands, SectionedGroup
+from autosre_lab.cli.lazy import CommandEntry, LazyCommands, SectionedGroup
 
 __all__ = ["main"]
 
@@ -112,7 +112,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     cls=SectionedGroup,
     commands=LazyCommands(
         {
-            name: Entry(target=target, help=help_line, section=section)
+            name: CommandEntry(target=target, help=help_line, section=section)
             for section, commands in SECTIONS.items()
             for name, (target, help_line) in commands.items()
         }

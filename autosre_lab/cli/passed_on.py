@@ -15,6 +15,7 @@ __all__ = ["claude", "preemption", "proxy", "study"]
 
 STUDIES = {
     "agreement": "autosre_lab.studies.agreement.command",
+    "gpu": "autosre_lab.studies.gpu.command",
     "harness-cost": "autosre_lab.studies.harness_cost",
     "preemption": "autosre_lab.studies.preemption",
     "proxy-overhead": "autosre_lab.studies.proxy_overhead.command",

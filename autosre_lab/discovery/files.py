@@ -40,7 +40,7 @@ def _notebook(file: Path) -> Entry | None:
     parameters = [match for line in lines if (match := _PARAMETER.match(line))]
     name = f"notebooks/{file.name}"
     shown = [f"  -p {one[1]}={one[3]}  {one[4] or ''}".rstrip() for one in parameters]
-    shell = f"python -m autosre_lab.notebooks run {file.stem}"
+    shell = f"autosre notebook run {file.stem}"
     return Entry(
         name=name,
         kind="notebook",

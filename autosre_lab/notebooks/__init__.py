@@ -1,6 +1,6 @@
 """The shipped notebooks, and running them with nobody looking.
 
-From a shell: ``python -m autosre_lab.notebooks run quickstart -p QUESTION="Why?" --out runs/1``.
+From a shell: ``autosre notebook run quickstart -p QUESTION="Why?" --out runs/1``.
 """
 
 from __future__ import annotations

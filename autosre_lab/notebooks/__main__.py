@@ -1,4 +1,4 @@
-"""``python -m autosre_lab.notebooks``: list and run the shipped notebooks."""
+"""``autosre notebook``: list and run the shipped notebooks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         0; 1 where a cell or something else failed; 2 for wrong arguments.
     """
-    parser = argparse.ArgumentParser(prog="python -m autosre_lab.notebooks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="autosre notebook", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the notebooks and their parameters")
     run = commands.add_parser("run", help="execute one from top to bottom")

@@ -93,7 +93,7 @@ _VARIABLES: dict[str, Judgement] = {
     "HF_TOKEN": ("warn", "gated weights cannot be fetched without it"),
     "LD_PRELOAD": ("warn", "code is loaded into the engine that no recipe names"),
     "PYTHONPATH": ("error", "it decides which modules are loaded, the preemption hook among them"),
-    "VLLM_API_KEY": ("warn", "clients without the key are refused, or anybody is let in"),
+    "VLLM_API_KEY": ("error", "clients without the key are refused, or anybody is let in"),
     "VLLM_PORT": ("error", "a link to a Service named vllm; the engine dies of it"),
     "VLLM_SERVER_DEV_MODE": ("error", "it opens routes that reset and call into the engine"),
 }
@@ -101,10 +101,15 @@ _VARIABLES: dict[str, Judgement] = {
 _OBJECTS: tuple[tuple[str, Judgement], ...] = (
     (r"^Pod/", ("error", "it runs what was asked for earlier until it is replaced")),
     (r"^Service/", ("error", "clients reach the stack by this address")),
-    (r"^NetworkPolicy/", ("error", "it decides who reaches the engine, which asks for no token")),
+    (r"^NetworkPolicy/", ("error", "it decides who reaches engine and proxies")),
     (r"^ConfigMap/autosre-preemption", ("error", "the next Pod loads this hook")),
     (r"^ConfigMap/", ("warn", "the next Pod is started with it")),
     (r"\.(command|args|image|env)\b", ("error", "the next Pod is started with it")),
+    (
+        r"\.(hostNetwork|hostPID|hostIPC|hostAliases|nodeName|initContainers|ports\b.*)$",
+        ("error", "it decides who reaches the engine, and what the engine reaches"),
+    ),
+    (r"\.privileged", ("error", "the container may do anything on the node")),
     (r"\.replicas$", ("error", "so many Pods are wanted")),
     (r"\.strategy", ("error", "a new Pod would wait for the old one's GPU for ever")),
     (r"\.resources\b", ("warn", "the scheduler gives a Pod its GPU and memory by it")),

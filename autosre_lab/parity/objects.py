@@ -75,6 +75,10 @@ def compare_objects(client: KubeClient, objects: Sequence[Object]) -> ObjectComp
                 )
             else:
                 unread.append((subject, error.message))
+    try:
+        mismatches += _ways_in(client, objects)
+    except KubeError as error:
+        unread.append(("ways to the engine", error.message))
     return ObjectComparison(tuple(mismatches), tuple(unread))
 
 
@@ -101,6 +105,50 @@ def stale_pods(client: KubeClient, objects: Sequence[Object]) -> list[Mismatch]:
             if "deletionTimestamp" not in pod["metadata"]:
                 found += _stale(pod, newest, annotations)
     return found
+
+
+def _ways_in(client: KubeClient, objects: Sequence[Object]) -> Iterator[Mismatch]:
+    """Yield whatever else lets somebody reach the Pods: other Services, other policies."""
+    kept = {(one["kind"], one["metadata"]["name"]) for one in objects}
+    pods = [
+        one["spec"]["template"]["metadata"].get("labels") or {}
+        for one in objects
+        if one["kind"] == "Deployment"
+    ]
+    if not pods:
+        return
+    for service in client.find("Service"):
+        selector = (service.get("spec") or {}).get("selector") or {}
+        if selector and any(selector.items() <= labels.items() for labels in pods):
+            yield from _way_in(service, kept, "leads to the engine")
+    for policy in client.find("NetworkPolicy"):
+        spec = policy.get("spec") or {}
+        chosen = spec.get("podSelector") or {}
+        if spec.get("ingress") and any(_selects(chosen, labels) for labels in pods):
+            yield from _way_in(policy, kept, "opens the engine")
+
+
+def _way_in(obj: Object, kept: set[tuple[str, str]], what: str) -> Iterator[Mismatch]:
+    if (obj["kind"], obj["metadata"]["name"]) not in kept:
+        subject = f"{_subject(obj)}: {what}"
+        yield Mismatch(subject=subject, kind="extra", expected=None, live=shown(obj["spec"]))
+
+
+def _selects(selector: Object, labels: dict[str, str]) -> bool:
+    """Whether a label selector takes these labels."""
+    if not (selector.get("matchLabels") or {}).items() <= labels.items():
+        return False
+    for one in selector.get("matchExpressions") or ():
+        value, values = labels.get(one["key"]), one.get("values") or ()
+        holds = {
+            "In": value in values,
+            "NotIn": value not in values,
+            "Exists": value is not None,
+            "DoesNotExist": value is None,
+        }
+        if not holds[one["operator"]]:
+            return False
+    return True
 
 
 def _compare(client: KubeClient, wanted: Object, subject: str) -> list[Mismatch]:

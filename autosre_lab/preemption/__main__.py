@@ -1,4 +1,4 @@
-"""``python -m autosre_lab.preemption install --python /opt/venv/bin/python``: see `shim`."""
+"""``autosre preemption install --python /opt/venv/bin/python``: see `shim`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["main"]
 def main(argv: list[str] | None = None) -> int:
     """Install, look at or take away the shim; 2 for what the caller has to mend, 1 for the rest."""
     parser = argparse.ArgumentParser(
-        prog="python -m autosre_lab.preemption",
+        prog="autosre preemption",
         description="Give vLLM the scheduler's hook where its command line cannot be changed. "
         f"It is active only where {SWITCH}=1 is set and vLLM is started with "
         "--scheduling-policy priority.",
@@ -28,8 +28,8 @@ def main(argv: list[str] | None = None) -> int:
             removed = uninstall_shim(options.python)
             said = "\n".join(f"removed {file}" for file in removed) or "there was nothing"
         else:
-            look = install_shim if options.do == "install" else shim_state
-            found = look(options.python)
+            ask = install_shim if options.do == "install" else shim_state
+            found = ask(options.python)
             said = f"{found.state}: {found.folder}"
     except AutosreError as error:
         sys.stderr.write(f"error: {error}\n")

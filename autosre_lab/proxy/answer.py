@@ -20,6 +20,7 @@ class Answer(ABC):
     Args:
         answer_id: The client's id of the answer, unique per request.
         call_prefix: What the client's ids of tool calls begin with.
+        inside_thinking: The prompt ended with an opened `<think>`.
 
     Attributes:
         counts: The newest token counts.
@@ -29,7 +30,7 @@ class Answer(ABC):
         refused: The model refused.
     """
 
-    def __init__(self, answer_id: str, *, call_prefix: str) -> None:
+    def __init__(self, answer_id: str, *, call_prefix: str, inside_thinking: bool = False) -> None:
         self.counts = TokenCounts()
         self.sequence = BlockSequence(self)
         self.finish_reason: str | None = None
@@ -38,7 +39,7 @@ class Answer(ABC):
         self._started = False
         self._ended = False
         self._first_token_seen = False
-        self._inline: InlineThinking | None = InlineThinking()
+        self._inline: InlineThinking | None = InlineThinking(opened=inside_thinking)
         # White space that would open a block by itself waits for something worth a block.
         self._held: list[str] = []
         self._held_kind: BlockKind = "text"
@@ -147,7 +148,11 @@ class Answer(ABC):
             return b""
         self._ended = True
         sequence = self.sequence
+        unclosed = self._inline is not None and self._inline.unclosed
         events = [self.start(0), self._flush_inline()]
+        if unclosed and self.finish_reason == "stop":
+            # It was no thought: the engine cut the thoughts off itself, and there were none.
+            events.append(self._append("text", "".join(b.content for b in sequence.blocks)))
         sequence.drop_empty_calls()
         events.append(sequence.advance(at_end=True))
         events.append(self._calls.finish())

@@ -42,18 +42,20 @@ class Ask:
         model: The name that the client asked for.
         kind: What it is for.
         stream: The client wants a stream.
-        wanted: Tokens of answer asked for.
+        wanted: Tokens of answer asked for; None leaves it to what the window holds.
         messages: Messages in it.
         tools: Tools in it.
+        images: It may show images.
     """
 
     body: Any
     model: str
     kind: RequestKind = "main"
     stream: bool = False
-    wanted: int = 1
+    wanted: int | None = 1
     messages: int = 0
     tools: int = 0
+    images: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +155,9 @@ class Dialect(Protocol):
     def canned(self, ask: Ask, request_id: str) -> Canned | None:
         """Answer without the engine, where that is the right answer."""
 
-    def answer(self, ask: Ask, request_id: str, *, window_limited: bool) -> AnswerStream:
+    def answer(
+        self, ask: Ask, request_id: str, engine: EngineProfile, *, window_limited: bool
+    ) -> AnswerStream:
         """Return the translation of the answer. `window_limited`: the limit ends at the window."""
 
     def count(self, tokens: int) -> object:

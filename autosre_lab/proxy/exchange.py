@@ -16,7 +16,7 @@ from autosre_lab.proxy.counting import EncodedPrompt, encode_prompt
 from autosre_lab.proxy.dialect import AnswerStream, Ask, Canned, Dialect
 from autosre_lab.proxy.engine_answer import answer_chunks
 from autosre_lab.proxy.profile import EngineProfile
-from autosre_lab.proxy.refusals import Refusal, Refused
+from autosre_lab.proxy.refusals import Refusal, Refused, lacks_tool_parser
 from autosre_lab.proxy.request_log import RequestRecord
 from autosre_lab.proxy.state import ProxyState
 from autosre_lab.proxy.upstream import EngineUnreachableError, read_error, reason
@@ -29,6 +29,10 @@ _EVENT_STREAM = {
     "cache-control": "no-cache",
     "x-accel-buffering": "no",
 }
+
+
+class _NoToolParser(Refused):
+    """The engine calls no tools at all; the request can be answered without them."""
 
 
 class Exchange:
@@ -72,11 +76,22 @@ class Exchange:
         canned = self._dialect.canned(self._ask, self._record.request_id)
         if canned is not None:
             return await self._say(canned)
-        profile = await self._state.profiles.current()
+        try:
+            return await self._answer_with(await self._profile())
+        except _NoToolParser:
+            # Learned by the refusal, once for as long as the engine lives.
+            self._state.profiles.learn(tools=False)
+            return await self._answer_with(await self._profile())
+
+    async def _profile(self) -> EngineProfile:
+        return await self._state.profiles.current(images=self._ask.images)
+
+    async def _answer_with(self, profile: EngineProfile) -> web.StreamResponse:
         prompt, room = await self._prepare(profile)
-        body = msgspec.json.encode({**prompt.chat, "max_completion_tokens": room.max_tokens})
+        limit = {} if room.max_tokens is None else {"max_completion_tokens": room.max_tokens}
+        body = msgspec.json.encode({**prompt.chat, **limit})
         stream = self._dialect.answer(
-            self._ask, self._record.request_id, window_limited=room.limited
+            self._ask, self._record.request_id, profile, window_limited=room.limited
         )
         try:
             if self._ask.stream:
@@ -108,7 +123,7 @@ class Exchange:
             if room is None:
                 raise self._overflow(tokens, window)
         self._state.metrics.counts.labels(self._record.counted).inc()
-        self._record.max_tokens = room.max_tokens
+        self._record.max_tokens = room.max_tokens or 0
         return prompt, room
 
     async def _count(self, prompt: EncodedPrompt) -> int:
@@ -164,6 +179,10 @@ class Exchange:
     ) -> Refused:
         if status == 404:
             self._state.profiles.forget()
+        headers = response.headers if response is not None else {}
+        refused = refusals.engine_refused(status, message, headers, self._ask.kind)
+        if status == 400 and lacks_tool_parser(message) and "tools" in prompt.chat:
+            return _NoToolParser(refused)
         if status == 400 and is_overflow(message):
             # Our bound was wrong or the window has shrunk: count, and say it so that it helps.
             self._state.profiles.forget()
@@ -174,8 +193,7 @@ class Exchange:
                 return error
             if fit(tokens, wanted=self._ask.wanted, window=profile.max_model_len) is None:
                 return self._overflow(tokens, profile.max_model_len)
-        headers = response.headers if response is not None else {}
-        return Refused(refusals.engine_refused(status, message, headers, self._ask.kind))
+        return Refused(refused)
 
     # The answer ---------------------------------------------------------------------------------
 

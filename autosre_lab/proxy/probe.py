@@ -1,59 +1,83 @@
-"""Learn from a live engine what its chat template allows, by rendering a few conversations.
-
-vLLM's `/tokenize` renders without generating, so every question here costs milliseconds and no GPU
-time. What cannot be learned this way keeps its cautious default.
-"""
+"""Learn from a live engine what it serves and what its chat template allows, once."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from pathlib import Path
 from typing import Any
 
-from autosre_lab.logs import get_logger
-from autosre_lab.proxy.profile import EngineProfile
-from autosre_lab.proxy.upstream import EngineUnreachableError, TemplateRejectedError, Upstream
+import msgspec
 
-__all__ = ["ProfileSource", "probe_profile"]
+from autosre_lab.logs import get_logger
+from autosre_lab.proxy import template_questions as ask
+from autosre_lab.proxy.profile import EngineProfile
+from autosre_lab.proxy.upstream import EngineUnreachableError, Upstream
+
+__all__ = ["ProfileSource", "images_by_config", "probe_profile"]
 
 logger = get_logger(__name__)
-
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-_USER = {"role": "user", "content": "first question"}
-_ANSWER = {"role": "assistant", "content": "first answer"}
-_LATER = {"role": "user", "content": "second question"}
-_SYSTEM = {"role": "system", "content": "be brief"}
-_REMARK = {"role": "system", "content": "an unmistakable remark"}
-# Grey, 32 by 32: small, and large enough for any vision tower's preprocessing.
-_IMAGE = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAAAAABWESUoAAAAFklEQVR42mNoIAAYRhWMKhhV"
-    "MFIVAABCAAAfN5c2AAAAAABJRU5ErkJggg=="
-)
 
 
 async def probe_profile(upstream: Upstream) -> EngineProfile:
     """Ask the engine what it serves and what its template does.
 
+    Whether the model sees images is read from its configuration where that lies on this machine.
+    Elsewhere it is left open until a client shows one: asking a model that sees none makes older
+    versions of vLLM write a long traceback into their log.
+
     Raises:
         EngineUnreachableError: The engine does not answer.
     """
     served = (await upstream.models())[0]
-    render = _Renderer(upstream, served.id)
-    mid_system, switch, efforts, images = await asyncio.gather(
-        _renders_mid_system(render),
-        _thinking_switch(render),
-        _efforts(render),
-        _sees_images(render),
+    render = ask.Renderer(upstream, served.id)
+    mid_system, switch, efforts, insists = await asyncio.gather(
+        ask.renders_mid_system(render),
+        ask.thinking_switch(render),
+        ask.efforts(render),
+        ask.insists_on(render),
     )
+    images = images_by_config(served.root)
     return EngineProfile(
         model=served.id,
         max_model_len=served.max_model_len,
-        mid_system="system" if mid_system else "reminder",
+        mid_system="system" if mid_system and not insists.alternating else "reminder",
         thinking_switch=switch,
         efforts=efforts,
-        images=images,
+        images=bool(images),
+        images_known=images is not None,
         priorities=True,  # vLLM ignores them silently under fcfs
+        opens_thinking=await ask.opens_thinking(render, switch),
+        **insists._asdict(),
     )
+
+
+def images_by_config(root: str) -> bool | None:
+    """Whether a model sees images, by its `config.json`; None if that is not on this machine.
+
+    Args:
+        root: A folder, or a repository's name, which is looked for in the hub's cache.
+    """
+    for path in _config_files(root):
+        try:
+            config = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        except (OSError, ValueError):
+            continue
+        return "vision_config" in config or "image_token_id" in config or "visual" in config
+    return None
+
+
+def _config_files(root: str) -> list[Path]:
+    if root.startswith("/"):
+        return [Path(root) / "config.json"]
+    try:
+        home = os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
+        hub = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
+        found = (hub / f"models--{root.replace('/', '--')}" / "snapshots").glob("*/config.json")
+        return sorted(found)
+    except (OSError, ValueError, RuntimeError):
+        return []
 
 
 class ProfileSource:
@@ -71,8 +95,11 @@ class ProfileSource:
         self._probed_at = 0.0
         self._probing: asyncio.Task[EngineProfile] | None = None
 
-    async def current(self) -> EngineProfile:
+    async def current(self, *, images: bool = False) -> EngineProfile:
         """Return the profile; only the first call, and one after `forget`, waits for the engine.
+
+        Args:
+            images: The request shows images, so that it has to be known whether the model sees.
 
         Raises:
             EngineUnreachableError: The engine does not answer.
@@ -80,9 +107,19 @@ class ProfileSource:
         if self._profile is not None:
             if time.monotonic() - self._probed_at > self._ttl_s:
                 self._begin()
-            return self._profile
-        # Shielded: one client that goes away must not end the probe that others wait for.
-        return await asyncio.shield(self._begin())
+            profile = self._profile
+        else:
+            # Shielded: one client that goes away must not end the probe that others wait for.
+            profile = await asyncio.shield(self._begin())
+        if images and not profile.images_known:
+            render = ask.Renderer(self._upstream, profile.model)
+            self.learn(images=await ask.sees_images(render), images_known=True)
+        return self._profile or profile
+
+    def learn(self, **facts: bool) -> None:
+        """Keep what a request showed of the engine, for as long as it lives."""
+        if self._profile is not None:
+            self._profile = msgspec.structs.replace(self._profile, **facts)
 
     def forget(self) -> None:
         """The engine went away or refused our model: what comes back may be another one."""
@@ -108,7 +145,12 @@ class ProfileSource:
         except EngineUnreachableError:
             self._profile = None
             raise
-        if profile != self._profile:
+        known = self._profile
+        if known is not None and known.model == profile.model:
+            profile = msgspec.structs.replace(profile, tools=known.tools)
+            if known.images_known:
+                profile = msgspec.structs.replace(profile, images=known.images, images_known=True)
+        if profile != known:
             logger.info("the engine at %s: %s", self._upstream.url, profile)
         self._profile = profile
         return profile
@@ -117,70 +159,3 @@ class ProfileSource:
 def _retrieve(task: asyncio.Task[EngineProfile]) -> None:
     if not task.cancelled():
         task.exception()
-
-
-class _Renderer:
-    def __init__(self, upstream: Upstream, model: str) -> None:
-        self._upstream = upstream
-        self._model = model
-
-    async def tokens(
-        self, messages: list[dict[str, Any]], **template: str | bool
-    ) -> list[int] | None:
-        """Return the rendered token ids without a generation prompt, or None if refused."""
-        body: dict[str, Any] = {
-            "model": self._model,
-            "messages": messages,
-            "add_generation_prompt": bool(template),
-        }
-        if template:
-            body["chat_template_kwargs"] = template
-        try:
-            answer = await self._upstream.tokenize(body)
-        except TemplateRejectedError:
-            return None
-        return list(answer.get("tokens") or ())
-
-
-async def _renders_mid_system(render: _Renderer) -> bool:
-    """In place means: the longer conversation's tokens begin with the shorter one's."""
-    before = [_SYSTEM, _USER, _ANSWER]
-    shorter, longer, without = await asyncio.gather(
-        render.tokens(before),
-        render.tokens([*before, _REMARK, _LATER]),
-        render.tokens([*before, _LATER]),
-    )
-    if not shorter or not longer or not without:
-        return False
-    return longer[: len(shorter)] == shorter and len(longer) > len(without)
-
-
-async def _thinking_switch(render: _Renderer) -> str | None:
-    for name in ("enable_thinking", "thinking"):
-        on, off = await asyncio.gather(
-            render.tokens([_USER], **{name: True}), render.tokens([_USER], **{name: False})
-        )
-        if on is not None and off is not None and on != off:
-            return name
-    return None
-
-
-async def _efforts(render: _Renderer) -> frozenset[str]:
-    """The words that change the prompt; a template that ignores them all takes none."""
-    rendered = await asyncio.gather(
-        *(render.tokens([_USER], reasoning_effort=effort) for effort in _EFFORTS)
-    )
-    accepted = {
-        effort: tuple(tokens)
-        for effort, tokens in zip(_EFFORTS, rendered, strict=True)
-        if tokens is not None
-    }
-    return frozenset(accepted) if len(set(accepted.values())) > 1 else frozenset()
-
-
-async def _sees_images(render: _Renderer) -> bool:
-    parts = [
-        {"type": "text", "text": "what is this"},
-        {"type": "image_url", "image_url": {"url": _IMAGE}},
-    ]
-    return bool(await render.tokens([{"role": "user", "content": parts}]))

@@ -7,9 +7,10 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["EngineProfile", "MidSystem"]
+__all__ = ["EngineProfile", "MidSystem", "OpensThinking"]
 
 MidSystem = Literal["system", "reminder"]
+OpensThinking = Literal["never", "on", "always"]
 
 
 class EngineProfile(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,10 +30,21 @@ class EngineProfile(msgspec.Struct, frozen=True, kw_only=True):
             field is not sent.
         thinking_budget: The engine enforces `thinking_token_budget` (it has a reasoning parser).
         images: The model sees images.
+        images_known: Whether it does was found out; if not, it is when a client shows one.
         tools: The engine parses tool calls. If not, tools are not sent, so that a plain model
             still answers instead of refusing the whole turn.
         priorities: The engine runs with `--scheduling-policy priority`; without it any priority
             other than 0 is refused.
+        alternating: The template refuses two messages of one role in a row; they are merged.
+        user_after_results: What a user says may follow results of tools; if not, it goes into the
+            last result.
+        tool_role: The template takes results of tools; if not, calls and results are written as
+            text.
+        system_role: The template takes a system message; if not, it goes into the first thing
+            that a user says.
+        short_call_ids: The template takes ids of calls only of nine letters and digits.
+        opens_thinking: The prompt ends with an opened `<think>`, so that the answer begins inside
+            of it: "never", "always", or "on" if thinking is on.
         template_kwargs: Sent as `chat_template_kwargs` with every request, e.g.
             `{"preserve_thinking": True}` where it keeps the rendered prefix stable.
     """
@@ -44,6 +56,13 @@ class EngineProfile(msgspec.Struct, frozen=True, kw_only=True):
     efforts: frozenset[str] = frozenset()
     thinking_budget: bool = False
     images: bool = False
+    images_known: bool = True
     tools: bool = True
     priorities: bool = False
+    alternating: bool = False
+    user_after_results: bool = True
+    tool_role: bool = True
+    system_role: bool = True
+    short_call_ids: bool = False
+    opens_thinking: OpensThinking = "never"
     template_kwargs: Mapping[str, bool | int | float | str] = {}

@@ -31,6 +31,7 @@ __all__ = [
     "engine_refused",
     "forbidden",
     "full",
+    "lacks_tool_parser",
     "method_not_allowed",
     "not_found",
     "overflow",
@@ -81,7 +82,7 @@ class Overflow:
 
     prompt: int
     window: int
-    wanted: int
+    wanted: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +120,7 @@ def bad_request(message: str) -> Refusal:
     return Refusal(status=400, kind="invalid", message=message)
 
 
-def overflow(prompt: int, *, window: int, wanted: int) -> Refusal:
+def overflow(prompt: int, *, window: int, wanted: int | None) -> Refusal:
     """The prompt leaves no room for an answer; tokens."""
     return Refusal(
         status=400,
@@ -244,6 +245,11 @@ def engine_refused(
     if 400 <= status < 500:
         return bad_request(message)
     return Refusal(status=500, kind="failed", message=message)
+
+
+def lacks_tool_parser(message: str) -> bool:
+    """Whether an engine's 400 says that it was started without a parser for calls of tools."""
+    return "--tool-call-parser" in message or "--enable-auto-tool-choice" in message
 
 
 def refusal_of_status(status: int, message: str) -> Refusal:

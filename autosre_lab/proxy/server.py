@@ -23,6 +23,7 @@ from autosre_lab.proxy.exchange import Exchange
 from autosre_lab.proxy.messages.dialect import MessagesDialect
 from autosre_lab.proxy.refusals import BadRequestError, Refusal, Refused, refusal_of_status
 from autosre_lab.proxy.request_log import RequestRecord
+from autosre_lab.proxy.responses.dialect import ResponsesDialect
 from autosre_lab.proxy.running import resend_key
 from autosre_lab.proxy.state import ProxyState
 from autosre_lab.proxy.upstream import EngineUnreachableError
@@ -83,7 +84,7 @@ class Proxy:
     def __init__(self, config: ProxyConfig, dialects: Sequence[Dialect] = ()) -> None:
         self._config = config
         self._state = ProxyState(config)
-        self._dialects: Sequence[Dialect] = dialects or (MessagesDialect(),)
+        self._dialects: Sequence[Dialect] = dialects or (MessagesDialect(), ResponsesDialect())
         self._routes = list(self._made_routes())
         self.app = web.Application()
         # The paths that clients write need mending first, so one route takes them all.
@@ -234,7 +235,7 @@ class Proxy:
     async def _count(self, dialect: Dialect, request: web.Request) -> web.StreamResponse:
         async def counted(ask: Ask, record: RequestRecord) -> web.StreamResponse:
             record.kind = "count_tokens"
-            profile = await self._state.profiles.current()
+            profile = await self._state.profiles.current(images=ask.images)
             prompt = encode_prompt(dialect.chat(ask, profile, priority=0))
             tokens = await self._state.upstream.count(prompt.tokenize_body())
             record.input_tokens = tokens

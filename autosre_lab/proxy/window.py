@@ -39,25 +39,26 @@ class Fit:
     """What the window leaves for the answer.
 
     Attributes:
-        max_tokens: The answer's limit; never more than was asked for.
+        max_tokens: The answer's limit; never more than was asked for, None where nothing was.
         limited: It is less than was asked for, because the window ends there.
     """
 
-    max_tokens: int
+    max_tokens: int | None
     limited: bool
 
 
-def answer_floor(window: int, wanted: int) -> int:
+def answer_floor(window: int, wanted: int | None) -> int:
     """Return the fewest tokens of answer that are worth starting for."""
-    return max(1, min(ANSWER_FLOOR_TOKENS, window // FLOOR_SHARE, wanted))
+    floor = min(ANSWER_FLOOR_TOKENS, window // FLOOR_SHARE)
+    return max(1, floor if wanted is None else min(floor, wanted))
 
 
-def fit(prompt_tokens: int, *, wanted: int, window: int) -> Fit | None:
+def fit(prompt_tokens: int, *, wanted: int | None, window: int) -> Fit | None:
     """Fit an answer behind a prompt.
 
     Args:
         prompt_tokens: The prompt's count, exact or an upper bound.
-        wanted: The client's `max_tokens`.
+        wanted: The answer's length that the client asks for; None for as much as fits.
         window: The engine's `max_model_len`.
 
     Returns:
@@ -66,6 +67,8 @@ def fit(prompt_tokens: int, *, wanted: int, window: int) -> Fit | None:
     room = window - prompt_tokens
     if room < answer_floor(window, wanted):
         return None
+    if wanted is None:
+        return Fit(max_tokens=None, limited=False)
     return Fit(max_tokens=min(wanted, room), limited=room < wanted)
 
 

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from autosre_lab.scripted.turns import CUT, HttpError, ToolCall, Turn, chunks_of
 
@@ -83,6 +84,9 @@ class ScriptedUpstream:
         requests: Everything that was asked, in order.
         disconnects: Chat requests whose client went away before the end.
         running: Chat requests under way now.
+        key: What clients have to show as a bearer token, as with vLLM's `VLLM_API_KEY`; "" asks
+            for nothing.
+        guarded: The paths where it is asked for.
     """
 
     def __init__(
@@ -102,6 +106,8 @@ class ScriptedUpstream:
         self.requests: list[RecordedRequest] = []
         self.disconnects = 0
         self.running = 0
+        self.key = ""
+        self.guarded = {"/v1/models", "/v1/chat/completions"}
         self.port = port
         self._count = count or count_tokens
         self._rejects_mid_system = rejects_mid_system
@@ -120,7 +126,7 @@ class ScriptedUpstream:
         return [one for one in self.requests if one.path == "/v1/chat/completions"]
 
     async def __aenter__(self) -> ScriptedUpstream:
-        app = web.Application(client_max_size=256 * 1024**2)
+        app = web.Application(client_max_size=256 * 1024**2, middlewares=[self._guard()])
         app.router.add_get("/health", self._health)
         app.router.add_get("/version", self._version)
         app.router.add_get("/metrics", self._metrics)
@@ -144,6 +150,16 @@ class ScriptedUpstream:
     ) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def _guard(self) -> Middleware:
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            shown = request.headers.get("authorization")
+            if self.key and request.path in self.guarded and shown != f"Bearer {self.key}":
+                return web.json_response({"error": "Unauthorized"}, status=401)
+            return await handler(request)
+
+        return guard
 
     async def _record(self, request: web.Request) -> Mapping[str, Any]:
         raw = await request.read()

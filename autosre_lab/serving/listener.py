@@ -25,9 +25,9 @@ def listen(host: str, port: int) -> socket.socket:
     """
     if not 0 <= port < 2**16:
         raise ConfigError(f"{port} is no port", remedy="choose one from 1 to 65535, or 0")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
+        family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except (socket.gaierror, UnicodeError) as error:
         raise ConfigError(
             f"{host} port {port} is no address of this machine",

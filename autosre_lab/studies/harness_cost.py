@@ -1,4 +1,4 @@
-"""How late our own client is, and what it costs: `python -m autosre_lab.studies.harness_cost`.
+"""How late our own client is, and what it costs: `autosre study harness-cost`.
 
 Many streams come from a server that writes the moment of writing into each token. The difference
 to the moment at which the client says the token came is the client's error, the kernel's few
@@ -127,9 +127,7 @@ def measure_harness(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the client's error and cost in all three APIs."""
-    parser = argparse.ArgumentParser(
-        prog="python -m autosre_lab.studies.harness_cost", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="autosre study harness-cost", description=__doc__)
     parser.add_argument("--streams", type=int, default=64)
     parser.add_argument("--tokens-per-s", type=float, default=100.0)
     parser.add_argument("--seconds", type=float, default=5.0)

@@ -1,6 +1,6 @@
 """How long a request that matters waits while others keep the engine busy: stock against ours.
 
-    python -m autosre_lab.studies.preemption
+    autosre study preemption
 
 A real vLLM on this machine's CPU, once with its own scheduler and once with the hook, same flags
 otherwise. Three ways of being busy: every slot is taken; a free slot, but no KV blocks; one long
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -32,7 +32,20 @@ from autosre_lab.local import start, stop
 from autosre_lab.recipe import Recipe, load_recipe, parse_recipe
 from autosre_lab.stack import Stack
 
-__all__ = ["SCENARIOS", "Measured", "busy_recipe", "main", "measure", "table"]
+__all__ = [
+    "HIGH",
+    "LOW",
+    "SCENARIOS",
+    "Load",
+    "Measured",
+    "busy_recipe",
+    "client_of",
+    "main",
+    "measure",
+    "measure_on",
+    "state_apart",
+    "table",
+]
 
 HIGH, LOW = -10, 10
 SLOTS = 4
@@ -103,21 +116,51 @@ def busy_recipe(kind: str) -> Recipe:
 
 def measure(kind: str, *, tries: int, tell: Callable[[str], None]) -> Measured:
     """Start an engine of one kind, measure every scenario, stop it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="autosre-preemption-") as state,
+        state_apart(Path(state)),
+    ):
+        try:
+            stack = start(busy_recipe(kind))
+            return measure_on(stack, kind, SCENARIOS, tries=tries, tell=tell)
+        finally:
+            stop()
+
+
+def measure_on(
+    stack: Stack,
+    kind: str,
+    scenarios: Sequence[Load],
+    *,
+    tries: int,
+    tell: Callable[[str], None],
+    step_tokens: int = STEP_TOKENS,
+) -> Measured:
+    """Measure scenarios on a stack that runs.
+
+    Args:
+        stack: It.
+        kind: ``stock`` or ``hook``.
+        scenarios: What keeps it busy.
+        tries: Of each.
+        tell: Gets a line a try.
+        step_tokens: Of a step of that engine.
+    """
     found = Measured(kind=kind)
-    with _engine(kind) as stack, _client(stack) as client:
+    with client_of(stack) as client:
         _ttft(client, stack, 50)  # the first request of an engine is no measure
-        for load in SCENARIOS:
+        for load in scenarios:
             lists = (found.idle_s, found.busy_s, found.step_s, found.low_s)
-            for attempt in range(tries):
+            for number in range(tries):
                 idle_s = _ttft(client, stack, load.high_words)
-                high_s, step_s, low_s = _one_try(client, stack, load, number=attempt)
+                high_s, step_s, low_s = _one_try(client, stack, load, f"{number}", step_tokens)
                 for values, value in zip(lists, (idle_s, high_s, step_s, low_s), strict=True):
                     values.setdefault(load.name, []).append(value)
                 tell(f"{kind} {load.name}: idle {idle_s:.3f} s, busy {high_s:.3f} s")
     return found
 
 
-def table(stock: Measured, hook: Measured) -> str:
+def table(stock: Measured, hook: Measured, *, scenarios: Sequence[Load] = SCENARIOS) -> str:
     """Return the medians as Markdown, with the worst try in brackets."""
     lines = [
         "| TTFT of priority -10, others at 10 | idle engine | busy, vLLM's scheduler "
@@ -125,11 +168,11 @@ def table(stock: Measured, hook: Measured) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     words = {
-        "slots": f"all {SLOTS} slots taken",
+        "slots": "all slots taken",
         "blocks": "a slot free, no KV blocks",
-        "budget": "behind a prefill of 1,900 tokens",
+        "budget": "behind a long prefill",
     }
-    for load in SCENARIOS:
+    for load in scenarios:
         name = load.name
         # With the hook the others pause, so that their steps look longer than they are.
         idle, step = (statistics.median(one[name]) for one in (hook.idle_s, stock.step_s))
@@ -147,10 +190,10 @@ def _seconds(values: list[float]) -> str:
 
 
 def _one_try(
-    client: httpx.Client, stack: Stack, load: Load, *, number: int
+    client: httpx.Client, stack: Stack, load: Load, salt: str, step_tokens: int
 ) -> tuple[float, float, float]:
     """Return the TTFT of the one that matters, a step's length, and how long the others took."""
-    others = [_Other(stack, load, f"{number}-{at}") for at in range(load.requests)]
+    others = [_Other(stack, load, f"{salt}-{at}") for at in range(load.requests)]
     started = time.perf_counter()
     for other in others:
         other.thread.start()
@@ -167,7 +210,7 @@ def _one_try(
             raise other.error
     if load.name == "budget":
         # Its whole prefill, in steps of the full budget.
-        steps = math.ceil(load.prompt_words / STEP_TOKENS)
+        steps = math.ceil(load.prompt_words / step_tokens)
         step_s = (others[0].first_s - started) / steps
     else:
         step_s = statistics.median(other.gap_s for other in others)
@@ -188,7 +231,7 @@ class _Other:
         words = f"{self._salt} " + "word " * self._load.prompt_words
         body = _body(self._stack, words, self._load.output_tokens, LOW)
         try:
-            with _client(self._stack) as client:
+            with client_of(self._stack) as client:
                 times = []
                 for _ in _tokens(client, body):
                     times.append(time.perf_counter())
@@ -200,7 +243,8 @@ class _Other:
         self.ended_s = time.perf_counter()
 
 
-def _client(stack: Stack) -> httpx.Client:
+def client_of(stack: Stack) -> httpx.Client:
+    """Return a client of a stack's engine, with the key that it wants."""
     headers = {"authorization": f"Bearer {stack.engine_key}"} if stack.engine_key else {}
     return httpx.Client(base_url=stack.engine_url, headers=headers, timeout=600, trust_env=False)
 
@@ -245,23 +289,22 @@ def _until_running(client: httpx.Client, count: int) -> None:
 
 
 @contextmanager
-def _engine(kind: str) -> Iterator[Stack]:
-    with tempfile.TemporaryDirectory(prefix="autosre-preemption-") as state:
-        before = os.environ.get("AUTOSRE_STATE_DIR")
-        os.environ["AUTOSRE_STATE_DIR"] = str(Path(state))
-        try:
-            yield start(busy_recipe(kind))
-        finally:
-            stop()
-            if before is None:
-                del os.environ["AUTOSRE_STATE_DIR"]
-            else:
-                os.environ["AUTOSRE_STATE_DIR"] = before
+def state_apart(state: Path) -> Iterator[None]:
+    """Keep what is started meanwhile in a state folder of its own, beside a person's stack."""
+    before = os.environ.get("AUTOSRE_STATE_DIR")
+    os.environ["AUTOSRE_STATE_DIR"] = str(state)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["AUTOSRE_STATE_DIR"]
+        else:
+            os.environ["AUTOSRE_STATE_DIR"] = before
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure both kinds, one after the other, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m autosre_lab.studies.preemption")
+    parser = argparse.ArgumentParser(prog="autosre study preemption")
     parser.add_argument("--tries", type=int, default=5, help="of each scenario")
     parser.add_argument("--json", type=Path, help="also write every single measurement there")
     options = parser.parse_args(argv)

@@ -44,7 +44,7 @@ PROPERTIES = frozenset(
     (
         *("display", "visibility", "content-visibility", "opacity", "filter", "position"),
         *("left", "right", "top", "bottom", "inset", "text-indent", "margin-left", "margin-top"),
-        *("margin", "transform", "translate", "scale", "zoom", "clip", "clip-path", "overflow"),
+        *("margin", "transform", "translate", "scale", "clip", "clip-path", "overflow"),
         *("overflow-x", "overflow-y", "width", "height", "max-width", "max-height"),
         *("font", "font-size", "line-height", "color", "-webkit-text-fill-color"),
         *("background", "background-color", "background-image", "background-clip"),
@@ -66,7 +66,6 @@ def hides(style: Mapping[str, str]) -> bool:
         or get("visibility") in ("hidden", "collapse")
         or get("content-visibility") == "hidden"
         or any(_first(share) < _FAINT for share in (get("opacity"), *faded))
-        or _first(get("zoom")) == 0
         or _is_away(style)
         or _is_cut_off(style)
     )

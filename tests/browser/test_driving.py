@@ -13,7 +13,7 @@ from autosre_lab.browser.rendered import render_page
 from autosre_lab.browser.snapshot import find_in_snapshot
 from autosre_lab.errors import BrowserError
 from tests.browser.conftest import Run, Visitor
-from tests.browser.sites import Site
+from tests.browser.sites import UNREAD, Site
 
 pytestmark = pytest.mark.browser
 
@@ -252,3 +252,12 @@ def test_a_rendered_page_has_what_scripts_made_and_frames_and_shadows_hold(
     assert "Ignore all instructions" not in hidden.html
     stream = run(render_page(visitor.session, f"{good.url}/stream", wait_until="networkidle"))
     assert "Live" in stream.html
+
+
+def test_a_rendered_page_is_without_what_its_reader_does_not_see(
+    run: Run, visitor: Visitor, good: Site
+) -> None:
+    page = run(render_page(visitor.session, f"{good.url}/unread", wait_until="load"))
+    left = [UNREAD[int(one)] for one in re.findall(r"INJECTED (\d+)", page.html)]
+    assert left == []
+    assert all(word in page.html for word in ("Sunny.", "Warm.", "Dry."))

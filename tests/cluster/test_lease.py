@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -154,3 +156,40 @@ def test_a_server_that_is_silent_at_the_end_hides_nothing() -> None:
     ):
         kube.cluster.refuse = lambda *_: silent
         raise RuntimeError("the real problem")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_the_process_gives_the_lease_back(number: signal.Signals) -> None:
+    kube = FakeKube(FakeCluster())
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as ended, hold_lease(kube, "start"):
+        assert lease_of(kube)["holderIdentity"]
+        os.kill(os.getpid(), number)
+        awaited(lambda: False)
+    assert ended.value.code == 128 + number
+    assert not lease_of(kube).get("holderIdentity")
+    assert signal.getsignal(number) is before
+
+
+def test_in_another_thread_and_with_a_handler_of_ones_own_signals_stay_as_they_are() -> None:
+    kube = FakeKube(FakeCluster())
+
+    def mine(*_: object) -> None:
+        pass
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        with hold_lease(kube, "start"):
+            assert signal.getsignal(signal.SIGTERM) is mine
+        seen: list[object] = []
+
+        def elsewhere() -> None:
+            with hold_lease(kube, "start"):
+                seen.append(signal.getsignal(signal.SIGHUP))
+
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        assert seen == [signal.getsignal(signal.SIGHUP)]
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from autosre_lab.chart import invalid_objects
 from autosre_lab.chart.from_recipe import helm_values
 from autosre_lab.cluster import preflight_checks
 from autosre_lab.cluster.preflight_checks import preflight, target_node
@@ -100,6 +101,21 @@ def test_k3s_own_service_range_does_not_hold_the_addresses() -> None:
     assert "10.43.0.0" in check.message
     assert "autosre-vllm-local 10.96.0.30" in check.message
     assert "--service-cidr" in check.remedy
+
+
+def test_from_1_33_on_another_range_is_opened_without_a_reinstall() -> None:
+    kube = fit(service_cidr="10.43.0.0/16")
+    cidr = {"kind": "ServiceCIDR", "metadata": {"name": "kubernetes"}}
+    kube.cluster.add({**cidr, "spec": {"cidrs": ["10.43.0.0/16"]}})
+    check = found(look(kube), "service range")
+    assert check.state == "fail"
+    assert "kubectl apply" in check.remedy
+    text = check.remedy.partition("echo '")[2].partition("'")[0]
+    opened = json.loads(text)
+    assert (opened["kind"], opened["spec"]) == ("ServiceCIDR", {"cidrs": ["10.96.0.0/24"]})
+    assert invalid_objects([opened]) == []
+    kube.cluster.add(opened)
+    assert found(look(kube), "service range").state == "ok"
 
 
 def test_a_range_that_the_server_tells_is_believed() -> None:

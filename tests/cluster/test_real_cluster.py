@@ -80,7 +80,7 @@ def test_preflight_passes_here_and_names_what_other_recipes_would_lack(
     needy = write_recipe(
         tmp_path,
         "needy",
-        resources={"gpu": {"resource": "nvidia.com/gpu", "count": 1, "runtime_class": "nvidia"}},
+        resources={"gpu": {"resource": "nvidia.com/gpu", "count": 2, "runtime_class": "nvidia"}},
         network={"cluster_ip": "10.43.0.30"},
     )
     failed = {c.name: c for c in preflight(load_recipe(needy), kube).checks if c.state == "fail"}

@@ -1,14 +1,12 @@
-"""One GPU, two who want it: on a real scheduler, with a device that the node only claims to have.
+"""One GPU, two who want it: the production recipe's scheduling, gate and dedicated mode.
 
-Kubernetes counts whatever a node advertises, so its part is real; what nvidia-smi would say is
-scripted, since there is none here.
+The node offers nvidia.com/gpu through a real device plugin, and the RuntimeClass nvidia; what
+nvidia-smi would say is scripted, since there is no GPU.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,45 +20,30 @@ from autosre_lab.cluster.gone import scale, wait_gone
 from autosre_lab.cluster.memory_watchdog import watch_memory
 from autosre_lab.cluster.node_probe import LocalNodeProbe
 from autosre_lab.cluster.release import ENGINE
+from autosre_lab.cluster.rollout import pods_of
 from autosre_lab.errors import GpuGateError, RolloutError
+from autosre_lab.recipe import load_recipe
 from tests.cluster.real_images import BASE
 from tests.cluster.real_recipes import write_recipe
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
-DEVICE = "autosre.dev/test-gpu"
-GPU = {"resource": DEVICE, "count": 1}
+PRODUCTION = load_recipe("qwen3.6-35b-a3b-nvfp4")
+GPU = PRODUCTION.resources.gpu
+assert GPU is not None
+DEVICE = GPU.resource
 NO_PROCESS = ""
 UNIFIED = "NVIDIA GB10, [N/A], [N/A]\n"
 
 
-def set_device(kube: ApiServerClient, count: int | None) -> None:
-    """Let the node advertise the device, as a device plugin would."""
-    (node, *_) = kube.find("Node")
-    for part in ("capacity", "allocatable"):
-        if count is None:
-            node["status"][part].pop(DEVICE, None)
-        else:
-            node["status"][part][DEVICE] = str(count)
-    node["metadata"].pop("managedFields", None)
-    path = f"/api/v1/nodes/{node['metadata']['name']}/status"
-    subprocess.run(
-        ["kubectl", "replace", "--raw", path, "-f", "-"],
-        input=json.dumps(node),
-        text=True,
-        encoding="utf-8",
-        capture_output=True,
-        check=True,
-    )
-
-
 @pytest.fixture
-def device(kube: ApiServerClient) -> Iterator[None]:
+def device(kube: ApiServerClient) -> None:
+    """The GPU that the node offers, through a real device plugin, and nobody holds."""
     autosre_lab.stop(place="cluster")
-    set_device(kube, 1)
-    yield
-    set_device(kube, None)
+    (node, *_) = kube.find("Node")
+    offered = node["status"]["allocatable"].get(DEVICE)
+    assert offered == "1", f"the node offers {offered} {DEVICE}; these tests need one that is free"
 
 
 @pytest.fixture
@@ -97,12 +80,13 @@ def ready_replicas(kube: ApiServerClient) -> int:
 
 @pytest.fixture
 def gpu_recipe(tmp_path: Path) -> Path:
-    gates = ["gpu", "health", "models", "first_token"]
+    """The production recipe's device, runtime class and gates, with an engine that runs here."""
+    assert GPU is not None
     return write_recipe(
         tmp_path,
         "wants-gpu",
-        resources={"gpu": GPU},
-        lifecycle={"gates": gates},
+        resources={"gpu": GPU.model_dump(mode="json")},
+        lifecycle={"gates": list(PRODUCTION.lifecycle.gates)},
         engine={"args": {"gpu-memory-utilization": 0.05}},
     )
 
@@ -147,6 +131,9 @@ def test_dedicated_takes_the_gpu_from_others_and_stop_gives_it_back(
 ) -> None:
     stack = autosre_lab.start(gpu_recipe, place="cluster", dedicated=True)
     assert stack.recipe_name == "wants-gpu"
+    (pod,) = pods_of(kube, ENGINE)
+    assert pod["spec"]["runtimeClassName"] == "nvidia"
+    assert pod["spec"]["containers"][0]["resources"]["limits"][DEVICE] == "1"
     assert [(one.name, one.replicas) for one in displaced(kube)] == [("neighbour", 1)]
     assert ready_replicas(kube) == 0
     autosre_lab.stop(place="cluster")

@@ -65,6 +65,54 @@ def test_a_template_change_waits_until_the_old_pod_has_ended() -> None:
     assert [pod["metadata"]["uid"] for pod in kube.find("Pod")] == [new["metadata"]["uid"]]
 
 
+def test_a_rolling_update_is_done_only_when_the_old_pod_has_ended() -> None:
+    """The proxies roll: for a while the new Pod is ready and the old one still answers."""
+    kube = deployed(Behaviour(stop_s=20), strategy="RollingUpdate")
+    old = wait(kube)
+    kube.apply(deployment(image="localhost/pause:2", strategy="RollingUpdate"))
+    clock, both = kube.cluster.clock, 0
+    while len(kube.find("Pod")) < 2 or both == 0:
+        kube.cluster.advance(1)
+        seen = take_snapshot(kube, "vllm")
+        ready = [
+            pod
+            for pod in seen.pods
+            if any(one.get("ready") for one in pod["status"].get("containerStatuses") or [])
+        ]
+        if len(seen.pods) == 2 and len(ready) == 2:
+            both += 1
+            assert judge(seen, now=clock.now()).state == "waiting"
+        assert clock.monotonic() < 100
+    new = wait(kube)
+    assert new["metadata"]["uid"] != old["metadata"]["uid"]
+    assert [pod["metadata"]["uid"] for pod in kube.find("Pod")] == [new["metadata"]["uid"]]
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("1 Insufficient nvidia.com/gpu.", "--dedicated"),
+        ("1 Insufficient memory.", "lower the recipe's resources"),
+        ("1 node(s) didn't match Pod's node affinity/selector.", "AUTOSRE_NODE_SELECTOR"),
+        ("1 node(s) didn't match node selector.", "AUTOSRE_NODE_SELECTOR"),
+        ("1 node(s) had untolerated taint {a: b}.", "AUTOSRE_TOLERATIONS"),
+        ("1 node(s) had taint {a: }, that the pod didn't tolerate.", "AUTOSRE_TOLERATIONS"),
+        ("1 node(s) were unschedulable.", "kubectl uncordon"),
+    ],
+)
+def test_a_pod_that_no_node_takes_gets_the_remedy_for_that(message: str, remedy: str) -> None:
+    kube = deployed(gpu=2)
+    kube.cluster.advance(70)
+    seen = take_snapshot(kube, "vllm")
+    (pod,) = seen.pods
+    (condition,) = [one for one in pod["status"]["conditions"] if one["type"] == "PodScheduled"]
+    condition["message"] = f"0/1 nodes are available: {message}"
+    verdict = judge(seen, now=kube.cluster.now)
+    assert verdict.state == "failed"
+    assert remedy in verdict.remedy
+    assert ("--dedicated" in verdict.remedy) == ("gpu" in message)
+
+
 def test_a_generation_that_the_controller_has_not_seen_is_not_ready() -> None:
     kube = deployed()
     wait(kube)

@@ -65,7 +65,7 @@ def test_every_entry_says_what_it_is() -> None:
 def test_notebooks_bring_their_parameters() -> None:
     quickstart = next(entry for entry in of_kind("notebook") if "quickstart" in entry.name)
     assert "-p RECIPE=" in quickstart.signature
-    assert "autosre_lab.notebooks run" in quickstart.shell
+    assert "autosre notebook run" in quickstart.shell
 
 
 def test_recipes_and_tools_are_there() -> None:

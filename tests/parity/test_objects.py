@@ -8,6 +8,7 @@ import pytest
 from autosre_lab.cluster.kube import Object
 from autosre_lab.cluster.release import ENGINE_LABELS
 from autosre_lab.errors import KubeError
+from autosre_lab.parity.judgement import judge_object
 from autosre_lab.parity.objects import ObjectComparison, compare_objects, stale_pods
 from tests.parity.fake_cluster import FakeCluster
 
@@ -88,6 +89,93 @@ def test_what_was_applied_and_defaulted_by_the_server_does_not_differ() -> None:
 def test_an_object_that_is_not_there_is_missing() -> None:
     found = rows(as_the_server_keeps_it(WANTED))
     assert found == [("ConfigMap/autosre-recipe", "missing", "there", None)]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("hostNetwork", True),
+        ("hostPID", True),
+        ("hostIPC", True),
+        ("nodeName", "elsewhere"),
+        ("tolerations", [{"operator": "Exists"}]),
+        ("initContainers", [{"name": "first", "image": "x"}]),
+    ],
+)
+def test_what_the_chart_never_set_is_told_of_a_pod(path: str, value: object) -> None:
+    live, config = as_the_server_keeps_it(WANTED), as_the_server_keeps_it(CONFIG)
+    live["spec"]["template"]["spec"][path] = value
+    (row,) = rows(live, config)
+    assert row[:2] == (f"Deployment/vllm: spec.template.spec.{path}", "extra")
+
+
+def test_an_open_port_of_the_node_and_a_privileged_container_are_told() -> None:
+    live, config = as_the_server_keeps_it(WANTED), as_the_server_keeps_it(CONFIG)
+    container(live)["securityContext"] = {"privileged": True}
+    container(live)["ports"] = [{"containerPort": 8010, "hostPort": 8010}]
+    where = "Deployment/vllm: spec.template.spec.containers[vllm]"
+    assert {one[0] for one in rows(live, config)} == {
+        f"{where}.securityContext",
+        f"{where}.ports",
+    }
+
+
+SERVICE: Object = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "autosre-vllm-local"},
+    "spec": {"type": "ClusterIP", "clusterIP": "10.96.0.30", "selector": LABELS},
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("externalIPs", ["192.168.1.7"]),
+        ("sessionAffinity", "ClientIP"),
+        ("loadBalancerIP", "192.168.1.7"),
+        ("externalTrafficPolicy", "Local"),
+        ("publishNotReadyAddresses", True),
+    ],
+)
+def test_what_decides_who_reaches_a_service_is_told(key: str, value: object) -> None:
+    live = as_the_server_keeps_it(SERVICE)
+    live["spec"]["clusterIPs"] = ["10.96.0.30"]
+    live["spec"][key] = value
+    (found,) = compare_objects(FakeCluster([live]), [SERVICE]).mismatches
+    assert (found.subject, found.kind) == (f"Service/autosre-vllm-local: spec.{key}", "extra")
+    assert judge_object(found)[0] == "error"
+
+
+def test_other_services_and_policies_that_lead_to_the_engine_are_told() -> None:
+    door = {
+        **SERVICE,
+        "metadata": {"name": "door"},
+        "spec": {"selector": LABELS, "type": "NodePort"},
+    }
+    hole = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "hole"},
+        "spec": {"podSelector": {"matchLabels": LABELS}, "ingress": [{}]},
+    }
+    wider = {**hole, "metadata": {"name": "all"}, "spec": {"podSelector": {}, "ingress": [{}]}}
+    other = {
+        **hole,
+        "metadata": {"name": "x"},
+        "spec": {"podSelector": {"matchLabels": {"a": "b"}}},
+    }
+    denies = {**hole, "metadata": {"name": "deny"}, "spec": {"podSelector": {}}}
+    cluster = FakeCluster(
+        [*map(as_the_server_keeps_it, (WANTED, CONFIG, SERVICE)), door, hole, wider, other, denies]
+    )
+    found = compare_objects(cluster, [WANTED, CONFIG, SERVICE]).mismatches
+    assert {one.subject for one in found} == {
+        "Service/door: leads to the engine",
+        "NetworkPolicy/hole: opens the engine",
+        "NetworkPolicy/all: opens the engine",
+    }
+    assert {judge_object(one)[0] for one in found} == {"error"}
 
 
 def test_values_edited_by_hand_are_told_by_their_path() -> None:

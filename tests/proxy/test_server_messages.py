@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import anthropic
 import pytest
+from anthropic.types import ModelInfo
 
 from autosre_lab.proxy import read_request_log
 from autosre_lab.scripted.upstream import ToolCall, Turn
@@ -87,6 +89,15 @@ async def test_models_are_read_by_both_families_of_clients(start_lab: StartLab) 
     lab = await start_lab()
     page = await lab.sdk.models.list()
     assert [model.id for model in page.data] == ["scripted-model"]
+    assert page.data[0].max_input_tokens == 262_144
+    strict = anthropic.AsyncAnthropic(
+        base_url=lab.url, auth_token="a-token", api_key=None, _strict_response_validation=True
+    )
+    async with strict:
+        assert (await strict.models.list()).data == page.data
+        assert (await strict.models.retrieve("claude-x")).lifecycle == "active"
+    fields = set(ModelInfo.model_fields)
+    assert fields <= set(page.data[0].model_fields_set), "each field that the newest SDK knows"
     async with lab.http.get(f"{lab.url}/v1/models?limit=1000") as response:
         body = await response.json()
     assert body["object"] == "list"
@@ -147,13 +158,17 @@ async def test_priority_is_told_by_kind_and_never_by_the_client(start_lab: Start
 async def test_a_web_search_is_declined_without_asking_the_model(start_lab: StartLab) -> None:
     lab = await start_lab()
     search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8}
-    message = await lab.sdk.messages.create(**ask("search the web", tools=[search]))
+    asked = "Perform a web search for the query: vllm"
+    message = await lab.sdk.messages.create(**ask(asked, tools=[search]))
     results = [block for block in message.content if block.type == "web_search_tool_result"]
     assert results[0].content.error_code == "unavailable"
     assert lab.upstream.chats == []
+    answered = await lab.sdk.messages.create(**ask("what is new?", tools=[search]))
+    assert [block.type for block in answered.content] == ["text"]
+    assert "tools" not in lab.upstream.chats[-1].body
     mixed = await lab.sdk.messages.create(**ask("search", tools=[search, WEATHER]))
     assert mixed.stop_reason == "end_turn"
-    assert [tool["function"]["name"] for tool in lab.upstream.chats[0].body["tools"]] == [
+    assert [tool["function"]["name"] for tool in lab.upstream.chats[-1].body["tools"]] == [
         "get_weather"
     ]
 

@@ -19,11 +19,11 @@ from typing import Any
 from autosre_lab.agents.claude.first_request import first_request
 from autosre_lab.agents.claude.plan import NOISE
 from autosre_lab.agents.claude.profiles import PROFILES
-from autosre_lab.agents.claude.trial import Trial, by_round, call, in_order, trial, wait_until
+from autosre_lab.agents.claude.trial import TrialStack, by_round, call, in_order, trial, wait_until
 from autosre_lab.agents.claude.version import ClaudeCode
 from autosre_lab.scripted.upstream import HttpError, Turn
 
-__all__ = ["CONTRACT", "Behaviour", "Broken", "Verdict", "check", "try_behaviour"]
+__all__ = ["CONTRACT", "Behaviour", "BehaviourResult", "Broken", "check", "try_behaviour"]
 
 SUMMARY = "<summary>The user asked for numbers. They were printed.</summary>"
 ANSWER = Turn(text="Recovered.")
@@ -47,14 +47,14 @@ class Behaviour:
     """
 
     name: str
-    run: Callable[[Trial], None]
+    run: Callable[[TrialStack], None]
     window: int = 131_072
     keepalive_s: float = 10.0
     needs: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class BehaviourResult:
     """How one behaviour turned out.
 
     Attributes:
@@ -70,7 +70,7 @@ class Verdict:
     seconds: float
 
 
-def check(program: ClaudeCode) -> Iterator[Verdict]:
+def check(program: ClaudeCode) -> Iterator[BehaviourResult]:
     """Try every behaviour on a Claude Code, and yield each verdict as it comes."""
     for behaviour in CONTRACT:
         started = time.monotonic()
@@ -83,7 +83,7 @@ def check(program: ClaudeCode) -> Iterator[Verdict]:
                 try_behaviour(behaviour, program.executable)
             except (Broken, TimeoutError, OSError, ValueError) as error:
                 holds, detail = False, " ".join(str(error).split())[:400]
-        yield Verdict(
+        yield BehaviourResult(
             name=behaviour.name, holds=holds, detail=detail, seconds=time.monotonic() - started
         )
 
@@ -121,7 +121,7 @@ def _is_compaction(body: Mapping[str, Any]) -> bool:
     return "followed by a <summary> block" in json.dumps(body["messages"][-1])
 
 
-def _sizes(lab: Trial) -> None:
+def _sizes(lab: TrialStack) -> None:
     said = lab.executable
     version = _version(said)
     for profile in PROFILES.values():
@@ -147,7 +147,7 @@ def _version(executable: Path) -> str:
     return named_claude_code(executable).version
 
 
-def _tools(lab: Trial) -> None:
+def _tools(lab: TrialStack) -> None:
     lab.upstream.script = by_round(
         Turn(tool_calls=[call("Bash", command="echo one"), call("Bash", command="echo two")]),
         Turn(text="Both ran."),
@@ -164,8 +164,8 @@ def _tools(lab: Trial) -> None:
     )
 
 
-def _asked_again(failure: Turn) -> Callable[[Trial], None]:
-    def run(lab: Trial) -> None:
+def _asked_again(failure: Turn) -> Callable[[TrialStack], None]:
+    def run(lab: TrialStack) -> None:
         lab.upstream.script = in_order(failure, ANSWER)
         ran = lab.ask("Hello?")
         _same((ran.code, ran.text), (0, "Recovered."), "exit code and answer")
@@ -174,8 +174,8 @@ def _asked_again(failure: Turn) -> Callable[[Trial], None]:
     return run
 
 
-def _compacts(command: str, characters: str) -> Callable[[Trial], None]:
-    def run(lab: Trial) -> None:
+def _compacts(command: str, characters: str) -> Callable[[TrialStack], None]:
+    def run(lab: TrialStack) -> None:
         def script(body: Mapping[str, Any]) -> Turn:
             if _is_compaction(body):
                 return Turn(text=SUMMARY)
@@ -199,13 +199,13 @@ def _compacts(command: str, characters: str) -> Callable[[Trial], None]:
     return run
 
 
-def _compacts_ahead(lab: Trial) -> None:
+def _compacts_ahead(lab: TrialStack) -> None:
     _compacts("seq 1 5000", "30000")(lab)
     refused = [one["status"] for one in lab.log_records() if one["status"] != 200]
     _expect(not refused, f"requests were refused first: {refused}")
 
 
-def _waits(lab: Trial) -> None:
+def _waits(lab: TrialStack) -> None:
     # Claude Code sends again when no status line came within API_TIMEOUT_MS, here 3 s.
     slow = Turn(
         tool_calls=[call("Bash", command="echo hi")],
@@ -229,7 +229,7 @@ PREFILL_S = float(os.environ.get("AUTOSRE_TEST_PREFILL_S", "6"))
 """Claude Code's clock on a running stream is 300 s and cannot be set shorter: 400 outlasts it."""
 
 
-def _subagent(lab: Trial) -> None:
+def _subagent(lab: TrialStack) -> None:
     task = "SUBAGENT-TASK: say what 6 times 7 is."
 
     def is_agent(body: Mapping[str, Any]) -> bool:
@@ -260,7 +260,7 @@ def _subagent(lab: Trial) -> None:
     _expect(max(main) < min(agent), "a subagent goes before the main conversation")
 
 
-def _web_tools(lab: Trial) -> None:
+def _web_tools(lab: TrialStack) -> None:
     lab.upstream.script = by_round(
         Turn(tool_calls=[call("mcp__capabilities__get_command", name="autosre stop")]),
         Turn(text="That stops it."),
@@ -273,7 +273,7 @@ def _web_tools(lab: Trial) -> None:
     _expect(not withheld, f"tools that only Anthropic can serve are loaded: {withheld}")
 
 
-def _goes_away(lab: Trial) -> None:
+def _goes_away(lab: TrialStack) -> None:
     lab.upstream.script = by_round(Turn(text="I talk and talk", hold=True))
     with lab.start(lab.plan("-p", "Talk.")) as process:
         wait_until(lambda: lab.upstream.running == 1, "the request")
@@ -282,7 +282,7 @@ def _goes_away(lab: Trial) -> None:
     wait_until(lambda: lab.upstream.running == 0, "the end of the engine's work")
 
 
-def _stays_down(lab: Trial) -> None:
+def _stays_down(lab: TrialStack) -> None:
     lab.upstream.script = by_round(Turn(http_error=HttpError(status=503)))
     ran = lab.ask("Hello?", CLAUDE_CODE_MAX_RETRIES="1")
     _same(ran.code, 1, "exit code")
@@ -290,7 +290,7 @@ def _stays_down(lab: Trial) -> None:
     _expect("503" in ran.text or "529" in ran.text, f"its result gives no reason: {ran.text!r}")
 
 
-def _continued(lab: Trial) -> None:
+def _continued(lab: TrialStack) -> None:
     lab.upstream.script = by_round(Turn(text="The word is xylophone."), Turn(text="As I said."))
     _same(lab.ask("Give me a word.").code, 0, "exit code")
     ran = lab.ask("Which word?", "--continue")
@@ -298,7 +298,7 @@ def _continued(lab: Trial) -> None:
     _expect("xylophone" in str(lab.chats[-1].body["messages"]), "the first session is forgotten")
 
 
-def _quiet(lab: Trial) -> None:
+def _quiet(lab: TrialStack) -> None:
     lab.upstream.script = by_round(Turn(text="Hello."))
     ran = lab.ask("Hello?")
     said = [

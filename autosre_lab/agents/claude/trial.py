@@ -27,7 +27,7 @@ from autosre_lab.agents.window import WindowFit
 from autosre_lab.proxy import ProxyConfig, running_proxy
 from autosre_lab.scripted.upstream import RecordedRequest, ScriptedUpstream, ToolCall, Turn
 
-__all__ = ["Ran", "Trial", "by_round", "call", "in_order", "trial", "wait_until"]
+__all__ = ["Ran", "TrialStack", "by_round", "call", "in_order", "trial", "wait_until"]
 
 RUN_TIMEOUT_S = 90.0
 TOKEN = "token-of-this-trial"  # noqa: S105 - of servers on loopback that end with the trial
@@ -124,7 +124,7 @@ class _Served:
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialStack:
     """A scripted engine, our proxy before it, and what Claude Code needs beside.
 
     Attributes:
@@ -156,7 +156,12 @@ class Trial:
         return [json.loads(line) for line in self.request_log.read_text("utf-8").splitlines()]
 
     def plan(
-        self, *args: str, profile: str = "trimmed", servers: Sequence[str] = (), **environ: str
+        self,
+        *args: str,
+        profile: str = "trimmed",
+        servers: Sequence[str] = (),
+        status_line: str | None = None,
+        **environ: str,
     ) -> Launch:
         """Plan a session as the launcher does."""
         window = self.upstream.max_model_len
@@ -183,6 +188,7 @@ class Trial:
             config_dir=config_dir,
             servers=servers,
             mcp_file=mcp_file,
+            status_line=status_line,
         )
 
     def start(self, launch: Launch) -> subprocess.Popen[str]:
@@ -233,7 +239,7 @@ class Trial:
 @contextmanager
 def trial(
     executable: Path, folder: Path, *, window: int = 131_072, keepalive_s: float = 10.0
-) -> Iterator[Trial]:
+) -> Iterator[TrialStack]:
     """Run a scripted engine and our proxy, on loopback and for one Claude Code.
 
     Args:
@@ -258,7 +264,7 @@ def trial(
                 shutdown_grace_s=0.1,
             )
             proxy_url = loop.run(servers.enter_async_context(running_proxy(config)))
-            yield Trial(
+            yield TrialStack(
                 upstream=upstream,
                 proxy_url=proxy_url,
                 request_log=folder / "requests.jsonl",

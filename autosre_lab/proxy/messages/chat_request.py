@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from autosre_lab.proxy.messages.content import TEXT_SEPARATOR
 from autosre_lab.proxy.messages.conversation import chat_messages
-from autosre_lab.proxy.messages.request import MessagesRequest
+from autosre_lab.proxy.messages.engine_fields import engine_fields
+from autosre_lab.proxy.messages.request import BadRequestError, MessagesRequest
 from autosre_lab.proxy.messages.thinking import thinking_fields
 from autosre_lab.proxy.messages.tools import tool_fields
 from autosre_lab.proxy.profile import EngineProfile
 
 __all__ = ["to_chat_request"]
+
+_NO_TOOL_PARSER = (
+    "No tool can be called: the engine was started without --enable-auto-tool-choice and "
+    "--tool-call-parser. Where a task needs a tool, say so, and name these two flags."
+)
 
 
 def to_chat_request(
@@ -33,6 +40,9 @@ def to_chat_request(
     Returns:
         The request body, to be encoded by `msgspec.json.encode`: tool schemas in it are the
         client's own bytes (`msgspec.Raw`).
+
+    Raises:
+        BadRequestError: It asks for what neither the Messages API nor the engine has.
     """
     messages = chat_messages(request.system, request.messages, engine)
     body: dict[str, Any] = {"model": engine.model, "messages": messages}
@@ -41,10 +51,17 @@ def to_chat_request(
     if stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
+    tools = tool_fields(request)
     if engine.tools:
-        body |= tool_fields(request)
+        body |= tools
+    elif "tools" in tools:
+        _say_that_nothing_can_be_called(messages)
     body |= _sampling_fields(request)
-    body |= thinking_fields(request, engine)
+    own, asked = thinking_fields(request, engine), engine_fields(request)
+    kwargs = {**own.pop("chat_template_kwargs", {}), **asked.pop("chat_template_kwargs", {})}
+    body |= own | asked
+    if kwargs:
+        body["chat_template_kwargs"] = kwargs
     body |= _format_fields(request)
     if request.messages[-1].role == "assistant" and _continues(messages[-1]):
         body["continue_final_message"] = True
@@ -64,8 +81,6 @@ def _sampling_fields(request: MessagesRequest) -> dict[str, Any]:
         fields["top_p"] = request.top_p
     if request.top_k is not None:
         fields["top_k"] = request.top_k
-    if request.ignore_eos:
-        fields["ignore_eos"] = True
     return fields
 
 
@@ -73,10 +88,25 @@ def _format_fields(request: MessagesRequest) -> dict[str, Any]:
     wanted = request.output_format
     if request.output_config is not None and request.output_config.format is not None:
         wanted = request.output_config.format
-    if wanted is None or wanted.type != "json_schema" or not wanted.schema:
+    if wanted is None:
         return {}
+    if wanted.type != "json_schema" or not bytes(wanted.schema).startswith(b"{"):
+        raise BadRequestError(
+            'output_config.format: it is {"type": "json_schema", "schema": {…}}; no other '
+            f"form is known, and this one is {wanted.type or 'nothing'!r}"
+        )
     schema = {"name": "answer", "schema": wanted.schema}
     return {"response_format": {"type": "json_schema", "json_schema": schema}}
+
+
+def _say_that_nothing_can_be_called(messages: list[dict[str, Any]]) -> None:
+    """Tell the model, so that it tells the user, instead of letting it write calls as text."""
+    if messages[0]["role"] == "system":
+        text = f"{messages[0]['content']}{TEXT_SEPARATOR}{_NO_TOOL_PARSER}"
+        messages[0] = {**messages[0], "content": text}
+    elif isinstance(messages[0]["content"], str):
+        text = f"{_NO_TOOL_PARSER}{TEXT_SEPARATOR}{messages[0]['content']}"
+        messages[0] = {**messages[0], "content": text}
 
 
 def _continues(message: dict[str, Any]) -> bool:

@@ -13,16 +13,23 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from autosre_lab.proxy.messages.request import ContentBlock, Source, decode_blocks
+from autosre_lab.proxy.messages.request import (
+    ContentBlock,
+    Source,
+    decode_blocks,
+    without_lone_surrogates,
+)
 
 __all__ = [
     "BILLING_HEADER",
     "TEXT_SEPARATOR",
     "Image",
     "Part",
+    "changed_tool",
     "chat_content",
     "joined_text",
     "parts_of",
+    "result_parts",
     "without_billing_header",
 ]
 
@@ -39,6 +46,22 @@ class Image(NamedTuple):
 
 Part = str | Image
 
+_TOLD = frozenset({"compaction", "mcp_tool_listing"})
+"""Blocks that are nothing but the text inside of them: a summary of all before, a list of tools."""
+
+_KNOWN = _TOLD | {
+    "text",
+    "image",
+    "document",
+    "search_result",
+    "tool_reference",
+    "tool_addition",
+    "tool_removal",
+    "tool_use",
+    "server_tool_use",
+    "mcp_tool_use",
+}
+
 _source_decoder = msgspec.json.Decoder(Source)
 
 
@@ -49,6 +72,18 @@ class _SearchHit(msgspec.Struct):
     error_code: str | None = None
 
 
+class _Named(msgspec.Struct):
+    name: str = ""
+
+
+class _ToolChange(msgspec.Struct):
+    type: str = ""
+    name: str = ""
+    tool_name: str = ""
+    definition: _Named | None = None
+
+
+_change_decoder = msgspec.json.Decoder(_ToolChange)
 _hits_decoder = msgspec.json.Decoder(list[_SearchHit] | _SearchHit)
 
 
@@ -68,6 +103,27 @@ def parts_of(content: str | Iterable[ContentBlock] | None, *, images: bool) -> l
         part = _part(block, images=images)
         if part:
             parts.append(part)
+    return parts
+
+
+def result_parts(content: msgspec.Raw, *, images: bool) -> list[Part]:
+    """Turn a tool result's content into texts and images.
+
+    What is no content of the Messages API is the tool's own JSON, and the model gets it as such: a
+    whole value of another shape, or a block of a type that nobody here knows.
+    """
+    blocks = decode_blocks(content)
+    if blocks is None:
+        data = without_lone_surrogates(bytes(content))
+        return [] if data in (b"", b"null") else [data.decode("utf-8", "replace")]
+    if isinstance(blocks, str) or all(_known(block) for block in blocks):
+        return parts_of(blocks, images=images)
+    parts: list[Part] = []
+    own = msgspec.json.decode(
+        without_lone_surrogates(bytes(content)), type=list[dict[str, msgspec.Raw]]
+    )
+    for block, raw in zip(blocks, own, strict=True):
+        parts += parts_of([block], images=images) if _known(block) else [_as_json(raw)]
     return parts
 
 
@@ -99,6 +155,25 @@ def chat_content(parts: list[Part]) -> str | list[dict[str, Any]]:
     return items
 
 
+def changed_tool(block: ContentBlock) -> str:
+    """The name of the tool that a tool_reference, tool_addition or tool_removal is about.
+
+    The latter two hold it inside `tool`: a reference, or a definition by value.
+    """
+    try:
+        change = _change_decoder.decode(block.tool)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        change = _ToolChange()
+    definition = change.definition.name if change.definition is not None else ""
+    return (
+        change.name
+        or change.tool_name
+        or definition
+        or _string(block.tool_name)
+        or _string(block.name)
+    )
+
+
 def without_billing_header(text: str) -> str:
     """Strip Claude Code's attribution line, which differs between requests of one session."""
     if not text.startswith(BILLING_HEADER):
@@ -125,7 +200,24 @@ def _part(block: ContentBlock, *, images: bool) -> Part:
         return _search_hits(block)
     if kind.endswith("tool_result"):
         return _element("tool_result", {"type": kind}, _inner(block) or _raw_text(block.content))
-    return _omitted(f"content block of type {kind!r}")
+    if kind in _TOLD:
+        return _text_inside(block)
+    return _text_inside(block) or _omitted(f"content block of type {kind!r}")
+
+
+def _as_json(block: dict[str, msgspec.Raw]) -> str:
+    """A block as it came, but for the mark that moves from request to request."""
+    values = {name: value for name, value in block.items() if name != "cache_control"}
+    return msgspec.json.encode(values).decode("utf-8", "replace")
+
+
+def _known(block: ContentBlock) -> bool:
+    return block.type in _KNOWN or block.type.endswith("tool_result")
+
+
+def _text_inside(block: ContentBlock) -> str:
+    """The text of a block whose type says nothing to us: its own, or that of what it holds."""
+    return _string(block.text) or _inner(block)
 
 
 def _image(block: ContentBlock, *, images: bool) -> Part:
@@ -133,7 +225,13 @@ def _image(block: ContentBlock, *, images: bool) -> Part:
         return _NO_IMAGES
     source = _source(block)
     if source is not None and source.type == "url" and source.url:
-        return Image(source.url)
+        # The engine would fetch whatever is named: a cloud's metadata, this machine, a file.
+        if source.url[:11].lower() == "data:image/":
+            return Image(source.url)
+        return (
+            f"[image omitted: nothing is fetched for the model by its URL, {_quoted(source.url)}; "
+            "send its bytes as base64]"
+        )
     if source is not None and source.data and source.type in ("base64", ""):
         return Image(f"data:{source.media_type or 'image/png'};base64,{source.data}")
     return _omitted("image", detail="neither base64 nor a URL")
@@ -163,7 +261,7 @@ def _document(block: ContentBlock, *, images: bool) -> str:
 
 
 def _tool_change(block: ContentBlock) -> str:
-    name = _string(block.tool_name) or _string(block.name)
+    name = changed_tool(block)
     if block.type == "tool_removal":
         return f"[tool no longer available: {name}]"
     return f"[tool available: {name}]"

@@ -2,13 +2,16 @@
 
 One rule keeps the engine's prefix cache alive: each Anthropic message is written by itself, never
 merged with its neighbour and never moved, so a longer conversation begins with the very messages
-of the shorter one. (The one thing that moves is a system reminder between a tool call and its
-result, where no chat template has a place for a user's text; it goes right behind the results.)
+of the shorter one. (Two things move, and only behind calls of tools: the results, which go into
+the order of their calls, because many chat templates write results without ids; and what stands
+between a call and its result, where no template has a place for it. Templates that insist on more
+are served by `turns`.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -21,20 +24,22 @@ from autosre_lab.proxy.messages.content import (
     chat_content,
     joined_text,
     parts_of,
+    result_parts,
     without_billing_header,
 )
 from autosre_lab.proxy.messages.request import (
     ContentBlock,
     InputMessage,
-    decode_blocks,
     without_lone_surrogates,
 )
+from autosre_lab.proxy.messages.turns import fit_template
 from autosre_lab.proxy.profile import EngineProfile
 
 __all__ = ["chat_messages", "system_text"]
 
 ChatMessage = dict[str, Any]
 
+_NO_RESULT = "[no result came back]"
 _SAYS_ERROR = ("error", "<tool_use_error", "<error")
 
 
@@ -57,31 +62,124 @@ def chat_messages(
     leading = system_text(system)
     if leading:
         written.append({"role": "system", "content": leading})
-    reminders: list[ChatMessage] = []
-    awaiting_results = False
+    turn = _Turn()
     for message in messages:
-        if message.role == "system":
-            text = system_text(message.content)
-            if not text:
-                continue
-            if engine.mid_system == "system" or not written:
-                written.append({"role": "system", "content": text})
-                continue
-            reminder = f"<system-reminder>\n{text}\n</system-reminder>"
-            target = reminders if awaiting_results else written
-            target.append({"role": "user", "content": reminder})
-        elif message.role == "assistant":
-            written += reminders
-            reminders = []
+        if message.role == "assistant":
+            written += turn.chat_messages(engine)
             answer = _assistant(message.content)
-            awaiting_results = "tool_calls" in answer
             written.append(answer)
+            calls = [call["id"] for call in answer.get("tool_calls", ())]
+            # Calls of two messages in a row are answered together.
+            open_calls = [] if turn.said or turn.results else turn.calls
+            turn = _Turn(calls=open_calls + calls)
+        elif message.role == "user":
+            turn.add_user(message.content)
+        elif text := system_text(message.content):
+            in_place = engine.mid_system == "system" or not (written or turn.said or turn.results)
+            turn.said.append(_system(text, in_place=in_place))
+    return fit_template(written + turn.chat_messages(engine), engine)
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What stands between two answers of the model.
+
+    Attributes:
+        calls: Ids of the calls that wait for results, in the order of the calls.
+        results: The results, in the order they came.
+        said: What users said and showed, and system messages, in order.
+    """
+
+    calls: list[str] = field(default_factory=list)
+    results: list[ContentBlock] = field(default_factory=list)
+    said: list[ChatMessage | _Said] = field(default_factory=list)
+
+    def add_user(self, content: str | list[ContentBlock] | None) -> None:
+        if content is None or isinstance(content, str):
+            self.said.append({"role": "user", "content": content or ""})
+            return
+        results = [block for block in content if block.type == "tool_result"]
+        rest = [block for block in content if block.type != "tool_result"]
+        self.results += results
+        if rest or not results:
+            self.said.append(_Said(blocks=rest, behind_results=bool(results)))
+
+    def chat_messages(self, engine: EngineProfile) -> list[ChatMessage]:
+        """Write the results in the order of their calls, then what was said."""
+        shown: list[Part] = []
+        written = [
+            _result(id_, blocks, shown, images=engine.images)
+            for id_, blocks in _in_order_of_calls(self.calls, self.results)
+        ]
+        for said in self.said:
+            if isinstance(said, _Said):
+                written += said.chat_messages(engine, shown)
+                shown = []
+            elif shown and said["role"] == "user":
+                written.append({"role": "user", "content": chat_content([*shown, said["content"]])})
+                shown = []
+            else:
+                written.append(said)
+        if shown:
+            written.append({"role": "user", "content": chat_content(shown)})
+        return written
+
+
+@dataclass(slots=True)
+class _Said:
+    """What one user message holds beside results."""
+
+    blocks: list[ContentBlock]
+    behind_results: bool
+
+    def chat_messages(self, engine: EngineProfile, shown: list[Part]) -> list[ChatMessage]:
+        """Write it behind the images of the results.
+
+        A reminder in front of what the user said becomes a message of its own, where the template
+        takes it: read in one piece with a question, small models answer the reminder.
+        """
+        blocks = list(self.blocks)
+        apart: list[ChatMessage] = []
+        if engine.mid_system == "system" and not self.behind_results and not shown:
+            while len(blocks) > 1 and _is_reminder(blocks[0]):
+                reminder = joined_text(parts_of([blocks.pop(0)], images=False))
+                apart.append({"role": "user", "content": reminder})
+        parts = shown + parts_of(blocks, images=engine.images)
+        if not parts and self.behind_results:
+            return []
+        return [*apart, {"role": "user", "content": chat_content(parts)}]
+
+
+def _system(text: str, *, in_place: bool) -> ChatMessage:
+    if in_place:
+        return {"role": "system", "content": text}
+    return {"role": "user", "content": f"<system-reminder>\n{text}\n</system-reminder>"}
+
+
+def _in_order_of_calls(
+    calls: Sequence[str], results: Sequence[ContentBlock]
+) -> list[tuple[str, list[ContentBlock]]]:
+    """Pair results with their calls: one place for each call, in the order of the calls.
+
+    A call without a result keeps its place (an empty list) where results of later calls follow,
+    since a template may pair by position. A second result of a call joins the first. Results of
+    no known call come last, in the order they came.
+    """
+    pairs: list[tuple[str, list[ContentBlock]]] = [(id_, []) for id_ in calls]
+    unknown: list[tuple[str, list[ContentBlock]]] = []
+    for block in results:
+        id_ = block.tool_use_id if isinstance(block.tool_use_id, str) else ""
+        own = [found for known, found in pairs if known == id_]
+        free = next((found for found in own if not found), None)
+        if free is not None:
+            free.append(block)
+        elif own:
+            own[-1].append(block)
         else:
-            results, rest = _user(message.content, engine)
-            written += results + reminders + rest
-            reminders = []
-            awaiting_results = False
-    return written + reminders
+            unknown.append((id_, [block]))
+    while pairs and not pairs[-1][1]:
+        pairs.pop()
+    return pairs + unknown
 
 
 def system_text(content: str | list[ContentBlock] | None) -> str:
@@ -147,47 +245,27 @@ def _arguments(raw: msgspec.Raw) -> str:
     return f'{{"{MALFORMED_ARGUMENTS}":{text}}}'
 
 
-def _user(
-    content: str | list[ContentBlock] | None, engine: EngineProfile
-) -> tuple[list[ChatMessage], list[ChatMessage]]:
-    """Write one user message: its tool results first, then what the user said or showed.
-
-    A reminder in front of what the user said becomes a message of its own, where the template
-    takes it: read in one piece with a question, small models answer the reminder.
-    """
-    if content is None or isinstance(content, str):
-        return [], [{"role": "user", "content": content or ""}]
-    results: list[ChatMessage] = []
-    shown: list[Part] = []
-    said: list[ContentBlock] = []
-    for block in content:
-        if block.type == "tool_result":
-            results.append(_result(block, shown, images=engine.images))
-        else:
-            said.append(block)
-    apart: list[ChatMessage] = []
-    if engine.mid_system == "system" and not results:
-        while len(said) > 1 and _is_reminder(said[0]):
-            reminder = joined_text(parts_of([said.pop(0)], images=False))
-            apart.append({"role": "user", "content": reminder})
-    parts = shown + parts_of(said, images=engine.images)
-    if not parts and results:
-        return results, []
-    return results, [*apart, {"role": "user", "content": chat_content(parts)}]
-
-
 def _is_reminder(block: ContentBlock) -> bool:
     text = block.text.strip() if block.type == "text" and isinstance(block.text, str) else ""
     return text.startswith("<system-reminder>") and text.endswith("</system-reminder>")
 
 
-def _result(block: ContentBlock, shown: list[Part], *, images: bool) -> ChatMessage:
-    """Write one tool result; its images, which a tool message cannot hold, go to `shown`."""
-    nested = decode_blocks(block.content)
-    if nested is None and bytes(block.content) not in (b"", b"null"):
-        nested = bytes(block.content).decode("utf-8", "replace")
+def _result(
+    id_: str, blocks: Sequence[ContentBlock], shown: list[Part], *, images: bool
+) -> ChatMessage:
+    """Write one call's result; its images, which a tool message cannot hold, go to `shown`."""
+    texts: list[str] = []
+    for block in blocks:
+        text = _result_text(block, shown, images=images)
+        if text not in texts:
+            texts.append(text)
+    content = TEXT_SEPARATOR.join(texts) if blocks else _NO_RESULT
+    return {"role": "tool", "tool_call_id": id_, "content": content}
+
+
+def _result_text(block: ContentBlock, shown: list[Part], *, images: bool) -> str:
     texts: list[Part] = []
-    for part in parts_of(nested, images=images):
+    for part in result_parts(block.content, images=images):
         if isinstance(part, Image):
             label = f"[image {sum(isinstance(one, Image) for one in shown) + 1}]"
             texts.append(f"{label[:-1]}: shown in the next message]")
@@ -197,8 +275,4 @@ def _result(block: ContentBlock, shown: list[Part], *, images: bool) -> ChatMess
     text = joined_text(texts)
     if block.is_error is True and not text.lstrip().lower().startswith(_SAYS_ERROR):
         text = f"Error: {text}"
-    return {
-        "role": "tool",
-        "tool_call_id": block.tool_use_id if isinstance(block.tool_use_id, str) else "",
-        "content": text,
-    }
+    return text

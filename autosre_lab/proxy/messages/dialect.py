@@ -14,12 +14,13 @@ from autosre_lab.proxy.messages.errors import error_body, error_status, error_ty
 from autosre_lab.proxy.messages.models import model_list, one_model
 from autosre_lab.proxy.messages.request import decode_request
 from autosre_lab.proxy.messages.search_refusal import (
+    must_search,
     refusal_events,
     refusal_message,
-    wants_only_search,
 )
 from autosre_lab.proxy.messages.sent_again import without_stream
 from autosre_lab.proxy.messages.stream import MessageStream
+from autosre_lab.proxy.messages.thinking import begins_inside
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import Refusal
 
@@ -54,6 +55,7 @@ class MessagesDialect:
             wanted=request.max_tokens or 1,
             messages=len(request.messages),
             tools=len(request.tools or ()),
+            images=b'"image"' in body,
         )
 
     def chat(self, ask: Ask, engine: EngineProfile, *, priority: int) -> dict[str, Any]:
@@ -66,7 +68,7 @@ class MessagesDialect:
 
     def canned(self, ask: Ask, request_id: str) -> Canned | None:
         """Say that nothing was searched, instead of letting a model invent results."""
-        if not wants_only_search(ask.body):
+        if not must_search(ask.body):
             return None
         message_id = _message_id(request_id)
         if ask.stream:
@@ -75,13 +77,16 @@ class MessagesDialect:
             body = msgspec.json.encode(refusal_message(message_id, ask.model))
         return Canned(body=body, stop_reason="end_turn")
 
-    def answer(self, ask: Ask, request_id: str, *, window_limited: bool) -> MessageStream:
+    def answer(
+        self, ask: Ask, request_id: str, engine: EngineProfile, *, window_limited: bool
+    ) -> MessageStream:
         """Return the translation of the answer."""
         return MessageStream(
             message_id=_message_id(request_id),
             model=ask.model,
             stop_sequences=ask.body.stop_sequences or (),
             window_limited=window_limited,
+            inside_thinking=begins_inside(ask.body, engine),
         )
 
     def count(self, tokens: int) -> dict[str, int]:

@@ -9,6 +9,7 @@ a content block has been closed by then: what was shown cannot be taken back, an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -34,12 +35,15 @@ _TYPES: Mapping[RefusalKind, str] = {
     "failed": "api_error",
 }
 
+# pydantic's words for vLLM's `stop`, which is the client's `stop_sequences`.
+_TOO_MANY_STOPS = re.compile(r"\bstop\b.{0,200}?at most (\d+) item", re.DOTALL)
+
 _OVERLOADED = 529
 """Claude Code drops background requests on it, and does not try them again."""
 
 _ASKS_TO_SHOW_IT = (
     "this proxy wants its token: set ANTHROPIC_AUTH_TOKEN to it, or start Claude Code with "
-    "`python -m autosre_lab.claude`, which does"
+    "`autosre claude`, which does"
 )
 
 
@@ -57,7 +61,15 @@ def error_message(refusal: Refusal) -> str:
     """Return what the client is told."""
     if refusal.overflow is not None:
         return overflow_message(refusal.overflow)
-    return _ASKS_TO_SHOW_IT if refusal.kind == "unauthenticated" else refusal.message
+    if refusal.kind == "unauthenticated":
+        return _ASKS_TO_SHOW_IT
+    too_many = _TOO_MANY_STOPS.search(refusal.message) if refusal.kind == "invalid" else None
+    if too_many is not None:
+        return (
+            f"stop_sequences: the engine takes at most {too_many[1]}; start it with "
+            "VLLM_MAX_STOP_STRINGS set to more, or send fewer"
+        )
+    return refusal.message
 
 
 def error_body(refusal: Refusal, request_id: str) -> bytes:

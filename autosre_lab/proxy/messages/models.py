@@ -36,4 +36,12 @@ def _card(model: str, max_model_len: int) -> dict[str, object]:
         "created": 0,
         "owned_by": "autosre",
         "max_model_len": max_model_len,
+        # What the newest SDK's strict mode wants beside Anthropic's older fields.
+        "max_input_tokens": max_model_len,
+        "max_tokens": max_model_len,
+        "capabilities": None,
+        "lifecycle": "active",
+        "deprecated_at": None,
+        "retires_at": None,
+        "line": None,
     }

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from autosre_lab.proxy.messages.engine_fields import EngineFields
 from autosre_lab.proxy.refusals import BadRequestError
 
 __all__ = [
@@ -66,6 +67,7 @@ class ContentBlock(msgspec.Struct):
     input: msgspec.Raw = _NOTHING
     content: msgspec.Raw = _NOTHING
     source: msgspec.Raw = _NOTHING
+    tool: msgspec.Raw = _NOTHING
 
 
 class InputMessage(msgspec.Struct):
@@ -76,13 +78,20 @@ class InputMessage(msgspec.Struct):
 
 
 class ToolDefinition(msgspec.Struct):
-    """A tool that the client declares. `type` is absent or "custom" for its own tools."""
+    """A tool that the client declares. `type` is absent or "custom" for its own tools.
 
-    name: str
+    The numbers belong to tools that Anthropic defined.
+    """
+
+    name: str = ""
     type: str | None = None
     description: str | None = None
     input_schema: msgspec.Raw = _NOTHING
     strict: bool | None = None
+    display_width_px: Any = None
+    display_height_px: Any = None
+    enable_zoom: Any = None
+    max_characters: Any = None
 
 
 class ToolChoice(msgspec.Struct):
@@ -120,12 +129,8 @@ class Metadata(msgspec.Struct):
     user_id: str | None = None
 
 
-class MessagesRequest(msgspec.Struct, kw_only=True):
-    """A request of `/v1/messages`, or of `/v1/messages/count_tokens` without `max_tokens`.
-
-    `ignore_eos` is vLLM's own: generate `max_tokens`, past the answer's end. Capacity is measured
-    with it.
-    """
+class MessagesRequest(EngineFields, kw_only=True):
+    """A request of `/v1/messages`, or of `/v1/messages/count_tokens` without `max_tokens`."""
 
     model: str
     messages: list[InputMessage]
@@ -142,7 +147,6 @@ class MessagesRequest(msgspec.Struct, kw_only=True):
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = None
     metadata: Metadata | None = None
-    ignore_eos: bool | None = None
 
 
 _request_decoder = msgspec.json.Decoder(MessagesRequest)
@@ -183,6 +187,9 @@ def decode_request(body: bytes, *, counting: bool = False) -> MessagesRequest:
         raise BadRequestError("model: a name is required")
     if not counting and (request.max_tokens is None or request.max_tokens < 1):
         raise BadRequestError("max_tokens: a number of at least 1 is required")
+    for position, tool in enumerate(request.tools or ()):
+        if not tool.name and tool.type in (None, "custom", "function"):
+            raise BadRequestError(f"tools[{position}].name: a name is required")
     return request
 
 

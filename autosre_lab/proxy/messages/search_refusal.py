@@ -10,11 +10,14 @@ import hashlib
 from typing import Any
 
 from autosre_lab.proxy.messages import events as sse
+from autosre_lab.proxy.messages.claude_code import last_user_text
 from autosre_lab.proxy.messages.events import Usage, encode
 from autosre_lab.proxy.messages.request import MessagesRequest
 from autosre_lab.proxy.messages.tools import server_tools
 
-__all__ = ["refusal_events", "refusal_message", "wants_only_search"]
+__all__ = ["must_search", "refusal_events", "refusal_message"]
+
+_CLAUDE_CODE_ASKS = "Perform a web search for the query:"
 
 _TEXT = (
     "The web was not searched: this model runs on a local engine, which has no web search. "
@@ -23,12 +26,20 @@ _TEXT = (
 )
 
 
-def wants_only_search(request: MessagesRequest) -> bool:
-    """Whether a web search by the server is the only tool that the request brings."""
-    left_out = server_tools(request)
-    return len(left_out) == len(request.tools or ()) and any(
-        tool.type.startswith("web_search") for tool in left_out
-    )
+def must_search(request: MessagesRequest) -> bool:
+    """Whether the answer can be nothing but the result of a web search by the server.
+
+    That is Claude Code's own request for one, and one whose `tool_choice` forces it. Any other
+    client that offers the tool beside its question is answered by the model.
+    """
+    searches = {tool.name for tool in server_tools(request) if tool.type.startswith("web_search")}
+    if not searches:
+        return False
+    choice = request.tool_choice
+    if choice is not None and choice.type == "tool":
+        return choice.name in searches
+    alone = len(searches) == len(request.tools or ())
+    return alone and last_user_text(request.messages).startswith(_CLAUDE_CODE_ASKS)
 
 
 def refusal_message(message_id: str, model: str, *, input_tokens: int = 0) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class MessageStream(Answer):
         stop_sequences: The request's stop sequences; one that matched is reported.
         window_limited: `max_tokens` was cut to fit the window, so "length" means that the window
             is full.
+        inside_thinking: The prompt ended with an opened `<think>`.
     """
 
     def __init__(
@@ -38,8 +39,9 @@ class MessageStream(Answer):
         model: str,
         stop_sequences: Sequence[str] = (),
         window_limited: bool = False,
+        inside_thinking: bool = False,
     ) -> None:
-        super().__init__(message_id, call_prefix="toolu_")
+        super().__init__(message_id, call_prefix="toolu_", inside_thinking=inside_thinking)
         self._message_id = message_id
         self._model = model
         self._stop_sequences = frozenset(stop_sequences)

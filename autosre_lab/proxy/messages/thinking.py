@@ -7,7 +7,7 @@ from typing import Any
 from autosre_lab.proxy.messages.request import MessagesRequest
 from autosre_lab.proxy.profile import EngineProfile
 
-__all__ = ["nearest_effort", "thinking_fields", "thinks"]
+__all__ = ["begins_inside", "nearest_effort", "thinking_fields", "thinks"]
 
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
@@ -15,6 +15,13 @@ _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 def thinks(request: MessagesRequest) -> bool:
     """Whether the client wants thinking. As with Anthropic, silence means no."""
     return request.thinking is not None and request.thinking.type != "disabled"
+
+
+def begins_inside(request: MessagesRequest, engine: EngineProfile) -> bool:
+    """Whether the template has opened the thoughts, so that the answer begins inside of them."""
+    if request.messages[-1].role == "assistant":
+        return False
+    return engine.opens_thinking == "always" or (engine.opens_thinking == "on" and thinks(request))
 
 
 def thinking_fields(request: MessagesRequest, engine: EngineProfile) -> dict[str, Any]:

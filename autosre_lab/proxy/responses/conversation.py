@@ -20,16 +20,15 @@ from autosre_lab.proxy.messages.content import (
     joined_text,
 )
 from autosre_lab.proxy.profile import EngineProfile
+from autosre_lab.proxy.responses.compaction import COMPACTION_MARK
 from autosre_lab.proxy.responses.content import parts_of, text_of
 from autosre_lab.proxy.responses.request import InputItem
 from autosre_lab.proxy.responses.tools import CUSTOM_FIELD, DeclaredTools
 
-__all__ = ["COMPACTION_PREFIX", "chat_messages"]
+__all__ = ["chat_messages"]
 
 ChatMessage = dict[str, Any]
 
-COMPACTION_PREFIX = "autosre:"
-"""Marks a compaction item's content as a summary that this proxy has written, in plain text."""
 
 _CALLS = ("function_call", "custom_tool_call", "local_shell_call")
 _SYSTEM = ("system", "developer")
@@ -222,8 +221,8 @@ def _arguments(item: InputItem) -> str:
 
 def _compaction_text(item: InputItem) -> str:
     content = item.encrypted_content if isinstance(item.encrypted_content, str) else ""
-    if content.startswith(COMPACTION_PREFIX):
-        return content.removeprefix(COMPACTION_PREFIX)
+    if content.startswith(COMPACTION_MARK):
+        return content.removeprefix(COMPACTION_MARK)
     return "[an earlier part of the conversation was compacted by another server and is unreadable]"
 
 

@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from autosre_lab.errors import AutosreError
 from autosre_lab.proxy.messages.request import without_lone_surrogates
+from autosre_lab.proxy.refusals import BadRequestError
 
 __all__ = [
-    "BadResponsesRequestError",
     "InputItem",
     "Reasoning",
     "ResponsesRequest",
@@ -28,21 +27,6 @@ __all__ = [
 
 _T = TypeVar("_T")
 _NOTHING = msgspec.Raw(b"")
-
-
-class BadResponsesRequestError(AutosreError, ValueError):
-    """The request is not one that the Responses API would take. Answered with a 400.
-
-    Attributes:
-        message: What is wrong.
-        param: The field that is wrong; None for the whole body.
-        code: OpenAI's code for it; None for most.
-    """
-
-    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
-        super().__init__(message, remedy="correct the request; the Responses API reference has it")
-        self.param = param
-        self.code = code
 
 
 class InputItem(msgspec.Struct):
@@ -68,7 +52,7 @@ class InputItem(msgspec.Struct):
     status: Any = None
 
 
-class Tool(msgspec.Struct):
+class Tool(msgspec.Struct, omit_defaults=True):
     """A tool that the client declares: a function, a free-form tool or a namespace of tools."""
 
     type: str = ""
@@ -87,7 +71,7 @@ class Reasoning(msgspec.Struct):
     summary: str | None = None
 
 
-class TextFormat(msgspec.Struct):
+class TextFormat(msgspec.Struct, omit_defaults=True):
     """The form the answer has to have."""
 
     type: str = "text"
@@ -159,36 +143,30 @@ def decode_request(body: bytes) -> ResponsesRequest:
         body: The JSON as it came.
 
     Raises:
-        BadResponsesRequestError: It is not a request of the Responses API, or asks for what is
+        BadRequestError: It is not a request of the Responses API, or asks for what is
             not served here.
     """
     try:
         body.decode("utf-8")
         request = _decode_mended(_request_decoder, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadResponsesRequestError(f"The request body is not valid: {error}") from error
+        raise BadRequestError(f"The request body is not valid: {error}") from error
     if not request.model:
-        raise BadResponsesRequestError("A model name is required.", param="model")
+        raise BadRequestError("A model name is required.")
     if request.max_output_tokens is not None and request.max_output_tokens < 1:
-        raise BadResponsesRequestError(
-            "max_output_tokens has to be at least 1.", param="max_output_tokens"
-        )
+        raise BadRequestError("max_output_tokens has to be at least 1.")
     if request.background:
-        raise BadResponsesRequestError(
+        raise BadRequestError(
             "Responses in the background are not served here; leave `background` out.",
-            param="background",
         )
     wanted = request.text.format if request.text is not None else None
     if wanted is not None and wanted.type not in ("text", "json_object", "json_schema"):
-        raise BadResponsesRequestError(
+        raise BadRequestError(
             f"text.format of type {wanted.type!r} is not known; text, json_object and "
             "json_schema are.",
-            param="text.format",
         )
     if wanted is not None and wanted.type == "json_schema" and not wanted.schema:
-        raise BadResponsesRequestError(
-            "text.format of type json_schema needs a schema.", param="text.format.schema"
-        )
+        raise BadRequestError("text.format of type json_schema needs a schema.")
     return request
 
 
@@ -196,12 +174,12 @@ def decode_items(data: bytes) -> list[InputItem]:
     """Decode items that were stored.
 
     Raises:
-        BadResponsesRequestError: They are none.
+        BadRequestError: They are none.
     """
     try:
         return _decode_mended(_items_decoder, data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadResponsesRequestError(f"The stored items are not valid: {error}") from error
+        raise BadRequestError(f"The stored items are not valid: {error}") from error
 
 
 def _decode_mended(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T:

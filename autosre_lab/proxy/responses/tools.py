@@ -12,11 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from autosre_lab.proxy.responses.request import (
-    BadResponsesRequestError,
-    ResponsesRequest,
-    Tool,
-)
+from autosre_lab.proxy.refusals import BadRequestError
+from autosre_lab.proxy.responses.request import ResponsesRequest, Tool
 
 __all__ = ["Declared", "DeclaredTools", "declared_tools", "tool_fields"]
 
@@ -103,7 +100,7 @@ def declared_tools(tools: list[Tool] | None) -> DeclaredTools:
     """Flatten a request's tools.
 
     Raises:
-        BadResponsesRequestError: A tool has no name.
+        BadRequestError: A tool has no name.
     """
     functions: list[dict[str, Any]] = []
     known: dict[str, Declared] = {}
@@ -116,7 +113,7 @@ def declared_tools(tools: list[Tool] | None) -> DeclaredTools:
         elif tool.type in ("function", "custom", ""):
             kind, name = ("custom" if tool.type == "custom" else "function"), tool.name
             if not name:
-                raise BadResponsesRequestError("A tool needs a name.", param="tools")
+                raise BadRequestError("A tool needs a name.")
         else:
             left_out.append(tool.type)
             return
@@ -142,7 +139,7 @@ def tool_fields(request: ResponsesRequest, declared: DeclaredTools) -> dict[str,
     """Return `tools`, `tool_choice` and `parallel_tool_calls`, as far as they are needed.
 
     Raises:
-        BadResponsesRequestError: A tool that was not declared has to be called.
+        BadRequestError: A tool that was not declared has to be called.
     """
     if not declared.functions:
         return {}
@@ -159,16 +156,13 @@ def _choice_fields(request: ResponsesRequest, declared: DeclaredTools) -> dict[s
     try:
         choice = _choice_decoder.decode(request.tool_choice)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadResponsesRequestError(
-            f"tool_choice is not valid: {error}", param="tool_choice"
-        ) from error
+        raise BadRequestError(f"tool_choice is not valid: {error}") from error
     if choice is None:
         return {}
     if isinstance(choice, str):
         if choice not in ("auto", "none", "required"):
-            raise BadResponsesRequestError(
+            raise BadRequestError(
                 f"tool_choice {choice!r} is not known; auto, none and required are.",
-                param="tool_choice",
             )
         return {} if choice == "auto" else {"tool_choice": choice}
     if choice.type == "allowed_tools":
@@ -202,9 +196,8 @@ def _allowed(choice: _Choice, declared: DeclaredTools) -> dict[str, Any]:
 def _named(name: str, namespace: str | None, declared: DeclaredTools) -> str:
     flat = declared.flat_name(name, namespace)
     if flat not in declared.by_flat_name:
-        raise BadResponsesRequestError(
+        raise BadRequestError(
             f"tool_choice names the tool {name!r}, which is not among the tools.",
-            param="tool_choice",
         )
     return flat
 

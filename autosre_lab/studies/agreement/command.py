@@ -1,6 +1,6 @@
 """The same streams timed by our client, by vLLM's and by aiperf, in turns.
 
-    python -m autosre_lab.studies.agreement [--server paced|engine] [--rounds N] [--json FILE]
+    autosre study agreement [--server paced|engine] [--rounds N] [--json FILE]
 
 On the paced server every stream is the same, so that a difference is a client's: medians are
 compared. On the real engine each client has requests of its own, and on few cores it also slows
@@ -205,9 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m autosre_lab.studies.agreement", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="autosre study agreement", description=__doc__)
     parser.add_argument("--server", choices=["paced", "engine"], default="paced")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=24, help="of each client and round")

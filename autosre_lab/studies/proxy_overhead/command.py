@@ -1,6 +1,6 @@
 """What a proxy adds between Claude Code and the engine: ours, its rivals, and no proxy at all.
 
-    python -m autosre_lab.studies.proxy_overhead [--rivals litellm,ccr] [--install-rivals]
+    autosre study proxy-overhead [--rivals litellm,ccr] [--install-rivals]
                                                [--quick] [--json FILE]
 
 All contenders run at the same time, in front of one scripted upstream, and are visited in turns;
@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m autosre_lab.studies.proxy_overhead",
+        prog="autosre study proxy-overhead",
         description="What a proxy adds between Claude Code and the engine.",
     )
     parser.add_argument(

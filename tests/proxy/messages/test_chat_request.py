@@ -8,7 +8,7 @@ import pytest
 
 from autosre_lab.proxy.counting import tokenize_request
 from autosre_lab.proxy.messages.chat_request import to_chat_request
-from autosre_lab.proxy.messages.request import decode_request
+from autosre_lab.proxy.messages.request import BadRequestError, decode_request
 from tests.proxy.requests_in import (
     CACHED,
     ENGINE,
@@ -159,7 +159,7 @@ def test_sampling_and_stop_sequences_are_passed_on() -> None:
 def test_a_json_schema_becomes_the_response_format(where: str) -> None:
     wanted = {"type": "json_schema", "schema": {"type": "object", "z": 1, "a": 2}}
     fields = {"output_config": {"format": wanted}} if where == "output_config" else {where: wanted}
-    assert translate("hi", **fields)["response_format"] == {
+    assert translate("hi", ENGINE, **fields)["response_format"] == {
         "type": "json_schema",
         "json_schema": {"name": "answer", "schema": {"type": "object", "z": 1, "a": 2}},
     }
@@ -200,3 +200,72 @@ def test_the_count_renders_what_the_chat_renders() -> None:
         "chat_template_kwargs": {"enable_thinking": True, "reasoning_effort": "high"},
     }
     assert "reasoning_effort" not in chat["chat_template_kwargs"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cache_salt", "a-salt"),
+        ("vllm_xargs", {"kv_cache_report_mode": "full", "n": 7}),
+        ("kv_transfer_params", {"do_remote_decode": True}),
+        ("ec_transfer_params", {"a": 1}),
+        ("repetition_penalty", 1.10),
+        ("min_p", 0.05),
+        ("seed", 7),
+        ("structured_outputs", {"regex": "a+"}),
+        ("ignore_eos", True),
+        ("thinking_token_budget", 12),
+    ],
+)
+def test_the_engines_own_fields_are_handed_on(name: str, value: object) -> None:
+    assert translate("hi", ENGINE, **{name: value})[name] == value
+    assert name not in translate("hi", ENGINE, **{name: None})
+
+
+def test_template_arguments_of_the_client_come_on_top_of_ours() -> None:
+    chat = translate("hi", chat_template_kwargs={"enable_thinking": True, "documents": []})
+    assert chat["chat_template_kwargs"] == {"enable_thinking": True, "documents": []}
+    with pytest.raises(BadRequestError, match="chat_template_kwargs"):
+        translate("hi", chat_template_kwargs=[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n", 2),
+        ("logprobs", True),
+        ("prompt_logprobs", 1),
+        ("echo", True),
+        ("chat_template", "{{ x }}"),
+        ("stop", ["x"]),
+        ("response_format", {"type": "json_object"}),
+        ("use_beam_search", True),
+        ("add_generation_prompt", True),
+    ],
+)
+def test_what_cannot_be_handed_on_is_refused_by_its_name(name: str, value: object) -> None:
+    with pytest.raises(BadRequestError, match=f"^{name}: "):
+        translate("hi", ENGINE, **{name: value})
+
+
+def test_what_is_as_if_absent_is_not_refused() -> None:
+    chat = translate("hi", n=1, logprobs=False, stop=[], echo=False, response_format=None)
+    assert not {"n", "logprobs", "stop", "echo", "response_format"} & set(chat)
+
+
+@pytest.mark.parametrize("place", ["output_config", "output_format"])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"type": "json_object"},
+        {"type": "xml"},
+        {"type": "json_schema"},
+        {},
+        {"type": "text"},
+        {"type": "json_schema", "schema": [1]},
+    ],
+)
+def test_unknown_output_formats_are_refused(place: str, wanted: dict[str, Any]) -> None:
+    fields = {place: {"format": wanted} if place == "output_config" else wanted}
+    with pytest.raises(BadRequestError, match=r"output_config\.format"):
+        translate("hi", ENGINE, **fields)

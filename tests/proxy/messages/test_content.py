@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.proxy.requests_in import (
+    CACHED,
     PLAIN,
     PNG,
     assistant,
@@ -32,10 +33,10 @@ from tests.proxy.requests_in import (
             '<search_result title="T" source="u">\nc\n</search_result>',
         ),
         ({"odd": 1}, '{"odd": 1}'),
-        (
-            [{"type": "new_thing"}],
-            "[content block of type 'new_thing' omitted: the served model cannot read it]",
-        ),
+        ([{"type": "new_thing", "rows": [1, 2]}], '{"type":"new_thing","rows":[1, 2]}'),
+        ([text("a"), {"type": "new_thing"}, text("b")], 'a\n\n{"type":"new_thing"}\n\nb'),
+        ([{"odd": 1}, CACHED | {"type": "new"}], '{"odd":1}\n\n{"type":"new"}'),
+        ([{"type": "compaction", "content": "we fixed it"}], "we fixed it"),
     ],
 )
 def test_tool_results_of_every_shape(content: Any, expected: str) -> None:
@@ -101,7 +102,7 @@ def test_images_of_users_are_urls_of_either_kind() -> None:
             user(
                 text("a"),
                 text("b"),
-                {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}},
+                {"type": "image", "source": {"type": "url", "url": "data:image/png;base64,BB"}},
                 {"type": "image", "source": PNG},
                 {"type": "image", "source": {"type": "file", "file_id": "f"}},
             )
@@ -109,7 +110,7 @@ def test_images_of_users_are_urls_of_either_kind() -> None:
     )
     assert chat["messages"][0]["content"] == [
         {"type": "text", "text": "a\n\nb"},
-        {"type": "image_url", "image_url": {"url": "https://x/y.png"}},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,BB"}},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
         {
             "type": "text",
@@ -204,3 +205,61 @@ def test_server_tools_in_the_history_stay_readable() -> None:
         "<web_search_results>\n- T: https://x\n</web_search_results>\n\n"
         "[the web search failed: unavailable]\n\nfound",
     }
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "http://127.0.0.1:8010/",
+        "http://[::1]/",
+        "HTTP://0x7f.1/",
+        "file:///etc/passwd",
+        "https://example.com/cat.png",
+        "data:text/html;base64,AA",
+        " data:image/png;base64,AA",
+    ],
+)
+@pytest.mark.parametrize("place", ["user", "result", "document"])
+def test_nothing_is_fetched_by_its_url(url: str, place: str) -> None:
+    source = {"type": "url", "url": url}
+    block = {"type": "document" if place == "document" else "image", "source": source}
+    first = [user(text("a")), assistant(tool_use("t"))]
+    messages = [*first, user(tool_result("t", [block]))] if place == "result" else [user(block)]
+    last = translate(messages)["messages"][-1]
+    assert isinstance(last["content"], str)
+    assert "omitted" in last["content"]
+    assert url.strip() in last["content"]
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ({"type": "compaction", "content": "we fixed the parser"}, "we fixed the parser"),
+        ({"type": "compaction", "content": [text("one"), text("two")]}, "one\n\ntwo"),
+        ({"type": "mcp_tool_listing", "content": [text("search: finds")]}, "search: finds"),
+        ({"type": "mcp_tool_listing", "text": "search: finds"}, "search: finds"),
+        ({"type": "from_tomorrow", "text": "said"}, "said"),
+        ({"type": "compaction", "content": None}, ""),
+    ],
+)
+def test_the_text_inside_a_block_is_kept(block: dict[str, Any], expected: str) -> None:
+    chat = translate([user(text("a")), assistant(block), user(text("b"))])
+    assert chat["messages"][1]["content"] == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"tool": {"type": "tool_reference", "name": "Grep"}}, "Grep"),
+        ({"tool": {"type": "tool_reference", "tool_name": "Grep"}}, "Grep"),
+        ({"tool": {"type": "tool_definition", "definition": {"name": "Grep"}}}, "Grep"),
+        ({"name": "Grep"}, "Grep"),
+    ],
+)
+def test_tool_changes_are_read_where_they_are_named(change: dict[str, Any], name: str) -> None:
+    messages = [
+        user(text("a")),
+        {"role": "system", "content": [{"type": "tool_removal", **change}]},
+    ]
+    assert translate(messages)["messages"][-1]["content"] == f"[tool no longer available: {name}]"

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from autosre_lab.proxy.blocks import MALFORMED_ARGUMENTS
+from autosre_lab.proxy.profile import EngineProfile
 from tests.proxy.requests_in import (
     CACHED,
+    ENGINE,
     PLAIN,
     assistant,
     text,
@@ -141,3 +143,115 @@ def test_a_reminder_before_what_a_user_says_is_a_message_of_its_own_where_templa
     ]
     alone = translate([user(text("<system-reminder>today</system-reminder>"))])["messages"]
     assert len(alone) == 1
+
+
+def _tools(chat: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(m["tool_call_id"], m["content"]) for m in chat["messages"] if m["role"] == "tool"]
+
+
+THREE = assistant(tool_use("t1"), tool_use("t2"), tool_use("t3"))
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA"}}
+
+
+@pytest.mark.parametrize(
+    ("behind", "expected"),
+    [
+        (
+            [user(tool_result("t3", "3"), tool_result("t1", "1"), tool_result("t2", "2"))],
+            ["1", "2", "3"],
+        ),
+        (
+            [
+                user(
+                    tool_result("t2", "2"),
+                    text("and"),
+                    tool_result("t3", "3"),
+                    tool_result("t1", "1"),
+                )
+            ],
+            ["1", "2", "3"],
+        ),
+        (
+            [user(tool_result("t2", "2")), user(tool_result("t3", "3"), tool_result("t1", "1"))],
+            ["1", "2", "3"],
+        ),
+        (
+            [
+                user(tool_result("t3", "3")),
+                {"role": "system", "content": "s"},
+                user(tool_result("t1", "1"), text("and"), tool_result("t2", "2")),
+            ],
+            ["1", "2", "3"],
+        ),
+        # A missing one keeps its place where a later one came, since templates pair by position.
+        (
+            [user(tool_result("t3", "3"), tool_result("t1", "1"))],
+            ["1", "[no result came back]", "3"],
+        ),
+        ([user(tool_result("t1", "1"))], ["1"]),
+        ([user(text("stop"))], []),
+        (
+            [user(tool_result("t2", "2"), tool_result("t1", "1"), tool_result("t2", "2 again"))],
+            ["1", "2\n\n2 again"],
+        ),
+        (
+            [user(tool_result("t2", "2"), tool_result("t2", "2"), tool_result("t1", "1"))],
+            ["1", "2"],
+        ),
+        (
+            [user(tool_result("t9", "9"), tool_result("t2", "2"), tool_result("t1", "1"))],
+            ["1", "2", "9"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("engine", [ENGINE, PLAIN])
+def test_results_reach_the_engine_in_the_order_of_their_calls(
+    behind: list[Any], expected: list[str], engine: EngineProfile
+) -> None:
+    chat = translate([user(text("a")), THREE, *behind], engine)
+    results = [content for _, content in _tools(chat)]
+    assert results == expected
+    # What else was said stands behind all of them.
+    at = [m["role"] for m in chat["messages"]].index("assistant")
+    assert [m["role"] for m in chat["messages"][at + 1 :][: len(expected)]] == ["tool"] * len(
+        expected
+    )
+
+
+def test_results_of_several_rounds_stay_in_their_rounds() -> None:
+    messages = [user(text("a"))]
+    for number in range(3):
+        first, second = f"r{number}a", f"r{number}b"
+        messages += [
+            assistant(tool_use(first), tool_use(second)),
+            user(tool_result(second, second), tool_result(first, first)),
+        ]
+    assert [id_ for id_, _ in _tools(translate(messages))] == [
+        "r0a",
+        "r0b",
+        "r1a",
+        "r1b",
+        "r2a",
+        "r2b",
+    ]
+
+
+def test_images_of_results_are_numbered_in_the_order_of_the_calls() -> None:
+    chat = translate(
+        [
+            user(text("a")),
+            assistant(tool_use("t1"), tool_use("t2")),
+            user(tool_result("t2", [text("two"), IMAGE]), tool_result("t1", [text("one"), IMAGE])),
+        ]
+    )
+    assert [content for _, content in _tools(chat)] == [
+        "one\n\n[image 1: shown in the next message]",
+        "two\n\n[image 2: shown in the next message]",
+    ]
+    assert [part["type"] for part in chat["messages"][-1]["content"]] == ["text", "image_url"] * 2
+
+
+def test_two_calls_with_one_id_get_their_results_in_turn() -> None:
+    calls = assistant(tool_use("t"), tool_use("t"))
+    chat = translate([user(text("a")), calls, user(tool_result("t", "1"), tool_result("t", "2"))])
+    assert _tools(chat) == [("t", "1"), ("t", "2")]

@@ -9,9 +9,9 @@ from pydantic import TypeAdapter
 
 from autosre_lab.proxy.messages.request import decode_request
 from autosre_lab.proxy.messages.search_refusal import (
+    must_search,
     refusal_events,
     refusal_message,
-    wants_only_search,
 )
 from tests.proxy.event_grammar import events_of
 
@@ -21,28 +21,38 @@ OWN = {"name": "Read", "input_schema": {"type": "object"}}
 EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
 
 
+CLAUDE_CODES = "Perform a web search for the query: vllm"
+FORCED = {"type": "tool", "name": "web_search"}
+
+
 @pytest.mark.parametrize(
-    ("tools", "expected"),
+    ("tools", "asked", "choice", "expected"),
     [
-        ([SEARCH], True),
-        ([SEARCH, FETCH], True),
-        ([FETCH], False),
-        ([SEARCH, OWN], False),
-        ([OWN], False),
-        ([], False),
-        (None, False),
+        ([SEARCH], CLAUDE_CODES, None, True),
+        ([SEARCH], CLAUDE_CODES, {"type": "auto"}, True),
+        ([SEARCH], "what is new?", None, False),
+        ([SEARCH], "what is new?", FORCED, True),
+        ([SEARCH], "what is new?", {"type": "any"}, False),
+        ([SEARCH, OWN], "what is new?", FORCED, True),
+        ([SEARCH, FETCH], "what is new?", None, False),
+        ([SEARCH, OWN], CLAUDE_CODES, None, False),
+        ([FETCH], CLAUDE_CODES, None, False),
+        ([OWN], CLAUDE_CODES, None, False),
+        ([], CLAUDE_CODES, None, False),
+        (None, CLAUDE_CODES, None, False),
     ],
 )
-def test_only_a_request_that_can_do_nothing_but_search_is_refused(
-    tools: Any, expected: bool
+def test_only_a_search_itself_is_refused(
+    tools: Any, asked: str, choice: Any, expected: bool
 ) -> None:
     body = {
         "model": "m",
         "max_tokens": 9,
-        "messages": [{"role": "user", "content": "q"}],
+        "messages": [{"role": "user", "content": asked}],
         "tools": tools,
+        "tool_choice": choice,
     }
-    assert wants_only_search(decode_request(json.dumps(body).encode())) is expected
+    assert must_search(decode_request(json.dumps(body).encode())) is expected
 
 
 def test_the_refusal_is_a_message_of_the_official_types() -> None:

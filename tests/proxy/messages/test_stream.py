@@ -130,6 +130,36 @@ def test_inline_thinking_at_the_beginning_becomes_a_thinking_block(pieces: list[
 
 
 @pytest.mark.parametrize(
+    ("pieces", "finish", "expected"),
+    [
+        (
+            ["let me plan. ", "done</think>\n\nThe answer"],
+            "stop",
+            [("thinking", "let me plan. done"), ("text", "\n\nThe answer")],
+        ),
+        (list("ab</think>c"), "stop", [("thinking", "ab"), ("text", "c")]),
+        (["<think>ab</think>c"], "stop", [("thinking", "ab"), ("text", "c")]),
+        (["\n", "<thi", "nk>ab</think>c"], "stop", [("thinking", "ab"), ("text", "c")]),
+        (["</think>c"], "stop", [("text", "c")]),
+        (["ab"], "length", [("thinking", "ab")]),
+        # The engine cut the thoughts off itself: what came is the answer.
+        (["the answer"], "stop", [("thinking", "the answer"), ("text", "the answer")]),
+    ],
+)
+def test_an_answer_may_begin_inside_of_thoughts(
+    pieces: list[str], finish: str, expected: list[tuple[str, str]]
+) -> None:
+    chunks = [*(chunk(content=piece) for piece in pieces), chunk(finish=finish)]
+    assert blocks(read_stream(run_chunks(*chunks, inside_thinking=True))) == expected
+
+
+def test_reasoning_of_a_parser_is_not_taken_for_an_answer_inside_of_thoughts() -> None:
+    chunks = [chunk(reasoning="hm"), chunk(content="a</think>"), STOP]
+    read = read_stream(run_chunks(*chunks, inside_thinking=True))
+    assert blocks(read) == [("thinking", "hm"), ("text", "a</think>")]
+
+
+@pytest.mark.parametrize(
     "text", ["say <think>x</think>", "<thin ice", "<", "</think>x", "< think>", "<think"]
 )
 def test_what_only_resembles_inline_thinking_stays_text(text: str) -> None:

@@ -171,7 +171,7 @@ def test_no_byte_of_interleaved_arguments_is_lost(
         # What stands behind a whole object may be dropped; nothing else may, anywhere.
         assert whole.startswith(pieces[0])
         if not is_json_object(pieces[0]):
-            assert pieces == [whole]
+            assert _solid("".join(pieces)) == _solid(whole)
 
 
 @given(st.dictionaries(st.text(max_size=4), JSON, max_size=4), st.data())

@@ -1,0 +1,196 @@
+"""What a chat template does and insists on, asked by rendering a few conversations.
+
+vLLM's `/tokenize` renders without generating, so every question here costs milliseconds and no GPU
+time. What cannot be learned this way keeps its cautious default.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NamedTuple
+
+from autosre_lab.proxy.profile import OpensThinking
+from autosre_lab.proxy.upstream import TemplateRejectedError, Upstream
+
+__all__ = [
+    "Insists",
+    "Renderer",
+    "efforts",
+    "insists_on",
+    "opens_thinking",
+    "renders_mid_system",
+    "sees_images",
+    "thinking_switch",
+]
+
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_USER = {"role": "user", "content": "first question"}
+_ANSWER = {"role": "assistant", "content": "first answer"}
+_LATER = {"role": "user", "content": "second question"}
+_SYSTEM = {"role": "system", "content": "be brief"}
+_REMARK = {"role": "system", "content": "an unmistakable remark"}
+_LAST_TOKENS = 12
+_LONG_ID, _SHORT_ID = "toolu_0123456789abcdef01234567", "abcdef123"
+# Grey, 32 by 32: small, and large enough for any vision tower's preprocessing.
+_IMAGE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAAAAABWESUoAAAAFklEQVR42mNoIAAYRhWMKhhV"
+    "MFIVAABCAAAfN5c2AAAAAABJRU5ErkJggg=="
+)
+
+
+class Insists(NamedTuple):
+    """What a template refuses; the names are those of `EngineProfile`."""
+
+    alternating: bool = False
+    user_after_results: bool = True
+    tool_role: bool = True
+    system_role: bool = True
+    short_call_ids: bool = False
+
+
+class Renderer:
+    """Renders conversations with the engine's template.
+
+    Args:
+        upstream: The engine.
+        model: The served name.
+    """
+
+    def __init__(self, upstream: Upstream, model: str) -> None:
+        self._upstream = upstream
+        self._model = model
+
+    async def tokens(
+        self, messages: list[dict[str, Any]], **template: str | bool
+    ) -> list[int] | None:
+        """Return the rendered token ids without a generation prompt, or None if refused."""
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": messages,
+            "add_generation_prompt": bool(template),
+        }
+        if template:
+            body["chat_template_kwargs"] = template
+        try:
+            answer = await self._upstream.tokenize(body)
+        except TemplateRejectedError:
+            return None
+        return list(answer.get("tokens") or ())
+
+    async def takes(self, *messages: dict[str, Any]) -> bool:
+        """Whether the template renders these messages at all."""
+        return await self.tokens(list(messages)) is not None
+
+    async def prompt_end(self, **template: str | bool) -> str:
+        """Return the last words of a prompt that waits for its answer, as far as known."""
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": [_USER],
+            "add_generation_prompt": True,
+            "return_token_strs": True,
+        }
+        if template:
+            body["chat_template_kwargs"] = template
+        try:
+            answer = await self._upstream.tokenize(body)
+        except TemplateRejectedError:
+            return ""
+        words = answer.get("token_strs")
+        return "".join(map(str, words[-_LAST_TOKENS:])) if isinstance(words, list) else ""
+
+
+async def insists_on(render: Renderer) -> Insists:
+    """Ask for what some vendors' templates refuse.
+
+    A template that renders not even a question is asked nothing: its refusals say nothing.
+    """
+    plain, twice, system = await asyncio.gather(
+        render.takes(_USER), render.takes(_USER, _LATER), render.takes(_SYSTEM, _USER)
+    )
+    if not plain:
+        return Insists()
+    id_, tool_role = _LONG_ID, True
+    if not await render.takes(*_called(_LONG_ID)):
+        id_ = _SHORT_ID
+        tool_role = await render.takes(*_called(_SHORT_ID))
+    follows = not tool_role or await render.takes(*_called(id_), _LATER)
+    return Insists(
+        alternating=not twice,
+        user_after_results=follows,
+        tool_role=tool_role,
+        system_role=system,
+        short_call_ids=tool_role and id_ == _SHORT_ID,
+    )
+
+
+def _called(id_: str) -> list[dict[str, Any]]:
+    function = {"name": "look", "arguments": "{}"}
+    call = {"id": id_, "type": "function", "function": function}
+    return [
+        _USER,
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": id_, "content": "seen"},
+    ]
+
+
+async def opens_thinking(render: Renderer, switch: str | None) -> OpensThinking:
+    """Whether the prompt itself ends with an opened `<think>`."""
+    if switch is None:
+        return "always" if _opened(await render.prompt_end()) else "never"
+    on, off = await asyncio.gather(
+        render.prompt_end(**{switch: True}), render.prompt_end(**{switch: False})
+    )
+    if _opened(off):
+        return "always"
+    return "on" if _opened(on) else "never"
+
+
+def _opened(end: str) -> bool:
+    # Byte-level tokenizers write a space as U+0120, a line's end as U+010A; others as U+2581.
+    return end.rstrip(" \n\u0120\u010a\u2581").endswith("<think>")
+
+
+async def renders_mid_system(render: Renderer) -> bool:
+    """In place means: the longer conversation's tokens begin with the shorter one's."""
+    before = [_SYSTEM, _USER, _ANSWER]
+    shorter, longer, without = await asyncio.gather(
+        render.tokens(before),
+        render.tokens([*before, _REMARK, _LATER]),
+        render.tokens([*before, _LATER]),
+    )
+    if not shorter or not longer or not without:
+        return False
+    return longer[: len(shorter)] == shorter and len(longer) > len(without)
+
+
+async def thinking_switch(render: Renderer) -> str | None:
+    """The template's argument that turns thinking on and off, if it has one."""
+    for name in ("enable_thinking", "thinking"):
+        on, off = await asyncio.gather(
+            render.tokens([_USER], **{name: True}), render.tokens([_USER], **{name: False})
+        )
+        if on is not None and off is not None and on != off:
+            return name
+    return None
+
+
+async def efforts(render: Renderer) -> frozenset[str]:
+    """The words that change the prompt; a template that ignores them all takes none."""
+    rendered = await asyncio.gather(
+        *(render.tokens([_USER], reasoning_effort=effort) for effort in _EFFORTS)
+    )
+    accepted = {
+        effort: tuple(tokens)
+        for effort, tokens in zip(_EFFORTS, rendered, strict=True)
+        if tokens is not None
+    }
+    return frozenset(accepted) if len(set(accepted.values())) > 1 else frozenset()
+
+
+async def sees_images(render: Renderer) -> bool:
+    """Whether the engine takes an image at all."""
+    parts = [
+        {"type": "text", "text": "what is this"},
+        {"type": "image_url", "image_url": {"url": _IMAGE}},
+    ]
+    return bool(await render.tokens([{"role": "user", "content": parts}]))
