@@ -14,6 +14,7 @@ from autosre_lab.errors import (
     ClaudeCodeError,
     CodexError,
     ConflictError,
+    FileError,
     GpuGateError,
     KubeError,
     LeaseHeldError,
@@ -27,6 +28,7 @@ from autosre_lab.errors import (
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 DATA: dict[type[AutosreError], dict[str, object]] = {
     ServiceCrashedError: {"service": "engine", "exit_code": -9, "log_tail": ["one", "two"]},
+    FileError: {"number": 28},
     RemoteError: {"status": 503, "body": "busy"},
     BlockedError: {"url": "http://127.0.0.1/", "reason": "a loopback address"},
     BotWallError: {"wall": "Cloudflare"},
