@@ -155,6 +155,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             for one in self.timings
         ]
 
+    def __repr__(self) -> str:
+        return f"<Result {self.id}, {self.at}, {self.badge}, {self.summary.requests} requests>"
+
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         from autosre_lab.bench.result_card import result_card
 

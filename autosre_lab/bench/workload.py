@@ -77,6 +77,9 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     sessions: tuple[Session, ...]
     history: Literal["live", "scripted"] = "live"
 
+    def __repr__(self) -> str:
+        return f"<Workload {self.name}, seed {self.seed}, {len(self.sessions)} sessions>"
+
     @property
     def sha256(self) -> str:
         """Digest of everything in it; results are compared only where this agrees."""

@@ -93,6 +93,10 @@ class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
             )
         return found
 
+    def __repr__(self) -> str:
+        rates = ", ".join(f"{one.level} {one.passed}/{one.n}" for one in self.levels)
+        return f"<EvaluationResult {self.id}, {self.model}, {self.badge}: {rates}>"
+
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         from autosre_lab.evaluation.result_card import evaluation_card
 

@@ -105,9 +105,9 @@ class DriftReport:
         lines = "".join(f"\n  - {row}" for row in self.rows)
         raise DriftError(
             f"{self.summary}{lines}",
-            remedy=f"start {self.recipe_name} anew, or write into the recipe what is meant"
+            remedy=f"restart {self.recipe_name}, or change the recipe to match what is running"
             if self.drifted
-            else "mend what keeps the stack from being read, then compare again",
+            else "fix what keeps the stack from being read, then compare again",
         )
 
     @property
@@ -122,6 +122,9 @@ class DriftReport:
         if self.unknown:
             parts.append(f"{len(self.unknown)} not comparable")
         return f"{self._subject}: {'; '.join(parts)}"
+
+    def __repr__(self) -> str:
+        return f"<DriftReport {self.summary}>"
 
     @property
     def _subject(self) -> str:

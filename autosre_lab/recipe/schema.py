@@ -393,6 +393,9 @@ class Recipe(Section):
         """Return the name under which the model is reported."""
         return self.model.served_names[0]
 
+    def __repr__(self) -> str:
+        return f"<Recipe {self.name}: {self.model.repo}, window {self.model.context}>"
+
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         from autosre_lab.recipe.card import recipe_card
 

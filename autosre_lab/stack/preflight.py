@@ -69,6 +69,10 @@ class PreflightReport:
     def __str__(self) -> str:
         return self.as_text()
 
+    def __repr__(self) -> str:
+        failed = sum(check.state == "fail" for check in self.checks)
+        return f"<PreflightReport {self.recipe}: {len(self.checks)} checks, {failed} failed>"
+
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         rows = [
             (f"{_SIGNS[one.state]} {one.state}", one.name, one.message, one.remedy)

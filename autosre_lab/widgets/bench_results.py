@@ -30,7 +30,7 @@ _VERDICTS = {
     "faster": "triangle-left",
     "slower": "triangle-right",
     "no difference shown": "circle-open",
-    "too few sessions": "x-thin-open",
+    "inconclusive": "x-thin-open",
 }
 
 

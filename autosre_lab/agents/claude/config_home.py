@@ -21,6 +21,7 @@ __all__ = [
     "answer_questions",
     "brings_configuration",
     "prepare_config_dir",
+    "read_settings",
     "servers_of",
 ]
 
@@ -99,6 +100,11 @@ def added_servers(folder: Path, cwd: Path) -> tuple[Path | None, str | None]:
             f"{ignored[0] / '.mcp.json'}"
         )
     return file, "; ".join(notes) or None
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings that a user has made in our configuration folder."""
+    return _read(folder / "settings.json")
 
 
 def servers_of(config: Mapping[str, Any], cwd: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from autosre_lab.agents.claude.trial import TrialStack, by_round, call, in_order
 from autosre_lab.agents.claude.version import ClaudeCode
 from autosre_lab.scripted.upstream import HttpError, Turn
 
-__all__ = ["CONTRACT", "Behaviour", "Broken", "CheckResult", "check", "try_behaviour"]
+__all__ = ["CONTRACT", "Behaviour", "BehaviourResult", "Broken", "check", "try_behaviour"]
 
 SUMMARY = "<summary>The user asked for numbers. They were printed.</summary>"
 ANSWER = Turn(text="Recovered.")
@@ -54,7 +54,7 @@ class Behaviour:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckResult:
+class BehaviourResult:
     """How one behaviour turned out.
 
     Attributes:
@@ -70,7 +70,7 @@ class CheckResult:
     seconds: float
 
 
-def check(program: ClaudeCode) -> Iterator[CheckResult]:
+def check(program: ClaudeCode) -> Iterator[BehaviourResult]:
     """Try every behaviour on a Claude Code, and yield each verdict as it comes."""
     for behaviour in CONTRACT:
         started = time.monotonic()
@@ -83,7 +83,7 @@ def check(program: ClaudeCode) -> Iterator[CheckResult]:
                 try_behaviour(behaviour, program.executable)
             except (Broken, TimeoutError, OSError, ValueError) as error:
                 holds, detail = False, " ".join(str(error).split())[:400]
-        yield CheckResult(
+        yield BehaviourResult(
             name=behaviour.name, holds=holds, detail=detail, seconds=time.monotonic() - started
         )
 

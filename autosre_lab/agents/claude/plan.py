@@ -31,7 +31,6 @@ __all__ = ["mcp_config", "plan_launch"]
 NOISE = ("[claude-code:unrecognized_model]",)
 """Claude Code 2.1.332 prints such a line for every model that is not Anthropic's."""
 
-_NO_JUDGE = '{"disableAutoMode":"disable"}'
 _DECIDE_TOOLS = ("--tools",)
 _ALLOW_TOOLS = ("--allowedTools", "--allowed-tools", "--tools")
 
@@ -49,6 +48,7 @@ def plan_launch(
     servers: Sequence[str] = (),
     browser: Browser | None = None,
     mcp_file: Path | None = None,
+    status_line: str | None = None,
     remarks: Sequence[str] = (),
 ) -> Launch:
     """Say how Claude Code is to be started.
@@ -68,6 +68,7 @@ def plan_launch(
         servers: Names of our MCP servers that the session gets.
         browser: What the server ``browser`` drives; None leaves it to the environment.
         mcp_file: The MCP servers that the user has added to our configuration folder.
+        status_line: The command that writes the status line; None leaves it to Claude Code.
         remarks: What else a person should know, a sentence each.
     """
     added = {
@@ -94,7 +95,7 @@ def plan_launch(
     ours: list[str] = []
     if not is_subcommand(args):
         ours = _profile_arguments(profile, args)
-        ours += _permission_arguments(args)
+        ours += _settings_arguments(args, status_line)
         ours += _server_arguments(servers, args, mcp_file, strict=config_dir is not None)
     return Launch(
         argv=(str(executable), *ours, *args),
@@ -132,17 +133,24 @@ def _profile_arguments(profile: Profile, args: Sequence[str]) -> list[str]:
     return ours
 
 
-def _permission_arguments(args: Sequence[str]) -> list[str]:
-    """Return what makes Claude Code ask a person, and not a model, before it runs a command.
+def _settings_arguments(args: Sequence[str], status_line: str | None) -> list[str]:
+    """Return an interactive session's settings: who is asked, and the status line.
 
-    In a terminal 2.1.332 starts in auto mode, and has each Bash command judged by a request of
-    144 KB. Whoever names a permission mode has it.
+    In a terminal 2.1.332 starts in auto mode, and has each Bash command judged by a model, in a
+    request of 144 KB, instead of asking a person. Whoever names a permission mode has it.
     """
     given = options_given(args)
-    if not is_interactive(args) or "--permission-mode" in given:
+    if not is_interactive(args):
         return []
-    # A folder's or a user's own defaultMode goes on to count beside the setting.
-    return ["--permission-mode=default"] if "--settings" in given else [f"--settings={_NO_JUDGE}"]
+    if "--settings" in given:
+        return [] if "--permission-mode" in given else ["--permission-mode=default"]
+    settings: dict[str, object] = {}
+    if "--permission-mode" not in given:
+        # A folder's or a user's own defaultMode still counts beside it.
+        settings["disableAutoMode"] = "disable"
+    if status_line is not None:
+        settings["statusLine"] = {"type": "command", "command": status_line}
+    return [f"--settings={json.dumps(settings, separators=(',', ':'))}"] if settings else []
 
 
 def _server_arguments(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,11 @@ from autosre_lab.agents.claude.arguments import (
     needs_model,
     split_arguments,
 )
-from autosre_lab.agents.claude.config_home import added_servers, prepare_config_dir
+from autosre_lab.agents.claude.config_home import (
+    added_servers,
+    prepare_config_dir,
+    read_settings,
+)
 from autosre_lab.agents.claude.environment import DEFAULTS, is_foreign
 from autosre_lab.agents.claude.first_request import count_first_prompt, estimate_first_prompt
 from autosre_lab.agents.claude.plan import plan_launch
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
     from autosre_lab.recipe import Recipe
     from autosre_lab.stack import Stack
 
-__all__ = ["launch", "prepare_launch", "run_and_replace"]
+__all__ = ["launch", "prepare_launch", "run_and_replace", "status_line_command"]
 
 
 def launch(args: Sequence[str] = (), *, cwd: Path | None = None) -> int:
@@ -157,6 +162,7 @@ def prepare_launch(
         servers=chosen.servers,
         browser=browser_for(chosen.servers, environ),
         mcp_file=mcp_file,
+        status_line=status_line_command(config_dir, stack.request_log),
         executable=program.executable,
         version=program.version,
         environ=environ,
@@ -177,6 +183,14 @@ def _fit(
         widest=recipe.claude.profile if recipe else "full",
         wish=recipe.claude.max_output_tokens if recipe else None,
     )
+
+
+def status_line_command(config_dir: Path | None, request_log: Path | None) -> str | None:
+    """Return the status line's command; None where the user has a status line or a folder."""
+    if config_dir is None or "statusLine" in read_settings(config_dir):
+        return None
+    log = [] if request_log is None else [str(request_log)]
+    return shlex.join([sys.executable, "-I", str(Path(__file__).with_name("status_line.py")), *log])
 
 
 def _note(text: str | None) -> None:

@@ -156,7 +156,12 @@ class TrialStack:
         return [json.loads(line) for line in self.request_log.read_text("utf-8").splitlines()]
 
     def plan(
-        self, *args: str, profile: str = "trimmed", servers: Sequence[str] = (), **environ: str
+        self,
+        *args: str,
+        profile: str = "trimmed",
+        servers: Sequence[str] = (),
+        status_line: str | None = None,
+        **environ: str,
     ) -> Launch:
         """Plan a session as the launcher does."""
         window = self.upstream.max_model_len
@@ -183,6 +188,7 @@ class TrialStack:
             config_dir=config_dir,
             servers=servers,
             mcp_file=mcp_file,
+            status_line=status_line,
         )
 
     def start(self, launch: Launch) -> subprocess.Popen[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from autosre_lab.agents.claude.session import status_line_command
 from autosre_lab.agents.claude.trial import by_round, call
 from autosre_lab.scripted.upstream import Turn
 from tests.agents.claude.conftest import EACH_VERSION, MakeLab
@@ -127,3 +128,17 @@ def test_the_list_of_models_names_the_one_that_is_served(make_lab: MakeLab) -> N
     assert "[1m]" not in shown
     assert "CLAUDE_CODE" not in shown, "it complains of a variable of ours"
     assert "Custom" not in shown
+
+
+def test_the_status_line_says_local_model_speed_and_context(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    lab.upstream.script = by_round(Turn(text="one two three four five", chunk_interval_s=0.05))
+    launch = lab.plan(status_line=status_line_command(lab.folder / "config", lab.request_log))
+
+    with terminal(launch.argv, launch.env, lab.work) as tty:
+        tty.wait_for(PROMPT, "local ·")
+        say(tty, "Count.")
+        tty.wait_for("four five")
+        tty.wait_for("tok/s · context")
+        assert f"local·{lab.upstream.model}·" in tty.shown
+        leave(tty)

@@ -201,6 +201,7 @@ def test_a_small_window_is_not_watched_by_any_version() -> None:
         ((), ['--settings={"disableAutoMode":"disable"}']),
         (("-p", "hi"), []),
         (("--permission-mode", "auto"), []),
+        (("--permission-mode", "plan", "--settings", "mine.json"), []),
         (("--settings", "mine.json"), ["--permission-mode=default"]),
     ],
 )
