@@ -151,7 +151,14 @@ def _recipe_lines(text: str | None) -> dict[str, str]:
         else:
             flat[path] = str(value)
 
-    walk("recipe", yaml.safe_load(text))
+    try:
+        walk("recipe", yaml.safe_load(text))
+    except (
+        yaml.YAMLError,
+        RecursionError,
+        ValueError,
+    ):  # a result file is data: it may be anything
+        return {"recipe": text}
     flat.pop("recipe.name", None)
     return flat
 
