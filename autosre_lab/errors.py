@@ -5,6 +5,7 @@ AutosreError
 ├── RecipeError(ValueError)           a recipe file does not say something vLLM could be run with
 ├── MissingExtraError(ImportError)    an optional dependency is not installed
 ├── ProvisionError                    the engine, the model or Claude Code could not be installed
+├── FileError(OSError)                a file or folder cannot be read or written; errno
 ├── PortTakenError(OSError)           somebody else listens where we were told to
 ├── StackBusyError                    another recipe's stack is running
 ├── WorkBusyError                     a widget's long work runs already
@@ -37,13 +38,16 @@ AutosreError
 │   └── SearchDriftError              its result page is not built as we know it
 ├── BrowserError                      no browser, or it cannot do what was asked
 │   └── BrowserLostError              a session ended with its browser
-├── ClaudeCodeError                   Claude Code itself ended without an answer
+├── AgentError                        an agent's command line ended without an answer
+│   ├── ClaudeCodeError               Claude Code did
+│   └── CodexError                    Codex did
 └── WindowTooSmallError(ValueError)   the context window cannot hold a working Claude Code session
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "AgentError",
     "AutosreError",
     "BenchmarkError",
     "BlockedError",
@@ -52,6 +56,7 @@ __all__ = [
     "BrowserLostError",
     "ClaudeCodeError",
     "ClusterError",
+    "CodexError",
     "ConfigError",
     "ConflictError",
     "DriftError",
@@ -60,6 +65,7 @@ __all__ = [
     "ExperimentError",
     "FetchError",
     "FetchTimeoutError",
+    "FileError",
     "GpuGateError",
     "KubeError",
     "LeaseHeldError",
@@ -143,6 +149,32 @@ class MissingExtraError(AutosreError, ImportError):
 
 class ProvisionError(AutosreError):
     """The engine, the model or Claude Code could not be installed."""
+
+
+class FileError(AutosreError, OSError):
+    """The operating system refuses to read or write a file or folder.
+
+    Attributes:
+        errno: Its number for the reason; 0 if it gave none.
+    """
+
+    def __init__(self, message: str, *, remedy: str, number: int) -> None:
+        super().__init__(message, remedy=remedy)
+        self.errno = number
+        self.strerror = message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # What `OSError` keeps outside of its dictionary.
+        return (_rebuild_file_error, (self.errno, self.args, self.__dict__.copy()))
+
+
+def _rebuild_file_error(
+    number: int, args: tuple[object, ...], state: dict[str, object]
+) -> AutosreError:
+    error = FileError(str(state["message"]), remedy=str(state["remedy"]), number=number)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class PortTakenError(AutosreError, OSError):
@@ -390,8 +422,8 @@ class BrowserLostError(BrowserError):
     """A session ended with its browser, or was closed for being idle."""
 
 
-class ClaudeCodeError(AutosreError):
-    """Claude Code ended without an answer.
+class AgentError(AutosreError):
+    """An agent's command line ended without an answer.
 
     Attributes:
         exit_code: As the operating system gave it; None where it was ended for taking too long.
@@ -402,3 +434,11 @@ class ClaudeCodeError(AutosreError):
         super().__init__(message, remedy=remedy)
         self.exit_code = exit_code
         self.output = output
+
+
+class ClaudeCodeError(AgentError):
+    """Claude Code ended without an answer."""
+
+
+class CodexError(AgentError):
+    """Codex ended without an answer."""

@@ -7,11 +7,14 @@ import pytest
 
 from autosre_lab import errors
 from autosre_lab.errors import (
+    AgentError,
     AutosreError,
     BlockedError,
     BotWallError,
     ClaudeCodeError,
+    CodexError,
     ConflictError,
+    FileError,
     GpuGateError,
     KubeError,
     LeaseHeldError,
@@ -25,11 +28,14 @@ from autosre_lab.errors import (
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 DATA: dict[type[AutosreError], dict[str, object]] = {
     ServiceCrashedError: {"service": "engine", "exit_code": -9, "log_tail": ["one", "two"]},
+    FileError: {"number": 28},
     RemoteError: {"status": 503, "body": "busy"},
     BlockedError: {"url": "http://127.0.0.1/", "reason": "a loopback address"},
     BotWallError: {"wall": "Cloudflare"},
     SearchBlockedError: {"retry_after_s": 60.0},
+    AgentError: {"exit_code": None, "output": "…"},
     ClaudeCodeError: {"exit_code": None, "output": "…"},
+    CodexError: {"exit_code": None, "output": "…"},
     KubeError: {"status": 403, "reason": "Forbidden"},
     ConflictError: {"status": 409, "reason": "AlreadyExists"},
     RolloutError: {"reason": "OOMKilled", "pod": "vllm-1", "log_tail": ["one"]},

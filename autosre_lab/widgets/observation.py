@@ -20,7 +20,7 @@ from autosre_lab.proxy.request_log import RequestRecord
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["PANELS", "POINTS", "Observation", "Panel", "Series"]
+__all__ = ["CHARTS", "POINTS", "Chart", "Observation", "Series"]
 
 POINTS = 1000
 """Samples that are kept, at most."""
@@ -34,7 +34,7 @@ _OWN_SCRAPE = '"GET /metrics '
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line of a panel.
+    """One line of a chart.
 
     Attributes:
         key: Of the catalogue.
@@ -48,7 +48,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class Chart:
     """One chart.
 
     Attributes:
@@ -67,24 +67,24 @@ class Panel:
 _GIB = float(1 << 30)
 _PERCENT = 0.01
 
-PANELS: tuple[Panel, ...] = (
-    Panel(
+CHARTS: tuple[Chart, ...] = (
+    Chart(
         "Throughput, tokens/s",
         (Series("rates.gen_tps", "generated"), Series("rates.prompt_tps_compute", "prefilled")),
         "engine",
     ),
-    Panel(
+    Chart(
         "Time to first token, s",
         (Series("rates.mean_ttft_s", "mean"), Series("rates.p95_ttft_s", "95th percentile")),
         "engine",
         0.1,
     ),
-    Panel(
+    Chart(
         "Requests",
         (Series("engine.running", "running"), Series("engine.waiting", "waiting")),
         "engine",
     ),
-    Panel(
+    Chart(
         "Cache, %",
         (
             Series("engine.kv_usage", "KV blocks in use", _PERCENT),
@@ -93,7 +93,7 @@ PANELS: tuple[Panel, ...] = (
         "engine",
         100.0,
     ),
-    Panel(
+    Chart(
         "Preempted and refused, 1/s",
         (
             Series("rates.preemptions_per_s", "preempted"),
@@ -101,19 +101,19 @@ PANELS: tuple[Panel, ...] = (
         ),
         "engine",
     ),
-    Panel(
+    Chart(
         "GPU: power, W, and temperature, °C",
         (Series("gpu.power_w", "power"), Series("gpu.temperature_c", "temperature")),
         "gpu",
         10.0,
     ),
-    Panel("GPU clock, MHz", (Series("gpu.sm_clock_mhz", "SM clock"),), "gpu", 100.0),
-    Panel(
+    Chart("GPU clock, MHz", (Series("gpu.sm_clock_mhz", "SM clock"),), "gpu", 100.0),
+    Chart(
         "Memory that can be had, GiB",
         (Series("host.memory_available_bytes", "available", _GIB),),
         "host",
     ),
-    Panel(
+    Chart(
         "Pressure of 10 s, % of time stalled",
         (
             Series("host.pressure_memory_some.avg10", "memory", _PERCENT),
@@ -153,7 +153,7 @@ class Observation:
         self._lock = threading.Lock()
         self._times: deque[float] = deque(maxlen=POINTS)
         self._values: dict[str, deque[float | None]] = {
-            series.key: deque(maxlen=POINTS) for panel in PANELS for series in panel.series
+            series.key: deque(maxlen=POINTS) for chart in CHARTS for series in chart.series
         }
         self._requests: deque[RequestRecord] = deque(maxlen=_REQUESTS)
         self._lines: deque[LogLine] = deque(maxlen=_LINES)
@@ -188,7 +188,7 @@ class Observation:
         Returns:
             Seconds before the newest sample (negative), and values by key in the axis' unit.
         """
-        per = {series.key: series.per for panel in PANELS for series in panel.series}
+        per = {series.key: series.per for chart in CHARTS for series in chart.series}
         with self._lock:
             if not self._times:
                 return [], {key: [] for key in self._values}
@@ -201,39 +201,39 @@ class Observation:
             }
         return times, values
 
-    def missing(self, panel: Panel) -> str:
-        """Return why a panel has nothing to show; empty where it has, or where nobody knows yet."""
+    def missing(self, chart: Chart) -> str:
+        """Return why a chart has nothing to show; empty where it has, or where nobody knows yet."""
         sample = self.sample
         if sample is None:
             return ""
-        if panel.source == "gpu":
+        if chart.source == "gpu":
             reading = sample.gpu
             if reading is None:
                 return sample.errors.get("gpu", "the GPU is not asked")
             if not reading.gpus:
                 return f"no GPU here: {reading.unavailable}"
-        elif getattr(sample, panel.source) is None:
-            return sample.errors.get(panel.source, f"the {panel.source} is not asked")
+        elif getattr(sample, chart.source) is None:
+            return sample.errors.get(chart.source, f"the {chart.source} is not asked")
         with self._lock:
             known = [
                 series
-                for series in panel.series
+                for series in chart.series
                 if any(value is not None for value in self._values[series.key])
             ]
         if known or self.taken < 3:
             return ""
-        if panel.source == "engine":
+        if chart.source == "engine":
             return "nothing to tell yet: no request has ended"
-        return f"this {panel.source} does not tell it"
+        return f"this {chart.source} does not tell it"
 
-    def sentence(self, panel: Panel) -> str:
-        """Return what a panel shows, in words."""
-        why = self.missing(panel)
+    def sentence(self, chart: Chart) -> str:
+        """Return what a chart shows, in words."""
+        why = self.missing(chart)
         if why:
-            return f"{panel.title}: {why}"
+            return f"{chart.title}: {why}"
         parts = []
         with self._lock:
-            for series in panel.series:
+            for series in chart.series:
                 known = [value for value in self._values[series.key] if value is not None]
                 if not known:
                     parts.append(f"{series.name} n/a")
@@ -244,7 +244,7 @@ class Observation:
                     f"{series.name} {shown(last, unit)} now, "
                     f"{shown(min(known), unit)} to {shown(max(known), unit)} so far"
                 )
-        return f"{panel.title}: {'; '.join(parts) or 'no sample yet'}"
+        return f"{chart.title}: {'; '.join(parts) or 'no sample yet'}"
 
     def requests(self) -> list[RequestRecord]:
         """Return the requests that have ended, oldest first."""
