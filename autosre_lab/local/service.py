@@ -50,7 +50,7 @@ class ServiceRecord:
         started_at: Seconds since the epoch.
         exit_code: How it last ended; negative for a signal; None while it runs or if unknown.
         restarts: How often it was started again.
-        this_boot: The machine has not been started anew since.
+        this_boot: The machine has not been started again since.
     """
 
     running: bool
@@ -174,7 +174,7 @@ class Service:
             _signal(supervisor, signal.SIGTERM)
             while is_alive(supervisor) and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
-            # It may have started the service anew while we were reading.
+            # It may have started the service again while we were reading.
             child = _identity((read_json(self.record_path) or {}).get("child")) or child
             if is_alive(supervisor):
                 _signal(supervisor, signal.SIGKILL)
@@ -206,7 +206,8 @@ class Service:
         while not self.record_path.exists() and is_locked(self._lock_path):
             if time.monotonic() > deadline:
                 raise EngineError(
-                    f"a supervisor of the {self.name} runs and does not say what it does",
+                    f"the supervisor of the {self.name} is running, but its status file is missing "
+                    "or unreadable",
                     remedy=f"end the process that `fuser {self._lock_path}` names",
                 )
             time.sleep(_POLL_S)

@@ -65,7 +65,7 @@ def provision_claude_code(version: str = CLAUDE_CODE_VERSION) -> Path:
         _check_node()
         what = f"Install Claude Code {version}"
         check_disk(prefix, _SIZE_BYTES, what)
-        # npm does not mend what was left half unpacked.
+        # npm does not fix what was left half unpacked.
         shutil.rmtree(prefix / "node_modules", ignore_errors=True)
         with step(what) as bar:
             try:

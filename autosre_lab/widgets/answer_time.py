@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.errors import MissingExtraError
-from autosre_lab.widgets.look import figure_look
+from autosre_lab.widgets.theme import figure_theme
 
 if TYPE_CHECKING:
     import pandas
@@ -160,4 +160,4 @@ def plot_time_breakdown(table: pandas.DataFrame, *, title: str = "") -> plotly.g
         legend={"orientation": "h", "traceorder": "normal", "y": -0.45},
         hovermode="closest",
     )
-    return figure_look(figure)
+    return figure_theme(figure)

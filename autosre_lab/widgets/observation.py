@@ -20,7 +20,7 @@ from autosre_lab.proxy.request_log import RequestRecord
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["PANELS", "POINTS", "Observation", "Panel", "Series"]
+__all__ = ["PANELS", "POINTS", "FigureLine", "FigurePanel", "Observation"]
 
 POINTS = 1000
 """Samples that are kept, at most."""
@@ -32,7 +32,7 @@ _OWN_SCRAPE = '"GET /metrics '
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class FigureLine:
     """One line of a panel.
 
     Attributes:
@@ -47,7 +47,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class FigurePanel:
     """One chart.
 
     Attributes:
@@ -58,7 +58,7 @@ class Panel:
     """
 
     title: str
-    series: tuple[Series, ...]
+    series: tuple[FigureLine, ...]
     source: str
     top: float = 1.0
 
@@ -66,58 +66,64 @@ class Panel:
 _GIB = float(1 << 30)
 _PERCENT = 0.01
 
-PANELS: tuple[Panel, ...] = (
-    Panel(
+PANELS: tuple[FigurePanel, ...] = (
+    FigurePanel(
         "Throughput, tokens/s",
-        (Series("rates.gen_tps", "generated"), Series("rates.prompt_tps_compute", "prefilled")),
+        (
+            FigureLine("rates.gen_tps", "generated"),
+            FigureLine("rates.prompt_tps_compute", "prefilled"),
+        ),
         "engine",
     ),
-    Panel(
+    FigurePanel(
         "Time to first token, s",
-        (Series("rates.mean_ttft_s", "mean"), Series("rates.p95_ttft_s", "95th percentile")),
+        (
+            FigureLine("rates.mean_ttft_s", "mean"),
+            FigureLine("rates.p95_ttft_s", "95th percentile"),
+        ),
         "engine",
         0.1,
     ),
-    Panel(
+    FigurePanel(
         "Requests",
-        (Series("engine.running", "running"), Series("engine.waiting", "waiting")),
+        (FigureLine("engine.running", "running"), FigureLine("engine.waiting", "waiting")),
         "engine",
     ),
-    Panel(
+    FigurePanel(
         "Cache, %",
         (
-            Series("engine.kv_usage", "KV blocks in use", _PERCENT),
-            Series("rates.prefix_hit", "prefix hits", _PERCENT),
+            FigureLine("engine.kv_usage", "KV blocks in use", _PERCENT),
+            FigureLine("rates.prefix_hit", "prefix hits", _PERCENT),
         ),
         "engine",
         100.0,
     ),
-    Panel(
+    FigurePanel(
         "Preempted and refused, 1/s",
         (
-            Series("rates.preemptions_per_s", "preempted"),
-            Series("rates.rejections_per_s", "refused"),
+            FigureLine("rates.preemptions_per_s", "preempted"),
+            FigureLine("rates.rejections_per_s", "refused"),
         ),
         "engine",
     ),
-    Panel(
+    FigurePanel(
         "GPU: power, W, and temperature, °C",
-        (Series("gpu.power_w", "power"), Series("gpu.temperature_c", "temperature")),
+        (FigureLine("gpu.power_w", "power"), FigureLine("gpu.temperature_c", "temperature")),
         "gpu",
         10.0,
     ),
-    Panel("GPU clock, MHz", (Series("gpu.sm_clock_mhz", "SM clock"),), "gpu", 100.0),
-    Panel(
-        "Memory that can be had, GiB",
-        (Series("host.memory_available_bytes", "available", _GIB),),
+    FigurePanel("GPU clock, MHz", (FigureLine("gpu.sm_clock_mhz", "SM clock"),), "gpu", 100.0),
+    FigurePanel(
+        "Memory available, GiB",
+        (FigureLine("host.memory_available_bytes", "available", _GIB),),
         "host",
     ),
-    Panel(
+    FigurePanel(
         "Pressure of 10 s, % of time stalled",
         (
-            Series("host.pressure_memory_some.avg10", "memory", _PERCENT),
-            Series("host.pressure_cpu_some.avg10", "CPU", _PERCENT),
-            Series("host.pressure_io_some.avg10", "disk", _PERCENT),
+            FigureLine("host.pressure_memory_some.avg10", "memory", _PERCENT),
+            FigureLine("host.pressure_cpu_some.avg10", "CPU", _PERCENT),
+            FigureLine("host.pressure_io_some.avg10", "disk", _PERCENT),
         ),
         "host",
         5.0,
@@ -200,7 +206,7 @@ class Observation:
             }
         return times, values
 
-    def missing(self, panel: Panel) -> str:
+    def missing(self, panel: FigurePanel) -> str:
         """Return why a panel has nothing to show; empty where it has, or where nobody knows yet."""
         sample = self.sample
         if sample is None:
@@ -225,7 +231,7 @@ class Observation:
             return "nothing to tell yet: no request has ended"
         return f"this {panel.source} does not tell it"
 
-    def sentence(self, panel: Panel) -> str:
+    def sentence(self, panel: FigurePanel) -> str:
         """Return what a panel shows, in words."""
         why = self.missing(panel)
         if why:

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from autosre_lab.proxy import read_request_log
-from autosre_lab.scripted.upstream import HttpError, Turn
+from autosre_lab.scripted.chat_engine import HttpError, Turn
 from tests.proxy.conftest import StartLab, ask
 from tests.proxy.event_grammar import events_of, read_stream
 from tests.proxy.waiting import until

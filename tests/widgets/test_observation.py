@@ -15,7 +15,7 @@ from autosre_lab.metrics import (
 from autosre_lab.proxy.request_log import RequestRecord
 from autosre_lab.widgets.dashboard import Dashboard
 from autosre_lab.widgets.dashboard_figure import dashboard_figure, show_observation
-from autosre_lab.widgets.observation import PANELS, POINTS, Observation, Panel
+from autosre_lab.widgets.observation import PANELS, POINTS, FigurePanel, Observation
 
 NO_GPU = GpuReading(gpus=(), unavailable="NVML is not there")
 
@@ -43,7 +43,7 @@ def sample(second: int, **more: object) -> FeedSample:
     )
 
 
-def panel(title: str) -> Panel:
+def panel(title: str) -> FigurePanel:
     (found,) = [one for one in PANELS if one.title.startswith(title)]
     return found
 

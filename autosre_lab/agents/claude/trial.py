@@ -25,7 +25,7 @@ from autosre_lab.agents.claude.window import output_tokens
 from autosre_lab.agents.launch import Launch
 from autosre_lab.agents.window import WindowFit
 from autosre_lab.proxy import ProxyConfig, running_proxy
-from autosre_lab.scripted.upstream import RecordedRequest, ScriptedUpstream, ToolCall, Turn
+from autosre_lab.scripted.chat_engine import ReceivedRequest, ScriptedVllm, ToolCall, Turn
 
 __all__ = ["Ran", "TrialStack", "by_round", "call", "in_order", "trial", "wait_until"]
 
@@ -135,7 +135,7 @@ class TrialStack:
         folder: For its configuration and its work.
     """
 
-    upstream: ScriptedUpstream
+    upstream: ScriptedVllm
     proxy_url: str
     request_log: Path
     executable: Path
@@ -147,7 +147,7 @@ class TrialStack:
         return self.folder / "work"
 
     @property
-    def chats(self) -> list[RecordedRequest]:
+    def chats(self) -> list[ReceivedRequest]:
         """The chat requests that reached the engine."""
         return self.upstream.chats
 
@@ -252,7 +252,7 @@ def trial(
     with _background() as loop:
         servers = AsyncExitStack()
         try:
-            upstream = ScriptedUpstream(max_model_len=window)
+            upstream = ScriptedVllm(max_model_len=window)
             loop.run(servers.enter_async_context(upstream))
             config = ProxyConfig(
                 upstream=upstream.url,

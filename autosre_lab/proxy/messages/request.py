@@ -217,7 +217,7 @@ def _decode_mended(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Looking for them in every body would cost more than decoding it does.
-        mended = without_lone_surrogates(data)
-        if mended == data:
+        fixed = without_lone_surrogates(data)
+        if fixed == data:
             raise
-        return decoder.decode(mended)
+        return decoder.decode(fixed)
