@@ -11,7 +11,8 @@
 #   make pictures    the README's pictures anew, from notebooks in a real JupyterLab
 #   make bench       what the proxy adds, against its rivals, in one run     (RIVALS=1 installs them)
 #   make bench-preemption   how long a request that matters waits, stock against the hook
-#   make lock        write constraints.txt anew from the newest versions that pyproject.toml allows
+#   make audit       bandit, the locks, and a bill of materials (build/sbom.json)
+#   make lock        write locks/ and constraints.txt anew, from the newest versions allowed
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -21,23 +22,24 @@ RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab docs pictures bench \
-  bench-preemption lock clean
+  bench-preemption audit lock clean
 
 help:
 	@sed -n '3,15s/^# *//p' Makefile
 
-$(VENV)/.core: pyproject.toml constraints.txt
+$(VENV)/.core: pyproject.toml locks/core.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1)"; \
 	  echo "  what to do: install it, then: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "error: $(PYTHON) cannot make a virtual environment"; \
 	  echo "  what to do: sudo apt-get install python3-venv   (or your system's counterpart)"; exit 2; }
-	$(PIP) install --quiet --constraint constraints.txt --editable .
+	$(PIP) install --quiet --require-hashes --no-deps --requirement locks/core.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.all: $(VENV)/.core
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+$(VENV)/.all: $(VENV)/.core locks/all.txt
+	$(PIP) install --quiet --require-hashes --no-deps --requirement locks/all.txt
 	@touch $@
 
 demo: $(VENV)/.core
@@ -94,12 +96,31 @@ comma := ,
 bench-preemption: $(VENV)/.core
 	@$(RUN) -m autosre_lab study preemption $(ARGS)
 
+# An environment of its own: these tools ask for much that nothing here needs.
+$(VENV)-audit/.done: locks/audit.txt
+	@test -x $(VENV)-audit/bin/python || $(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+	  --no-deps --requirement locks/audit.txt
+	@touch $@
+
+audit: $(VENV)/.all $(VENV)-audit/.done
+	$(VENV)-audit/bin/bandit --quiet --configfile pyproject.toml --recursive autosre_lab
+	$(RUN) -m pytest -q tests/test_locks.py
+	@mkdir -p build
+	$(VENV)-audit/bin/cyclonedx-py environment --output-file build/sbom.json $(RUN)
+
+# 3.11.2 is Debian 12's Python, the oldest that everything here is installed with.
+LOCK = $(VENV)-lock/bin/uv pip compile --quiet --python-version 3.11.2 --generate-hashes \
+  --no-annotate --custom-compile-command "make lock"
 lock:
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet --editable '.[dev]'
+	$(VENV)-lock/bin/python -m pip install --quiet uv
+	$(LOCK) --upgrade --all-extras pyproject.toml locks/build.in --output-file locks/all.txt
+	$(LOCK) --constraint locks/all.txt pyproject.toml locks/build.in --output-file locks/core.txt
+	$(LOCK) --upgrade --constraint locks/all.txt locks/audit.in --output-file locks/audit.txt
 	{ sed -n '/^#/p' constraints.txt; \
-	  $(VENV)-lock/bin/python -m pip freeze --exclude-editable; } > constraints.new
+	  sed -n 's/^\([A-Za-z0-9._-]*==[^ ;]*\).*/\1/p' locks/all.txt; } > constraints.new
 	mv constraints.new constraints.txt && rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit build .pytest_cache .mypy_cache .ruff_cache .hypothesis

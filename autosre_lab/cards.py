@@ -10,11 +10,11 @@ A terminal takes the text, a notebook the HTML, GitHub and papermill's page the 
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from autosre_lab.badges import BADGES, Badge
+from autosre_lab.markup import html_text, markdown_text, terminal_text
 
 __all__ = ["Card", "badge_html", "markdown_table"]
 
@@ -55,24 +55,25 @@ class Card:
         title = self.title if self.badge is None else f"{self.title}  [{BADGES[self.badge]}]"
         lines = [title, *_aligned([self.head, *self.rows] if self.head else self.rows)]
         lines += [f"! {note}" for note in self.notes]
-        return "\n".join([*lines, *(part.text() for part in self.parts)])
+        own = terminal_text("\n".join(lines))
+        return "\n".join([own, *(part.text() for part in self.parts)])
 
     def markdown(self) -> str:
         """Return it as Markdown."""
-        title = f"**{_escaped(self.title)}**"
+        title = f"**{markdown_text(self.title)}**"
         if self.badge is not None:
             title += f" · measured on: {BADGES[self.badge]}"
         parts = [title]
         if self.rows:
             head = self.head or [""] * max(len(row) for row in self.rows)
             parts.append(markdown_table(head, self.rows))
-        parts += [f"> {_escaped(note)}" for note in self.notes]
+        parts += [f"> {markdown_text(note)}" for note in self.notes]
         return "\n\n".join([*parts, *(part.markdown() for part in self.parts)])
 
     def html(self) -> str:
         """Return it as HTML that takes its colours from whatever it stands in."""
         badge = "" if self.badge is None else f" {badge_html(self.badge)}"
-        parts = [f'<div style="margin:4px 0"><strong>{html.escape(self.title)}</strong>{badge}']
+        parts = [f'<div style="margin:4px 0"><strong>{html_text(self.title)}</strong>{badge}']
         if self.rows:
             parts.append('<table style="border-collapse:collapse;margin:4px 0">')
             if self.head:
@@ -107,7 +108,7 @@ def badge_html(badge: Badge) -> str:
     return (
         f'<span class="autosre-badge" style="border:{outline} currentColor;border-radius:4px;'
         f'padding:0 6px;font-size:85%;white-space:nowrap" title="what produced these numbers">'
-        f'<span aria-hidden="true">{sign}</span> {html.escape(BADGES[badge])}</span>'
+        f'<span aria-hidden="true">{sign}</span> {html_text(BADGES[badge])}</span>'
     )
 
 
@@ -115,7 +116,7 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table in Markdown; what would end a cell is escaped."""
 
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+        return "| " + " | ".join(markdown_text(cell) for cell in cells) + " |"
 
     return "\n".join([line(head), "|" + " --- |" * len(head), *(line(row) for row in rows)])
 
@@ -133,8 +134,4 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _h(text: str) -> str:
-    return html.escape(text).replace("\n", "<br>")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", r"\|").replace("\n", "<br>")
+    return html_text(text).replace("\n", "<br>")

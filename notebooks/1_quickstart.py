@@ -20,13 +20,13 @@
 # * **Takes** some minutes the first time, which installs vLLM and the model; later under a minute.
 #
 # It runs from top to bottom here, and headless:
-# `python -m papermill notebooks/quickstart.ipynb out.ipynb -p QUESTION "Why is the sky blue?"`
+# `python -m papermill notebooks/1_quickstart.ipynb out.ipynb -p QUESTION "Why is the sky blue?"`
 
 # %% tags=["parameters"]
 RECIPE: str = "smollm2-135m-cpu"  # name or path of a recipe
 QUESTION: str = "What is the capital of France?"  # what Claude Code is asked
 RUN_DIR: str = ""  # folder for summary.json; empty for one in the state folder
-STOP_AT_END: bool = True  # end the stack at the end; left running, the next start is immediate
+STOP_AT_END: bool = True  # end the stack that this notebook started; one that ran before stays
 
 # %%
 import autosre_lab
@@ -51,6 +51,7 @@ picker
 # a token was generated, by the engine and through the proxy.
 
 # %%
+was_running = autosre_lab.status().state != "stopped"
 stack = autosre_lab.start(picker.value)
 stack
 
@@ -80,7 +81,7 @@ widgets.plot_time_breakdown(breakdown, title=f"{answer.wall_s:.1f} s for “{QUE
 # ## Stop, and keep the facts
 
 # %%
-if STOP_AT_END:
+if STOP_AT_END and not was_running:
     autosre_lab.stop()
 autosre_lab.status().state
 

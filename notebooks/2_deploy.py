@@ -24,11 +24,11 @@
 RECIPE: str = ""  # name or path of a recipe; empty for the setting, by default the embedded one
 PLACE: str = "auto"  # auto (as the recipe says), local (processes here) or cluster (Pods)
 DRY_RUN: bool = True  # leave a cluster alone: look only
-STOP_AT_END: bool = True  # end the stack after a run that nobody looks at
+STOP_AT_END: bool = True  # end what this notebook started, after a run that nobody looks at
 RUN_DIR: str = ""  # folder for summary.json; empty for one in the state folder
 
 # %%
-from autosre_lab import load_recipe, load_settings, notebooks, widgets
+from autosre_lab import load_recipe, load_settings, notebooks, status, widgets
 
 recipe = load_recipe(RECIPE or load_settings().recipe)
 recipe
@@ -60,12 +60,14 @@ widgets.change_table(recipe, place=None if PLACE == "auto" else PLACE)
 # A run by papermill starts the stack, and compares what runs with the recipe.
 
 # %%
+where = None if PLACE == "auto" else PLACE
+was_running = panel.may_start and status(place=where).state != "stopped"
 if not widgets.interactive() and panel.may_start:
     panel.start()
 panel.status()
 
 # %%
 summary = panel.summary()
-if not widgets.interactive() and panel.may_start and STOP_AT_END:
+if not widgets.interactive() and panel.may_start and STOP_AT_END and not was_running:
     panel.stop()
 notebooks.save_summary(notebooks.run_dir("deploy", RUN_DIR), summary)

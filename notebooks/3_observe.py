@@ -24,13 +24,14 @@
 RECIPE: str = ""  # name or path of a recipe to start where nothing runs; empty for the default
 SECONDS: float = 15.0  # how long a run that nobody looks at watches
 SMALL_LOAD: bool = True  # send short sessions meanwhile, so that something moves
-STOP_AT_END: bool = False  # end the stack after a run that nobody looks at
+STOP_AT_END: bool = False  # end what this notebook started, after a run that nobody looks at
 RUN_DIR: str = ""  # folder for summary.json; empty for one in the state folder
 
 # %%
 import autosre_lab
 from autosre_lab import notebooks, widgets
 
+was_running = autosre_lab.status().state != "stopped"
 stack = autosre_lab.start(RECIPE or autosre_lab.status().recipe_name)
 stack
 
@@ -55,6 +56,6 @@ table = dashboard.table()
 table.tail().T
 
 # %%
-if STOP_AT_END and not widgets.interactive():
+if STOP_AT_END and not was_running and not widgets.interactive():
     autosre_lab.stop()
 notebooks.save_summary(notebooks.run_dir("observe", RUN_DIR), dashboard.summary())

@@ -29,13 +29,14 @@ ARRIVALS: str = "closed:2"  # closed:USERS, constant:RATE, poisson:RATE or recor
 CACHE: str = "cold"  # prefix cache as a session begins: cold or warm
 REPEATS: int = 2  # measurements; two of the same show how large the noise is
 RUN_DIR: str = ""  # folder for result cards and summary.json; empty for one in the state folder
-STOP_AT_END: bool = False  # end the stack at the end
+STOP_AT_END: bool = False  # end the stack at the end, if this notebook started it
 
 # %%
 import autosre_lab
 from autosre_lab import notebooks, widgets
 
 folder = notebooks.run_dir("benchmark", RUN_DIR)
+was_running = autosre_lab.status().state != "stopped"
 stack = autosre_lab.start(RECIPE or autosre_lab.status().recipe_name)
 
 # %% [markdown]
@@ -63,6 +64,6 @@ panel
 widgets.results_table(panel.results).T
 
 # %%
-if STOP_AT_END:
+if STOP_AT_END and not was_running:
     autosre_lab.stop()
 notebooks.save_summary(folder, {"recipe": stack.recipe_name, **panel.summary()})

@@ -27,13 +27,14 @@ RECIPE: str = ""  # name or path of a recipe; empty for the one that runs, or th
 LEVELS: str = "L0 L1 L3"  # with spaces between
 LIMIT: int = 1  # problems of L3, of 164
 RUN_DIR: str = ""  # folder for evaluations and summary.json; empty for one in the state folder
-STOP_AT_END: bool = False  # end the stack at the end
+STOP_AT_END: bool = False  # end the stack at the end, if this notebook started it
 
 # %%
 import autosre_lab
 from autosre_lab import notebooks, widgets
 
 folder = notebooks.run_dir("evaluate", RUN_DIR)
+was_running = autosre_lab.status().state != "stopped"
 stack = autosre_lab.start(RECIPE or autosre_lab.status().recipe_name)
 
 # %% [markdown]
@@ -58,6 +59,6 @@ panel
 widgets.levels_table(panel.results)
 
 # %%
-if STOP_AT_END:
+if STOP_AT_END and not was_running:
     autosre_lab.stop()
 notebooks.save_summary(folder, {"recipe": stack.recipe_name, **panel.summary()})

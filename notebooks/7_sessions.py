@@ -28,13 +28,14 @@ LOG: str = ""  # a recorded request log to look at; empty for the running stack'
 QUESTIONS: str = "What is the capital of France?|And of Italy?"  # asked in one session, | between
 REPLAY: bool = True  # send the session again, by its trace
 RUN_DIR: str = ""  # folder for traces and summary.json; empty for one in the state folder
-STOP_AT_END: bool = False  # end the stack at the end
+STOP_AT_END: bool = False  # end the stack at the end, if this notebook started it
 
 # %%
 import autosre_lab
 from autosre_lab import notebooks, widgets
 
 folder = notebooks.run_dir("sessions", RUN_DIR)
+was_running = autosre_lab.status().state != "stopped"
 stack = autosre_lab.start(RECIPE or autosre_lab.status().recipe_name)
 
 # %% [markdown]
@@ -59,6 +60,6 @@ panel
 widgets.cache_table(panel.profile(), every_cause=True).T
 
 # %%
-if STOP_AT_END:
+if STOP_AT_END and not was_running:
     autosre_lab.stop()
 notebooks.save_summary(folder, {"recipe": stack.recipe_name, **panel.summary()})

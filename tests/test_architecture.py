@@ -13,11 +13,12 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "autosre_lab"
 
-BASE = {"badges", "cards", "errors", "logs", "progress", "settings", "surroundings"}
+BASE = {"badges", "cards", "errors", "logs", "markup", "progress", "settings", "surroundings"}
 MAY_IMPORT: dict[str, set[str]] = {
     "badges": set(),
-    "cards": {"badges"},
+    "cards": {"badges", "markup"},
     "errors": set(),
+    "markup": set(),
     "lazy": set(),
     "yaml_bounds": set(),
     "surroundings": set(),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from autosre_lab.bench.evidence import ALPHA, LEAST_PAIRS, Evidence, evidence_of
 from autosre_lab.bench.result import Conditions, Result
 from autosre_lab.bench.statistics import ratio_interval
 from autosre_lab.bench.summary import METRICS, samples_by_session
@@ -36,8 +39,6 @@ class ComparisonRow(msgspec.Struct, frozen=True, kw_only=True):
         ratio: b over a.
         interval: 95 % bootstrap interval of the ratio over sessions, drawn in pairs; None where
             there are too few sessions.
-        verdict: ``faster``, ``slower``, ``no difference shown``, or ``too few sessions``; said of
-            the second.
     """
 
     metric: str
@@ -45,6 +46,7 @@ class ComparisonRow(msgspec.Struct, frozen=True, kw_only=True):
     b: float
     ratio: float
     interval: tuple[float, float] | None
+    p: float | None
     verdict: str
 
 
@@ -89,7 +91,7 @@ def compare_results(a: Result, b: Result) -> Comparison:
             f"{a.id} was measured on {a.badge}, {b.id} on {b.badge}",
             remedy="measure both on the same kind of engine",
         )
-    rows = tuple(row for metric in _COMPARED if (row := _row(metric, a, b)) is not None)
+    rows = _rows(a, b)
     names = ("output_tps", "rps", "hit_rate", "error_rate", "good_fraction", "goodput_rps")
     return Comparison(
         a=a.id,
@@ -97,7 +99,7 @@ def compare_results(a: Result, b: Result) -> Comparison:
         differences=_differences(a, b),
         rows=rows,
         figures={name: (getattr(a.summary, name), getattr(b.summary, name)) for name in names},
-        warnings=_warnings(a, b),
+        warnings=(*_unsettled(a, b, rows), *_warnings(a, b)),
     )
 
 
@@ -149,34 +151,87 @@ def _recipe_lines(text: str | None) -> dict[str, str]:
         else:
             flat[path] = str(value)
 
-    walk("recipe", yaml.safe_load(text))
+    try:
+        walk("recipe", yaml.safe_load(text))
+    except (
+        yaml.YAMLError,
+        RecursionError,
+        ValueError,
+    ):  # a result file is data: it may be anything
+        return {"recipe": text}
     flat.pop("recipe.name", None)
     return flat
 
 
-def _row(metric: str, a: Result, b: Result) -> ComparisonRow | None:
-    one, other = a.summary.latency.get(metric), b.summary.latency.get(metric)
-    if one is None or other is None or one.p50 == 0:
+def _rows(a: Result, b: Result) -> tuple[ComparisonRow, ...]:
+    medians = {}
+    for metric in _COMPARED:
+        one, other = a.summary.latency.get(metric), b.summary.latency.get(metric)
+        if one is not None and other is not None and one.p50:
+            medians[metric] = (one.p50, other.p50)
+    samples = [
+        {metric: samples_by_session(one.timings, metric) for metric in medians} for one in (a, b)
+    ]
+    found = evidence_of(*samples)
+    drift = _machine_drift(a, b)
+    return tuple(
+        ComparisonRow(
+            metric=metric,
+            a=one,
+            b=other,
+            ratio=other / one,
+            interval=ratio_interval(samples[0][metric], samples[1][metric]),
+            p=found[metric].p,
+            verdict=_verdict(found[metric], drift),
+        )
+        for metric, (one, other) in medians.items()
+    )
+
+
+def _verdict(found: Evidence, drift: float | None) -> str:
+    if found.p is None or found.change is None or drift is None:
+        return "inconclusive"
+    if found.p > ALPHA:
+        return "no difference shown"
+    if abs(found.change) <= math.log1p(drift):
+        # The machine alone differed by as much.
+        return "inconclusive"
+    return "faster" if found.change < 0 else "slower"
+
+
+def _machine_drift(a: Result, b: Result) -> float | None:
+    """How much the machine's own pace differed among the checks of both runs.
+
+    0 without checks, and where they are steady; None where the machine changed during a run, which
+    makes nothing comparable.
+    """
+    if a.machine_suspect or b.machine_suspect:
         return None
-    interval = ratio_interval(
-        samples_by_session(a.timings, metric), samples_by_session(b.timings, metric)
-    )
-    if interval is None:
-        verdict = "too few sessions"
-    elif interval[1] < 1:
-        verdict = "faster"
-    elif interval[0] > 1:
-        verdict = "slower"
-    else:
-        verdict = "no difference shown"
-    return ComparisonRow(
-        metric=metric,
-        a=one.p50,
-        b=other.p50,
-        ratio=other.p50 / one.p50,
-        interval=interval,
-        verdict=verdict,
-    )
+    before, after = a.check_before, b.check_before
+    if before is None or after is None:
+        return 0.0
+    return abs(after.drift_from(before)) if after.suspect_after(before) else 0.0
+
+
+def _unsettled(a: Result, b: Result, rows: Sequence[ComparisonRow]) -> tuple[str, ...]:
+    """What would settle the rows that are inconclusive."""
+    open_rows = [row for row in rows if row.verdict == "inconclusive"]
+    if not open_rows:
+        return ()
+    found = []
+    if any(row.p is None for row in open_rows):
+        found.append(
+            f"inconclusive: {min(a.summary.sessions, b.summary.sessions)} sessions; measure both "
+            f"again with {LEAST_PAIRS} or more"
+        )
+    if a.machine_suspect or b.machine_suspect:
+        name = a.id if a.machine_suspect else b.id
+        found.append(f"inconclusive: the machine changed during {name}; measure it again")
+    elif any(row.p is not None for row in open_rows):
+        found.append(
+            "inconclusive: the machine's own pace differed by as much; measure both again in turns"
+        )
+    return tuple(found)
 
 
 def _warnings(a: Result, b: Result) -> tuple[str, ...]:

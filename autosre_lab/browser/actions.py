@@ -306,7 +306,7 @@ def _uploadable(value: str) -> Path:
             remedy="copy what is meant into the working folder",
         )
     if not path.is_file():
-        raise BrowserError(f"{path} is no file", remedy=f"give the path of a file in {root}")
+        raise BrowserError(f"{path} is not a file", remedy=f"give the path of a file in {root}")
     return path
 
 
@@ -315,7 +315,7 @@ def _distance(value: str) -> float:
         return float(value) if value else SCROLL_PX
     except ValueError:
         raise BrowserError(
-            f"{value!r} is no distance", remedy="give pixels, for example 700 or -700"
+            f"{value!r} is not a distance", remedy="give pixels, for example 700 or -700"
         ) from None
 
 

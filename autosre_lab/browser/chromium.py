@@ -48,7 +48,7 @@ def find_chromium(asked: str = "", *, environ: Mapping[str, str] | None = None) 
             return Path(found)
     if asked:
         raise ConfigError(
-            f"AUTOSRE_CHROMIUM={asked} is no program",
+            f"AUTOSRE_CHROMIUM={asked} is not a program of this machine",
             remedy="name Chromium's program, or unset it to take the one on PATH",
         )
     home = Path(env.get("HOME") or Path.home())

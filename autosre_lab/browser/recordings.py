@@ -91,7 +91,7 @@ def prune_recordings(
         ConfigError: The age is negative or no number.
     """
     if not 0 <= ttl_h < float("inf"):
-        raise ConfigError(f"{ttl_h} is no age in hours", remedy="give 0 or more hours")
+        raise ConfigError(f"{ttl_h} is not an age in hours", remedy="give 0 or more hours")
     before = clock() - ttl_h * 3600
     found = list_recordings(folder)
     old = [one for one in found if one.modified <= before and not one.running]

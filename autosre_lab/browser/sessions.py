@@ -62,7 +62,7 @@ class SessionOptions:
             )
         if self.login is not None and not _LOGIN_NAME.fullmatch(self.login):
             raise ConfigError(
-                f"{self.login!r} is no name of a login",
+                f"{self.login!r} is not the name of a login",
                 remedy="small letters, digits and dashes, at most 41 of them",
             )
 

@@ -121,7 +121,7 @@ def _pattern(wanted: str) -> re.Pattern[str]:
             return re.compile(wanted[1:-1], re.IGNORECASE)
         except re.error as error:
             raise ConfigError(
-                f"{wanted} is no regular expression: {error}",
+                f"{wanted} is not a regular expression: {error}",
                 remedy="fix it, or give plain text without the slashes",
             ) from error
     return re.compile(re.escape(wanted), re.IGNORECASE)

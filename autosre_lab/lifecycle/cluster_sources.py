@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from autosre_lab.errors import ClusterError, NotReadyError
+from autosre_lab.errors import ClusterError, KubeError, NotReadyError
 
 if TYPE_CHECKING:
     from autosre_lab.cluster import KubeClient
@@ -26,8 +26,8 @@ def find_sources(client: KubeClient, **other: Any) -> Sources:
         NotReadyError: No stack was started there.
     """
     from autosre_lab.cluster.application_gate import service_url
-    from autosre_lab.cluster.release import ENGINE, PROXY, read_release
-    from autosre_lab.metrics import GpuReader, HostReader, LogFeed, Sources
+    from autosre_lab.cluster.release import ENGINE, PROXY, read_release, read_token
+    from autosre_lab.metrics import LogFeed, Sources
     from autosre_lab.metrics.limits import recipe_limits
 
     release = read_release(client)
@@ -39,8 +39,7 @@ def find_sources(client: KubeClient, **other: Any) -> Sources:
     limits = recipe_limits(release.recipe)
     own: dict[str, Any] = {
         "engine_url": service_url(release.values["vllm"]),
-        "gpu": GpuReader(),
-        "host": HostReader(),
+        "engine_key": lambda: read_token(client, **release.values["vllm"]["keySecret"]),
         "logs": LogFeed(
             streams={
                 "engine": _pod_lines(client, ENGINE),
@@ -49,7 +48,43 @@ def find_sources(client: KubeClient, **other: Any) -> Sources:
         ),
         "limits": lambda: limits,
     }
-    return Sources(**(own | other))
+    return Sources(**(own | _of_the_node(client, release.values) | other))
+
+
+def _of_the_node(client: KubeClient, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what reads the node that the engine runs on: this machine, or another."""
+    from autosre_lab.metrics import GpuReader, HostReader
+
+    if _runs_here(client):
+        return {"gpu": GpuReader(), "host": HostReader()}
+    from autosre_lab.lifecycle.node_readers import NodeFiles, NodeGpu, NodeHost
+
+    files = NodeFiles(client)
+
+    def ports() -> dict[str, int]:
+        files.refresh()
+        return {"engine": values["vllm"]["port"], "proxy": values["proxy"]["port"]}
+
+    return {
+        "gpu": NodeGpu(files),
+        "host": NodeHost(files),
+        "ports": ports,
+        "proc": files.proc,
+        "patience_s": 2.0,
+    }
+
+
+def _runs_here(client: KubeClient) -> bool:
+    from autosre_lab.cluster.node_probe import is_this_machine
+    from autosre_lab.cluster.release import ENGINE
+    from autosre_lab.cluster.rollout import pods_of
+
+    try:
+        names = {pod["spec"].get("nodeName") for pod in pods_of(client, ENGINE)}
+        nodes = [node for name in names if name and (node := client.get("Node", name))]
+    except KubeError:
+        return False
+    return bool(nodes) and all(map(is_this_machine, nodes))
 
 
 def _pod_lines(client: KubeClient, name: str) -> Iterator[str]:

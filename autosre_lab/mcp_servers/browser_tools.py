@@ -296,5 +296,5 @@ class BrowserTools:
 def _viewport(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal()):
-        raise ConfigError(f"{text!r} is no viewport", remedy="for example 1280x800")
+        raise ConfigError(f"{text!r} is not a viewport size", remedy="for example 1280x800")
     return int(width), int(height)

@@ -121,6 +121,7 @@ class Sources:
         gpu: Reads the GPUs.
         host: Reads the machine.
         ports: Tells the ports whose connections are counted.
+        proc: Where the connections are read; this machine's by default.
         logs: Reads logs.
         limits: Tells the engine's limits.
         step_bytes: Bytes that a decode step reads, for the bandwidth's utilisation; by the model's
@@ -139,6 +140,7 @@ class Sources:
         gpu: GpuReader | None = None,
         host: HostReader | None = None,
         ports: Callable[[], dict[str, int]] | None = None,
+        proc: Path = Path("/proc"),
         logs: LogFeed | None = None,
         limits: Callable[[], Limits] = Limits,
         step_bytes: float | None = None,
@@ -155,6 +157,7 @@ class Sources:
         )
         self._host = host
         self._ports = ports
+        self._proc = proc
         self._logs = logs
         self.gpu = gpu
         self.limits = limits
@@ -237,7 +240,7 @@ class Sources:
 
     def _read_connections(self) -> tuple[Connections, ...]:
         assert self._ports is not None  # noqa: S101 - a reader only with ports
-        return connections(self._ports())
+        return connections(self._ports(), proc=self._proc)
 
 
 def _records(log: FollowedFile) -> tuple[RequestRecord, ...]:

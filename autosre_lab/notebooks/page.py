@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
-import json
 from pathlib import Path
 from typing import Any
 
 from autosre_lab.errors import MissingExtraError
+from autosre_lab.markup import figure_json, html_text, script_json
 
 __all__ = ["write_page"]
 
@@ -58,9 +57,8 @@ def _drawn(figure: dict[str, Any], name: str) -> str:
     layout = figure.get("layout", {})
     height = layout.get("height", 450)
     parts = (figure.get("data", []), layout, {"responsive": True})
-    # "</" would end the script inside a title or a name.
-    arguments = ", ".join(json.dumps(part).replace("</", r"<\/") for part in parts)
+    arguments = ", ".join(script_json(figure_json(part)) for part in parts)
     return (
-        f'<div id="{html.escape(name)}" style="height:{height}px;width:100%"></div>'
+        f'<div id="{html_text(name)}" style="height:{height}px;width:100%"></div>'
         f'<script>Plotly.newPlot("{name}", {arguments});</script>'
     )

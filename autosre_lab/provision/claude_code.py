@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from importlib import resources
 from pathlib import Path
 
 from autosre_lab.errors import ProvisionError
@@ -70,10 +71,7 @@ def provision_claude_code(version: str = CLAUDE_CODE_VERSION) -> Path:
         with step(what) as bar:
             try:
                 run_installer(
-                    [
-                        *("npm", "install", "--prefix", prefix, "--no-audit", "--no-fund"),
-                        *("--no-save", f"@anthropic-ai/claude-code@{version}"),
-                    ],
+                    _install_command(prefix, version),
                     bar,
                     environ=installer_environment(),
                     cwd=prefix,
@@ -83,6 +81,17 @@ def provision_claude_code(version: str = CLAUDE_CODE_VERSION) -> Path:
             _check_version(executable, version)
             complete.touch()
     return executable
+
+
+def _install_command(prefix: Path, version: str) -> list[str]:
+    """Return npm's command; a version with a lock is installed with nothing but the lock."""
+    npm = ["npm", "--prefix", str(prefix), "--no-audit", "--no-fund"]
+    lock = resources.files("autosre_lab.provision") / "locks" / f"claude-code-{version}"
+    if not lock.is_dir():
+        return [*npm, "install", "--no-save", f"@anthropic-ai/claude-code@{version}"]
+    for name in ("package.json", "package-lock.json"):
+        (prefix / name).write_bytes((lock / name).read_bytes())
+    return [*npm, "ci"]
 
 
 def _check_node() -> None:

@@ -12,11 +12,11 @@ def main(source: str, file: str, target: str) -> None:
 
     # Without `dequantize` the weights cannot be saved.
     unpack = GgufConfig(gguf_file=file, dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(
+    model = AutoModelForCausalLM.from_pretrained(  # nosec B615: a file of this machine
         source, gguf_file=file, quantization_config=unpack, dtype=torch.bfloat16
     )
     model.save_pretrained(target)
-    AutoTokenizer.from_pretrained(source, gguf_file=file).save_pretrained(target)
+    AutoTokenizer.from_pretrained(source, gguf_file=file).save_pretrained(target)  # nosec B615: likewise
 
 
 if __name__ == "__main__":

@@ -137,8 +137,19 @@ def provision_engine(recipe: Recipe) -> Path:
     return python
 
 
+def split_lock(lock: str) -> tuple[list[str], list[str]]:
+    """Return a lock's requirements, a line each: those with hashes, and those without.
+
+    Only what PyPI does not serve has none: PyTorch's own builds for the CPU.
+    """
+    joined = lock.replace("\\\n", " ")
+    lines = [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
+    hashed = [line for line in lines if "--hash=" in line]
+    return hashed, [line for line in lines if line not in hashed]
+
+
 def install_command(
-    python: Path, requirements: Path, *, locked_set: bool, torch_index: bool
+    python: Path, requirements: Path, *, locked_set: bool, hashes: bool, torch_index: bool
 ) -> list[str]:
     """Return the pip command that fills an environment.
 
@@ -146,12 +157,15 @@ def install_command(
         python: The environment's Python.
         requirements: The requirements file.
         locked_set: The file names everything, so nothing else may come in.
+        hashes: Every requirement has hashes, and a file with another is refused.
         torch_index: Look for PyTorch's CPU builds at PyTorch's own index as well.
     """
     command = [str(python), "-m", "pip", "install", "--progress-bar", "raw", "--no-input"]
     command += ["--requirement", str(requirements)]
     if locked_set:
         command.append("--no-deps")
+    if hashes:
+        command.append("--require-hashes")
     if torch_index:
         command += ["--extra-index-url", TORCH_CPU_INDEX]
     return command
@@ -162,31 +176,47 @@ def _install(folder: Path, what: str, lock: str) -> None:
     python = folder / "bin" / "python"
     with step(f"{what}: environment") as bar:
         _make_environment(folder, bar)
-        run_installer([python, "-m", "pip", "install", "--quiet", PIP], bar, environ=environ)
+        pip = resources.files("autosre_lab.provision") / "locks" / f"{PIP.replace('==', '-')}.txt"
+        with resources.as_file(pip) as file:
+            own = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes"]
+            own += ["--requirement", str(file)]
+            run_installer(own, bar, environ=environ)
     forget_half_installed(folder)
-    requirements = folder / "requirements.txt"
-    requirements.write_text(lock, encoding="utf-8")
-    names = [line for line in lock.splitlines() if line and not line.startswith("#")]
-    whole = len(names) > 1
+    hashed, others = split_lock(lock)
+    count = len(hashed) + len(others)
     with step(what, total=100, unit="%") as bar:
-        progress = PipProgress(len(names) if whole else None)
-        for torch_index in (False, True):
-            command = install_command(
-                python, requirements, locked_set=whole, torch_index=torch_index
+        progress = PipProgress(count if count > 1 else None)
+        for name, lines in (("other-requirements.txt", others), ("requirements.txt", hashed)):
+            if lines:
+                file = folder / name
+                file.write_text("\n".join([*lines, ""]), encoding="utf-8")
+                _fill(folder, file, bar, progress, whole=count > 1, hashes=lines is hashed)
+
+
+def _fill(
+    folder: Path, file: Path, bar: Step, progress: PipProgress, *, whole: bool, hashes: bool
+) -> None:
+    for torch_index in (False,) if hashes else (False, True):
+        command = install_command(
+            folder / "bin" / "python",
+            file,
+            locked_set=whole,
+            hashes=hashes,
+            torch_index=torch_index,
+        )
+        try:
+            run_installer(
+                command,
+                bar,
+                environ=installer_environment(),
+                on_line=progress.read,
+                on_silence=lambda bar: progress.unpacked(installed_count(folder), bar),
             )
-            try:
-                run_installer(
-                    command,
-                    bar,
-                    environ=environ,
-                    on_line=progress.read,
-                    on_silence=lambda bar: progress.unpacked(installed_count(folder), bar),
-                )
-                break
-            except InstallerFailed as error:
-                # Who has PyTorch's CPU build in a configured index needs no other one.
-                if torch_index or not error.says(_NOT_FOUND):
-                    raise
+            return
+        except InstallerFailed as error:
+            # Who has PyTorch's CPU build in a configured index needs no other one.
+            if torch_index or not error.says(_NOT_FOUND):
+                raise
 
 
 def _make_environment(folder: Path, bar: Step) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+
+from autosre_lab.markup import figure_json, html_text, script_json
 
 __all__ = ["Figure", "PageSection", "Table", "html_page"]
 
@@ -148,8 +148,7 @@ def _table(table: Table) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    # "</" would end the script element, whatever language it is in.
-    data = json.dumps({"data": figure.data, "layout": figure.layout}).replace("</", "<\\/")
+    data = script_json(figure_json({"data": figure.data, "layout": figure.layout}))
     return (
         f'<figure><div class="plot" role="img" aria-label="{_text(figure.summary)}"></div>'
         f'<script type="application/json">{data}</script>'
@@ -158,4 +157,4 @@ def _figure(figure: Figure) -> str:
 
 
 def _text(text: str) -> str:
-    return html.escape(text, quote=True)
+    return html_text(text)

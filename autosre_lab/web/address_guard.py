@@ -183,7 +183,7 @@ class AddressGuard:
         try:
             parts = urlsplit(url)
         except ValueError as error:
-            raise _blocked(url, f"it is no URL ({error})", _USE_PUBLIC) from None
+            raise _blocked(url, f"it is not a URL ({error})", _USE_PUBLIC) from None
         scheme = parts.scheme.lower()
         if scheme not in SCHEME_PORTS:
             named = f"{scheme}: is not fetched" if scheme else "it has no scheme"
@@ -229,7 +229,7 @@ def _host_and_port(netloc: str, url: str) -> tuple[str, int | None]:
         raise _blocked(url, "its host and port cannot be told apart", _USE_PUBLIC)
     port = int(match[2]) if match[2] else None
     if port is not None and not 0 < port < 65536:
-        raise _blocked(url, f"{match[2]} is no port", _USE_PUBLIC)
+        raise _blocked(url, f"{match[2]} is not a port", _USE_PUBLIC)
     return match[1], port
 
 
@@ -239,7 +239,7 @@ def _canonical_host(host: str, url: str) -> str:
         try:
             return str(parse_address(host[1:-1]))
         except ValueError:
-            raise _blocked(url, f"{host} is no IPv6 address", _USE_PUBLIC) from None
+            raise _blocked(url, f"{host} is not an IPv6 address", _USE_PUBLIC) from None
     if not host.isascii():
         host = _mapped_to_ascii(host, url)
     host = host.lower().removesuffix(".")
@@ -247,7 +247,7 @@ def _canonical_host(host: str, url: str) -> str:
     if _NUMERIC_LABEL.fullmatch(labels[-1]):
         return _ipv4_of(labels, url)
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise _blocked(url, f"{host[:80]!r} is no host name", _USE_PUBLIC)
+        raise _blocked(url, f"{host[:80]!r} is not a host name", _USE_PUBLIC)
     return host
 
 
@@ -262,12 +262,12 @@ def _mapped_to_ascii(host: str, url: str) -> str:
         mapped = idna.uts46_remap(host, std3_rules=False, transitional=False)
         return mapped if mapped.isascii() else idna.encode(mapped).decode("ascii")
     except (idna.IDNAError, UnicodeError):
-        raise _blocked(url, f"{host[:80]!r} is no host name", _USE_PUBLIC) from None
+        raise _blocked(url, f"{host[:80]!r} is not a host name", _USE_PUBLIC) from None
 
 
 def _ipv4_of(labels: Sequence[str], url: str) -> str:
     """Return the IPv4 address in any of the spellings that C's inet_aton and browsers take."""
-    why = f"{'.'.join(labels)[:80]!r} is no IPv4 address"
+    why = f"{'.'.join(labels)[:80]!r} is not an IPv4 address"
     try:
         numbers = [_number(label) for label in labels]
     except ValueError:

@@ -233,11 +233,13 @@ def make_query(
             f"the query has {len(whole)} characters", remedy=f"give 1 to {LONGEST_QUERY}"
         )
     if site and any(character.isspace() for character in site.strip()):
-        raise ConfigError(f"site {site!r} is no host", remedy="give one, as in docs.python.org")
+        raise ConfigError(
+            f"site {site!r} is not a host name", remedy="give one, as in docs.python.org"
+        )
     if not 1 <= page <= LAST_PAGE:
         raise ConfigError(f"there is no page {page}", remedy=f"take 1 to {LAST_PAGE}")
     if not region.replace("-", "").isalpha() or len(region) > 10:
-        raise ConfigError(f"{region!r} is no region", remedy="take wt-wt, us-en, de-de, …")
+        raise ConfigError(f"{region!r} is not a region", remedy="take wt-wt, us-en, de-de, …")
     return SearchQuery(text=whole, region=region.lower(), period=period, page=page)
 
 

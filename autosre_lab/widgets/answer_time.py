@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.errors import MissingExtraError
+from autosre_lab.markup import plot_text
 from autosre_lab.widgets.theme import figure_theme
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def plot_time_breakdown(table: pandas.DataFrame, *, title: str = "") -> plotly.g
         )
     figure.update_layout(
         barmode="stack",
-        title=title,
+        title=plot_text(title),
         xaxis_title="seconds",
         height=260,
         margin={"l": 20, "r": 20, "t": 60 if title else 20, "b": 40},

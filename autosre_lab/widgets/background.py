@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import threading
 import time
 import traceback
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from autosre_lab.errors import AutosreError, WorkBusyError
+from autosre_lab.markup import html_text
 from autosre_lab.progress import Stopped, steps_shown_by
 from autosre_lab.widgets.paced import Paced, close_at_exit
 from autosre_lab.widgets.surface import require_widgets
@@ -218,7 +218,7 @@ class Work:
 
     def _html(self) -> str:
         head = f"{_SIGNS[self.state]} {self.label}: {self.state}"
-        parts = [f'<div role="status" aria-live="polite"><b>{html.escape(head)}</b></div>']
+        parts = [f'<div role="status" aria-live="polite"><b>{html_text(head)}</b></div>']
         parts += [one.html() for one in list(self._steps)]
         if self.error is not None:
             parts.append(error_html(self.error))
@@ -283,10 +283,10 @@ class _SeenStep:
 
     def html(self) -> str:
         row = self.row()
-        label = html.escape(self._label)
+        label = html_text(self._label)
         value = "" if row["share"] is None else f' value="{row["share"]:.3f}"'
         bar = f'<progress aria-label="{label}" max="1"{value}></progress>'
-        return f"<div>{bar} {html.escape(self.sentence())}</div>"
+        return f"<div>{bar} {html_text(self.sentence())}</div>"
 
 
 def error_html(error: BaseException) -> str:
@@ -296,8 +296,8 @@ def error_html(error: BaseException) -> str:
     else:
         what, remedy = f"{type(error).__name__}: {error}", "the traceback tells where it came from"
         lines = "".join(traceback.format_exception(error))
-        more = f"<details><summary>Traceback</summary><pre>{html.escape(lines)}</pre></details>"
+        more = f"<details><summary>Traceback</summary><pre>{html_text(lines)}</pre></details>"
     return (
-        f'<div class="autosre-error" role="alert"><div>✗ {html.escape(what)}</div>'
-        f"<div><b>What to do:</b> {html.escape(remedy)}</div>{more}</div>"
+        f'<div class="autosre-error" role="alert"><div>✗ {html_text(what)}</div>'
+        f"<div><b>What to do:</b> {html_text(remedy)}</div>{more}</div>"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.errors import NotComparableError
+from autosre_lab.markup import html_text
 from autosre_lab.widgets.background import error_html
 from autosre_lab.widgets.bench_results import (
     comparison_table,
@@ -213,8 +214,8 @@ class BenchPanel(Panel):
         count = len(comparison.differences)
         said = f"{count} conditions differ" if count else "nothing differs: the ratio is the noise"
         return [
-            f"<div>{comparison.b} beside {comparison.a}: {said}.</div>",
-            *(f"<div>⚠ {warning}</div>" for warning in comparison.warnings),
+            f"<div>{html_text(f'{comparison.b} beside {comparison.a}: {said}')}.</div>",
+            *(f"<div>⚠ {html_text(warning)}</div>" for warning in comparison.warnings),
         ]
 
     def summary(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.badges import BADGES, Badge
+from autosre_lab.markup import plot_text
 from autosre_lab.widgets.figures import badged, new_figure, table_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _VERDICTS = {
     "faster": "triangle-left",
     "slower": "triangle-right",
     "no difference shown": "circle-open",
-    "too few sessions": "x-thin-open",
+    "inconclusive": "x-thin-open",
 }
 
 
@@ -144,7 +145,8 @@ def plot_requests(
     figure = new_figure(badged("Requests", [badge if timings else None]), dark=dark)
     whole = table[table["e2el_s"].notna() & ~table["error"].astype(bool)]
     failed = table[table["error"].astype(bool)]
-    named = {"customdata": whole[["session", "turn"]], "mode": "markers"}
+    who = list(zip(whole["session"].map(plot_text), whole["turn"], strict=True))
+    named = {"customdata": who, "mode": "markers"}
     hover = "%{customdata[0]}, turn %{customdata[1]}: %{y:.3f} s"
     for column, name in (("ttft_s", "first token"), ("e2el_s", "end")):
         figure.add_scatter(
@@ -157,7 +159,7 @@ def plot_requests(
             name="failed",
             mode="markers",
             marker={"symbol": "x", "size": 10},
-            text=failed["error"],
+            text=failed["error"].map(plot_text),
             hovertemplate="%{text}",
         )
     return figure.update_layout(
@@ -179,7 +181,10 @@ def plot_latencies(results: Sequence[Result], *, dark: bool = False) -> Any:
         showlegend=False,
         hovermode="closest",
     )
-    labels = [f"{one.id}<br>{one.conditions.recipe or one.conditions.model}" for one in results]
+    labels = [
+        f"{plot_text(one.id)}<br>{plot_text(one.conditions.recipe or one.conditions.model)}"
+        for one in results
+    ]
     width = 1 / len(_SHOWN)
     for at, (metric, name) in enumerate(_SHOWN.items()):
         middle = table[f"{metric}_p50"]
@@ -210,7 +215,7 @@ def plot_comparison(comparison: Comparison, badge: Badge | None, *, dark: bool =
     """
     table = comparison_table(comparison)
     figure = new_figure(
-        badged(f"{comparison.b} over {comparison.a}", [badge]),
+        badged(plot_text(f"{comparison.b} over {comparison.a}"), [badge]),
         dark=dark,
         height=170 + 34 * len(table),
         showlegend=False,
@@ -218,7 +223,7 @@ def plot_comparison(comparison: Comparison, badge: Badge | None, *, dark: bool =
     )
     figure.add_scatter(
         x=table["ratio"],
-        y=list(table.index),
+        y=[plot_text(one) for one in table.index],
         mode="markers+text",
         text=table["verdict"],
         textposition="top center",

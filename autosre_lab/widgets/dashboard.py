@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autosre_lab.badges import Badge
 from autosre_lab.cards import Card, badge_html
 from autosre_lab.errors import AutosreError
+from autosre_lab.markup import html_text
 from autosre_lab.metrics import Feed, FeedSample, Sources
 from autosre_lab.metrics.catalogue import CATALOGUE
 from autosre_lab.metrics.figures import figure_of, shown
@@ -279,16 +279,16 @@ class Dashboard(Shown):
         load = self._load
         sent = f" · {load.text()}" if load.state != "idle" else ""
         failed = "" if load.error is None else error_html(load.error)
-        return f'<span role="status">{state} {at}{html.escape(sent)}</span>{failed}'
+        return f'<span role="status">{state} {at}{html_text(sent)}</span>{failed}'
 
     def _figures_html(self) -> str:
         badge = "" if self._badge is None else badge_html(self._badge)
-        title = f'<div class="autosre-title">{html.escape(self._headline())} {badge}</div>'
+        title = f'<div class="autosre-title">{html_text(self._headline())} {badge}</div>'
         sample = self.seen.sample
         if sample is None:
             return title
         cells = "".join(
-            f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>"
+            f"<div><dt>{html_text(name)}</dt><dd>{html_text(value)}</dd></div>"
             for name, value in _figures(sample)
         )
         return f'{title}<dl class="autosre-figures">{cells}</dl>'
@@ -300,6 +300,7 @@ class Dashboard(Shown):
                 "n/a" if row["priority"] is None else str(row["priority"]),
                 str(row["requests"]),
                 str(row["failed"]),
+                str(row["cancelled"]),
                 _seconds(row["ttft_p50_s"]),
                 _seconds(row["ttft_max_s"]),
                 f"{row['output_tokens']:,}",
@@ -308,7 +309,10 @@ class Dashboard(Shown):
         ]
         return Card(
             title="Priority classes; a lower number goes first",
-            head=("class", "priority", "ended", "failed", "TTFT p50", "TTFT max", "output tokens"),
+            head=(
+                *("class", "priority", "ended", "failed", "cancelled"),
+                *("TTFT p50", "TTFT max", "output tokens"),
+            ),
             rows=rows,
         )
 
@@ -339,12 +343,12 @@ class Dashboard(Shown):
         text = "\n".join(f"{one.source:7}{_printable(one.text)}" for one in lines)
         return (
             "<details open><summary>Logs</summary>"
-            f'<pre tabindex="0" aria-label="Logs">{html.escape(text or "no lines yet")}</pre>'
+            f'<pre tabindex="0" aria-label="Logs">{html_text(text or "no lines yet")}</pre>'
             "</details>"
         )
 
     def _words_html(self) -> str:
-        lines = "".join(f"<li>{html.escape(self.seen.sentence(one))}</li>" for one in PANELS)
+        lines = "".join(f"<li>{html_text(self.seen.sentence(one))}</li>" for one in PANELS)
         return f"<details><summary>The charts in words</summary><ul>{lines}</ul></details>"
 
     def _words(self) -> Card:

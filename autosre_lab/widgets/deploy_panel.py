@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autosre_lab import lifecycle
 from autosre_lab.cards import Card
 from autosre_lab.errors import AutosreError, ConfigError
+from autosre_lab.markup import html_text
 from autosre_lab.recipe import load_recipe
 from autosre_lab.settings import load_settings
 from autosre_lab.widgets.background import Work, error_html
@@ -291,9 +291,9 @@ def _folded(card: Card) -> str:
     if card.head or not card.rows:
         body = Card(title="", head=card.head, rows=card.rows).html()
     else:
-        body = f"<pre>{html.escape(card.rows[0][0])}</pre>"
+        body = f"<pre>{html_text(card.rows[0][0])}</pre>"
     opened = " open" if card.head or card.title.startswith("command line") else ""
-    return f"<details{opened}><summary>{html.escape(card.title)}</summary>{body}</details>"
+    return f"<details{opened}><summary>{html_text(card.title)}</summary>{body}</details>"
 
 
 class _Displayed:

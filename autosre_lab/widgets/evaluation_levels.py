@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.badges import BADGES
+from autosre_lab.markup import plot_text
 from autosre_lab.widgets.figures import badged, new_figure, table_of
 
 if TYPE_CHECKING:
@@ -109,9 +110,9 @@ def plot_levels(results: Sequence[EvaluationResult], *, dark: bool = False) -> A
         table = levels_table([result])
         table = table[table["rate"].notna()]
         figure.add_scatter(
-            x=list(table.index),
+            x=[plot_text(one) for one in table.index],
             y=table["rate"],
-            name=f"{result.id} ({result.recipe or result.model})",
+            name=plot_text(f"{result.id} ({result.recipe or result.model})"),
             mode="markers+text",
             text=[f"{row['passed']}/{row['of']}" for _, row in table.iterrows()],
             textposition="middle right",

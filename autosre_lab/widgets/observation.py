@@ -27,6 +27,7 @@ POINTS = 1000
 
 _REQUESTS = 200
 _LINES = 200
+_CLIENT_WENT_AWAY = 499
 _OWN_SCRAPE = '"GET /metrics '
 """In the engine's log for each of our polls."""
 
@@ -262,7 +263,10 @@ class Observation:
             return list(self._lines)
 
     def class_rows(self) -> list[dict[str, object]]:
-        """Return a row a priority class: its priority, requests, TTFT, tokens."""
+        """Return a row a priority class: its priority, requests, TTFT, tokens.
+
+        A request that its client gave up (Esc in Claude Code) is cancelled, and has not failed.
+        """
         rows: list[dict[str, object]] = []
         requests = self.requests()
         kinds = dict.fromkeys([*KINDS, *self._classes, *(one.kind for one in requests if one.kind)])
@@ -274,7 +278,8 @@ class Observation:
                     "class": kind,
                     "priority": self._classes.get(kind),
                     "requests": len(own),
-                    "failed": sum(one.status >= 400 for one in own),
+                    "failed": sum(one.status >= 400 and not _cancelled(one) for one in own),
+                    "cancelled": sum(map(_cancelled, own)),
                     "ttft_p50_s": first[len(first) // 2] / 1000 if first else None,
                     "ttft_max_s": first[-1] / 1000 if first else None,
                     "output_tokens": sum(one.output_tokens for one in own),
@@ -303,3 +308,7 @@ class Observation:
             table.index = pandas.to_datetime(list(self._times), unit="s", utc=True)
         table.index.name = "time"
         return table
+
+
+def _cancelled(request: RequestRecord) -> bool:
+    return request.disconnected or request.status == _CLIENT_WENT_AWAY

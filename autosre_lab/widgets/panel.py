@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.badges import Badge
 from autosre_lab.cards import badge_html
+from autosre_lab.markup import html_text
 from autosre_lab.widgets.background import Work, error_html
 from autosre_lab.widgets.badge import badge_mark
 from autosre_lab.widgets.figures import draw, new_figure, table_of
@@ -37,7 +37,7 @@ def table_html(table: pandas.DataFrame, caption: str, *, opened: bool = True) ->
     left = "" if len(table) <= _MOST_ROWS else f", the last {_MOST_ROWS} of {len(table)} rows"
     state = " open" if opened else ""
     return (
-        f"<details{state}><summary>{html.escape(caption)}{left}</summary>"
+        f"<details{state}><summary>{html_text(caption)}{left}</summary>"
         f'<div style="overflow-x:auto">{text}</div></details>'
     )
 
@@ -174,7 +174,7 @@ class Panel(Shown):
         texts = [table_html(table, caption) for caption, table in tables.items()]
         self._set(self._tables, "".join(texts))
         badge = "" if self.badge is None else f" {badge_html(self.badge)}"
-        head = f'<div class="autosre-title">{html.escape(self.title)}{badge}</div>'
+        head = f'<div class="autosre-title">{html_text(self.title)}{badge}</div>'
         trouble = "" if self.problem is None else error_html(self.problem)
         self._set(self._head, "".join([head, *self.notes(), trouble]))
 

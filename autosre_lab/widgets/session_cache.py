@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from autosre_lab.badges import Badge
 from autosre_lab.errors import ConfigError
+from autosre_lab.markup import plot_text
 from autosre_lab.widgets.figures import badged, new_figure, table_of
 
 if TYPE_CHECKING:
@@ -188,4 +189,4 @@ def plot_cache(profile: Sequence[TurnCache], badge: Badge | None, *, dark: bool 
 def _named(turn: TurnCache) -> str:
     who = f"{turn.agent[:8]} " if turn.agent else ""
     kind = "" if turn.kind in ("main", "subagent") else f" {turn.kind}"
-    return f"{who}{turn.turn}{kind}"
+    return plot_text(f"{who}{turn.turn}{kind}")

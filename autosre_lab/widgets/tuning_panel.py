@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from autosre_lab.errors import AutosreError, ConfigError
+from autosre_lab.markup import html_text
 from autosre_lab.widgets.panel import Panel
 from autosre_lab.widgets.surface import require_widgets
 from autosre_lab.widgets.tuning_trials import (
@@ -273,7 +274,7 @@ class TuningPanel(Panel):
         elif self.experiment is not None and not self.work.running and self.trials():
             found.append("<div>○ Nothing beat the incumbent beyond doubt.</div>")
         if self.promoted is not None:
-            found.append(f"<div>✓ Written: {self.promoted}</div>")
+            found.append(f"<div>✓ Written: {html_text(str(self.promoted))}</div>")
         return found
 
     def summary(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.badges import Badge
+from autosre_lab.markup import plot_text
 from autosre_lab.widgets.figures import badged, new_figure, table_of
 from autosre_lab.widgets.theme import COLOURS
 
@@ -82,9 +83,9 @@ def plot_trials(
             name="no measurement",
             mode="markers+text",
             marker={"symbol": "x", "size": 11},
-            text=[one.outcome.replace("_", " ") for one in failed],
+            text=[plot_text(one.outcome.replace("_", " ")) for one in failed],
             textposition="top center",
-            hovertext=[f"{_turned(one)}<br>{'; '.join(one.reasons)}" for one in failed],
+            hovertext=[f"{_turned(one)}<br>{plot_text('; '.join(one.reasons))}" for one in failed],
             hoverinfo="text",
         )
     figure.add_hline(y=1, line={"dash": "dot", "width": 1})
@@ -161,7 +162,7 @@ def plot_parallel(
     """
     measured = [one for one in trials if one.ratio is not None]
     figure = new_figure(
-        badged(f"Parallel coordinates; last axis: {objective or 'objective'}", [badge]),
+        badged(f"Parallel coordinates; last axis: {plot_text(objective or 'objective')}", [badge]),
         dark=dark,
         height=340,
         margin={"l": 80, "r": 80, "t": 90, "b": 30},
@@ -173,10 +174,10 @@ def plot_parallel(
         kinds = sorted(set(values), key=_as_number)
         axes.append(
             {
-                "label": path.rpartition(".")[2],
+                "label": plot_text(path.rpartition(".")[2]),
                 "values": [kinds.index(value) for value in values],
                 "tickvals": list(range(len(kinds))),
-                "ticktext": kinds,
+                "ticktext": [plot_text(kind) for kind in kinds],
                 "range": [-0.2, max(1, len(kinds) - 1) + 0.2],
             }
         )
@@ -191,7 +192,8 @@ def plot_parallel(
 
 
 def _turned(trial: Trial) -> str:
-    return ", ".join(f"{path.rpartition('.')[2]}={value}" for path, value in trial.values.items())
+    said = (f"{path.rpartition('.')[2]}={value}" for path, value in trial.values.items())
+    return plot_text(", ".join(said))
 
 
 def _as_number(text: str) -> tuple[float, str]:

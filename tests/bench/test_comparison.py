@@ -89,8 +89,10 @@ def test_the_same_again_shows_no_difference() -> None:
 
 
 def test_two_sessions_are_too_few_to_say() -> None:
-    rows = compare_results(result("a", sessions=2), result("b", factor=3, sessions=2)).rows
-    assert {row.verdict for row in rows} == {"too few sessions"}
+    comparison = compare_results(result("a", sessions=2), result("b", factor=3, sessions=2))
+    rows = comparison.rows
+    assert any("with 6 or more" in one for one in comparison.warnings)
+    assert {row.verdict for row in rows} == {"inconclusive"}
 
 
 @pytest.mark.parametrize(
@@ -194,3 +196,23 @@ def test_a_card_that_was_cut_short_is_told(tmp_path: Path) -> None:
         file.write_bytes(broken)
         with pytest.raises(BenchmarkError, match="is not a result"):
             load_result(file)
+
+
+def test_a_suspect_machine_settles_nothing() -> None:
+    changed = msgspec.structs.replace(CHECK, step_s=0.06)
+    comparison = compare_results(
+        result("a", check_before=CHECK, check_after=changed), result("b", factor=1.5)
+    )
+    assert {row.verdict for row in comparison.rows} == {"inconclusive"}
+    assert any("the machine changed during a" in one for one in comparison.warnings)
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.15, "inconclusive"), (1.3, "slower")])
+def test_a_difference_as_large_as_the_machines_own_is_none(factor: float, verdict: str) -> None:
+    slow = msgspec.structs.replace(CHECK, step_s=0.06)
+    comparison = compare_results(
+        result("a", check_before=CHECK), result("b", factor=factor, check_before=slow)
+    )
+    assert {row.verdict for row in comparison.rows} == {verdict}
+    told = any("in turns" in one for one in comparison.warnings)
+    assert told is (verdict == "inconclusive")

@@ -10,6 +10,7 @@ import pytest
 from autosre_lab.chart.from_recipe import helm_values
 from autosre_lab.chart.rendering import render
 from autosre_lab.cluster import application_gate, options
+from autosre_lab.cluster.kube import ExecResult
 from autosre_lab.cluster.release import ENGINE, PROXY, apply_release
 from autosre_lab.errors import KubeError, NotReadyError
 from autosre_lab.lifecycle import cluster_sources, stack_sources
@@ -51,7 +52,7 @@ def test_limits_are_those_of_the_recipe_that_was_applied(kube: FakeKube) -> None
     try:
         limits = found.limits()
         assert (limits.max_num_seqs, limits.max_num_batched_tokens) == (6, 4096)
-        assert {"engine", "gpu", "host", "logs"} == set(found.readers())
+        assert {"engine", "gpu", "host", "connections", "logs"} == set(found.readers())
     finally:
         found.close()
 
@@ -108,3 +109,59 @@ def test_nothing_asks_for_logs_any_more_once_the_view_is_closed(kube: FakeKube) 
     assert len(ours) == 2
     found.close()
     until(lambda: not ours & log_threads(), "the threads of the logs to end", 10)
+
+
+SMI = "0, NVIDIA GB10, GPU-1, 87, 40, [N/A], [N/A], 2418, 3003, 8000, 61, 88.50, [N/A]"
+
+
+def in_the_pod(command: list[str]) -> ExecResult:
+    """Answer as the shell of a Pod on another node."""
+    text = command[-1]
+    port = "1F4A" if "meminfo" in text else "1F4B"
+    sockets = f"sl local\n 0: 0100007F:{port} 0100007F:1234 01\n"
+    files = {
+        "meminfo": "MemTotal: 1000 kB\nMemAvailable: 400 kB\n",
+        "loadavg": "7.5 2.0 1.0 1/2 3\n",
+        "stat": "cpu 1 2 3 4 5 6 7 8\ncpu0 1 2 3 4 5 6 7 8\n",
+        "net/tcp": sockets,
+        "smi": SMI + "\n",
+    }
+    told = "".join(f"=== {name}\n{body}" for name, body in files.items() if f"=== {name}'" in text)
+    return ExecResult(exit_code=0, stdout=told, stderr="")
+
+
+def test_the_nodes_gpu_host_and_connections_are_shown_and_not_those_of_here(
+    kube: FakeKube,
+) -> None:
+    for container in ("vllm", "proxy"):
+        kube.cluster.behaviours[container] = Behaviour(run=in_the_pod)
+    deployed(kube)
+    found = stack_sources()
+    try:
+        read = found.readers()
+        host = read["host"]()
+        assert (host.memory_total_bytes, host.memory_available_bytes) == (1_024_000, 409_600)
+        assert host.load_1 == 7.5
+        (gpu,) = read["gpu"]().gpus
+        assert (gpu.name, gpu.util, gpu.temperature_c, gpu.power_w) == (
+            *("NVIDIA GB10", 0.87, 61, 88.5),
+        )
+        assert gpu.memory_total_bytes is None, "unified memory"
+        counted = {one.name: one.established for one in read["connections"]()}
+        assert counted == {"engine": 1, "proxy": 1}
+    finally:
+        found.close()
+
+
+def test_pods_that_may_not_be_asked_are_told_as_such(kube: FakeKube) -> None:
+    deployed(kube)
+    denied = KubeError("pods/exec is forbidden", remedy="-", status=403)
+    kube.cluster.refuse = lambda _, __, name: denied if name.endswith("/exec") else None
+    found = stack_sources()
+    try:
+        reading = found.readers()["gpu"]()
+        assert (reading.gpus, reading.unavailable) == ((), "pods/exec is forbidden")
+        with pytest.raises(KubeError, match="forbidden"):
+            found.readers()["host"]()
+    finally:
+        found.close()

@@ -41,6 +41,13 @@ def run(name: str, folder: Path, parameters: Mapping[str, Any] | None = None) ->
     return summary
 
 
+@pytest.mark.notebook
+def test_a_stack_that_ran_before_is_left_running(scripted: Stack, tmp_path: Path) -> None:
+    more = {"RUN_DIR": str(tmp_path / "run"), "STOP_AT_END": True, "WORKLOAD": "smoke"}
+    run("4_benchmark", tmp_path, more)
+    assert status().state == "ready"
+
+
 def check_benchmark(summary: Mapping[str, Any]) -> None:
     assert len(summary["results"]) == 2
     assert (summary["requests"], summary["failed"]) == (4, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import jupytext
@@ -41,6 +42,27 @@ def test_a_notebook_has_one_cell_of_explained_parameters(source: Path) -> None:
         assert name.isupper()
         assert parameter["inferred_type_name"] in {"str", "int", "float", "bool"}
         assert parameter["help"], name
+
+
+STOPPING = [path for path in SOURCES if "STOP_AT_END" in path.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("source", STOPPING, ids=lambda path: path.stem)
+def test_a_notebook_stops_no_stack_that_it_did_not_start(source: Path) -> None:
+    """Each stop stands under the answer to what ran before the first start."""
+    text = source.read_text("utf-8")
+    lines = text.splitlines()
+    stops = [at for at, line in enumerate(lines) if ".stop()" in line]
+    assert stops
+    for at in stops:
+        assert "STOP_AT_END and not was_running" in lines[at - 1]
+    assert text.index("was_running = ") < text.index(".start(")
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_what_a_notebook_names_is_there(source: Path) -> None:
+    named = set(re.findall(r"notebooks/[\w.]+", source.read_text("utf-8")))
+    assert [one for one in named if not (FOLDER.parent / one).exists()] == []
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from autosre_lab.errors import ProvisionError
 from autosre_lab.provision.claude_code import (
     CLAUDE_CODE_VERSION,
+    CLAUDE_CODE_VERSIONS,
     claude_code_executable,
     provision_claude_code,
 )
@@ -43,8 +46,28 @@ def test_it_is_installed_once_and_pinned(programs: Path) -> None:
     assert provision_claude_code() == claude_code_executable()
     assert provision_claude_code() == claude_code_executable()
     (call,) = calls(installer)
-    assert call.endswith(f"@anthropic-ai/claude-code@{CLAUDE_CODE_VERSION}")
+    assert call.endswith(" ci")
+    lock = json.loads(
+        (claude_code_executable().parents[2] / "package-lock.json").read_text("utf-8")
+    )
+    packages = {name: one for name, one in lock["packages"].items() if name}
+    assert {one["version"] for one in packages.values()} == {CLAUDE_CODE_VERSION}
+    assert all(one["integrity"].startswith("sha512-") for one in packages.values())
     assert f"--prefix {claude_code_executable().parents[2]}" in call
+
+
+def test_every_tested_version_has_a_lock() -> None:
+    locks = resources.files("autosre_lab.provision") / "locks"
+    for version in CLAUDE_CODE_VERSIONS:
+        assert (locks / f"claude-code-{version}" / "package-lock.json").is_file(), version
+
+
+def test_a_version_without_a_lock_is_installed_by_its_number(programs: Path) -> None:
+    node(programs)
+    installer = npm(programs)
+    with pytest.raises(ProvisionError):  # the script installs the pinned one
+        provision_claude_code("9.9.9")
+    assert calls(installer)[0].endswith("install --no-save @anthropic-ai/claude-code@9.9.9")
 
 
 def test_what_a_killed_install_has_left_is_not_built_upon(programs: Path) -> None:

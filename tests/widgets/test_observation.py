@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from autosre_lab.metrics import (
@@ -121,6 +123,24 @@ def test_classes_are_told_with_priority_and_first_token() -> None:
     assert rows["main"] | {"priority": -10, "requests": 2, "ttft_max_s": 0.3} == rows["main"]
     assert rows["background"]["requests"] == 0
     assert rows["subagent"]["priority"] is None
+
+
+def test_a_request_that_was_given_up_is_cancelled_and_has_not_failed() -> None:
+    seen = Observation()
+    told: list[dict[str, Any]] = [
+        {"status": 200, "disconnected": True},  # Esc in the middle of an answer
+        {"status": 499, "disconnected": True},  # before its first byte
+        {"status": 499},
+        {"status": 503},
+        {"status": 200},
+    ]
+    records = [
+        RequestRecord(time="2026-11-25T00:00:00+00:00", request_id=str(at), kind="main", **one)
+        for at, one in enumerate(told)
+    ]
+    seen.take(sample(0, requests=tuple(records)))
+    row = next(one for one in seen.class_rows() if one["class"] == "main")
+    assert (row["requests"], row["failed"], row["cancelled"]) == (5, 1, 3)
 
 
 @pytest.mark.parametrize("live", [False, True])
