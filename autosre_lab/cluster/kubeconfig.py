@@ -9,6 +9,7 @@ from typing import Any
 
 from autosre_lab.cluster.api_client import ApiServerClient
 from autosre_lab.errors import KubeError, MissingExtraError
+from autosre_lab.settings import home_folder
 
 __all__ = ["K3S_KUBECONFIG", "connect", "find_kubeconfig"]
 
@@ -65,7 +66,7 @@ def find_kubeconfig(
             f"KUBECONFIG={named}: no such file",
             "Set KUBECONFIG to an existing file, or unset it to use ~/.kube/config.",
         )
-    usual = Path(env.get("HOME") or Path.home()) / ".kube" / "config"
+    usual = home_folder(env) / ".kube" / "config"
     if usual.exists():
         return str(usual)
     if _is_there(k3s):

@@ -176,10 +176,10 @@ def _install(folder: Path, what: str, lock: str) -> None:
     python = folder / "bin" / "python"
     with step(f"{what}: environment") as bar:
         _make_environment(folder, bar)
-        pip = resources.files("autosre_lab.provision") / "locks" / f"{PIP.replace('==', '-')}.txt"
+        pip = resources.files("autosre_lab.provision") / "locks" / f"{PIP.replace('==', '-')}.lock"
         with resources.as_file(pip) as file:
             own = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes"]
-            own += ["--requirement", str(file)]
+            own += ["-r", str(file)]
             run_installer(own, bar, environ=environ)
     forget_half_installed(folder)
     hashed, others = split_lock(lock)

@@ -16,7 +16,7 @@ from autosre_lab.metrics.figures import figure_of, shown
 from autosre_lab.widgets.background import Work, error_html
 from autosre_lab.widgets.dashboard_figure import colour_series, dashboard_figure, show_observation
 from autosre_lab.widgets.front import front
-from autosre_lab.widgets.observation import PANELS, Observation
+from autosre_lab.widgets.observation import CHARTS, Observation
 from autosre_lab.widgets.paced import Paced, close_at_exit
 from autosre_lab.widgets.small_load import send_small_load
 from autosre_lab.widgets.surface import Shown, require_widgets
@@ -149,7 +149,7 @@ class Dashboard(Shown):
             "bottleneck": None if found is None else found.label,
             "requests": len(self.seen.requests()),
             "classes": {str(row["class"]): row["requests"] for row in self.seen.class_rows()},
-            "without": {one.title: why for one in PANELS if (why := self.seen.missing(one))},
+            "without": {one.title: why for one in CHARTS if (why := self.seen.missing(one))},
         }
 
     def card(self) -> Card:
@@ -348,13 +348,13 @@ class Dashboard(Shown):
         )
 
     def _words_html(self) -> str:
-        lines = "".join(f"<li>{html_text(self.seen.sentence(one))}</li>" for one in PANELS)
+        lines = "".join(f"<li>{html_text(self.seen.sentence(one))}</li>" for one in CHARTS)
         return f"<details><summary>The charts in words</summary><ul>{lines}</ul></details>"
 
     def _words(self) -> Card:
         return Card(
             title="The charts in words",
-            rows=[self.seen.sentence(one).split(": ", 1) for one in PANELS],
+            rows=[self.seen.sentence(one).split(": ", 1) for one in CHARTS],
         )
 
 

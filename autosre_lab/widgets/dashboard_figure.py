@@ -1,4 +1,4 @@
-"""The dashboard's one figure: a chart for each panel, and the requests along time.
+"""The dashboard's one figure: its charts, and the requests along time.
 
 One figure, because each live figure costs the browser five megabytes of its own; made once, then
 only its data change.
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.errors import MissingExtraError
-from autosre_lab.widgets.observation import PANELS, Observation
+from autosre_lab.widgets.observation import CHARTS, Observation
 from autosre_lab.widgets.theme import COLOURS, DASHES, figure_theme
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ WINDOW_S = 300.0
 """Seconds of the axes."""
 
 _COLUMNS = 3
-_ROWS = len(PANELS) // _COLUMNS
+_ROWS = len(CHARTS) // _COLUMNS
 _LANES = 8
 _KINDS = ("main", "subagent", "compaction", "background", "other")
 _TIMELINE = "Request timeline: waiting for the first token (thin), answer (thick)"
@@ -43,7 +43,7 @@ def dashboard_figure(*, live: bool) -> Any:
         from plotly.subplots import make_subplots
     except ImportError as error:
         raise MissingExtraError("plots", extra="notebooks") from error
-    titles = [panel.title for panel in PANELS]
+    titles = [chart.title for chart in CHARTS]
     figure: Any = make_subplots(
         rows=_ROWS + 1,
         cols=_COLUMNS,
@@ -52,9 +52,9 @@ def dashboard_figure(*, live: bool) -> Any:
         vertical_spacing=0.085,
         horizontal_spacing=0.06,
     )
-    for at, panel in enumerate(PANELS):
+    for at, chart in enumerate(CHARTS):
         row, column = divmod(at, _COLUMNS)
-        for number, series in enumerate(panel.series):
+        for number, series in enumerate(chart.series):
             figure.add_scatter(
                 x=[],
                 y=[],
@@ -92,11 +92,11 @@ def dashboard_figure(*, live: bool) -> Any:
     figure.update_xaxes(range=[-WINDOW_S, 0], ticksuffix=" s", nticks=6)
     figure.update_yaxes(rangemode="tozero")
     figure.update_yaxes(visible=False, range=[-0.7, _LANES - 0.3], row=_ROWS + 1, col=1)
-    for at, panel in enumerate(PANELS):
+    for at, chart in enumerate(CHARTS):
         row, column = divmod(at, _COLUMNS)
-        figure.update_yaxes(range=[0, panel.top], row=row + 1, col=column + 1)
-    # One note a panel, empty until there is something to say in place of a line.
-    for at in range(len(PANELS)):
+        figure.update_yaxes(range=[0, chart.top], row=row + 1, col=column + 1)
+    # One note a chart, empty until there is something to say in place of a line.
+    for at in range(len(CHARTS)):
         axis = "" if at == 0 else str(at + 1)
         figure.add_annotation(
             text="",
@@ -123,8 +123,8 @@ def colour_series(figure: Any, *, dark: bool) -> None:
     """Give the lines a theme's colours; a template's own cycle runs over all subplots."""
     colours = COLOURS["dark" if dark else "light"]
     at = 0
-    for panel in PANELS:
-        for number, _ in enumerate(panel.series):
+    for chart in CHARTS:
+        for number, _ in enumerate(chart.series):
             figure.data[at].line.color = colours[number]
             at += 1
     for number, _ in enumerate(_KINDS):
@@ -137,31 +137,31 @@ def show_observation(figure: Any, seen: Observation) -> None:
     """Put what is known into the figure, in one message to the browser."""
     times, values = seen.columns(seconds=WINDOW_S)
     span = max(30.0, min(WINDOW_S, -times[0] if times else 0.0))
-    series = [one for panel in PANELS for one in panel.series]
+    series = [one for chart in CHARTS for one in chart.series]
     bars = _timeline(seen.requests(), seen.sample.time_s if seen.sample else 0.0)
     with figure.batch_update():
         for trace, one in zip(figure.data, series, strict=False):
             trace.x, trace.y = _numbers(times), _numbers(values[one.key])
         for trace, (x, y) in zip(figure.data[len(series) :], bars, strict=True):
             trace.x, trace.y = _numbers(x), _numbers(y)
-        notes = figure.layout.annotations[len(PANELS) + 1 :]
-        for at, panel in enumerate(PANELS):
-            text = "<br>".join(textwrap.wrap(seen.missing(panel), 44)) or _legend(panel, values)
+        notes = figure.layout.annotations[len(CHARTS) + 1 :]
+        for at, chart in enumerate(CHARTS):
+            text = "<br>".join(textwrap.wrap(seen.missing(chart), 44)) or _legend(chart, values)
             if notes[at].text != text:
                 notes[at].text = text
-            known = [v for one in panel.series for v in values[one.key] if v == v]
+            known = [v for one in chart.series for v in values[one.key] if v == v]
             axis = "" if at == 0 else str(at + 1)
-            top = max([panel.top, *(v * 1.35 for v in known)])
+            top = max([chart.top, *(v * 1.35 for v in known)])
             figure.layout[f"yaxis{axis}"].range = [0, top]
-        for at in range(len(PANELS) + 1):
+        for at in range(len(CHARTS) + 1):
             figure.layout[f"xaxis{'' if at == 0 else at + 1}"].range = [-span, span * 0.01]
 
 
-def _legend(panel: Any, values: dict[str, list[float]]) -> str:
+def _legend(chart: Any, values: dict[str, list[float]]) -> str:
     """Return the lines' names beside samples of their dashes: a legend inside each chart."""
     signs = ("──", "- -", "···")
     parts = []
-    for sign, one in zip(signs, panel.series, strict=False):
+    for sign, one in zip(signs, chart.series, strict=False):
         last = next((v for v in reversed(values[one.key]) if v == v), None)
         parts.append(f"{sign} {one.name} {'n/a' if last is None else _short(last)}")
     return "   ".join(parts)

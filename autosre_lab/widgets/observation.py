@@ -20,7 +20,7 @@ from autosre_lab.proxy.request_log import RequestRecord
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["PANELS", "POINTS", "FigureLine", "FigurePanel", "Observation"]
+__all__ = ["CHARTS", "POINTS", "Chart", "FigureLine", "Observation"]
 
 POINTS = 1000
 """Samples that are kept, at most."""
@@ -34,7 +34,7 @@ _OWN_SCRAPE = '"GET /metrics '
 
 @dataclass(frozen=True, slots=True)
 class FigureLine:
-    """One line of a panel.
+    """One line of a chart.
 
     Attributes:
         key: Of the catalogue.
@@ -48,7 +48,7 @@ class FigureLine:
 
 
 @dataclass(frozen=True, slots=True)
-class FigurePanel:
+class Chart:
     """One chart.
 
     Attributes:
@@ -67,8 +67,8 @@ class FigurePanel:
 _GIB = float(1 << 30)
 _PERCENT = 0.01
 
-PANELS: tuple[FigurePanel, ...] = (
-    FigurePanel(
+CHARTS: tuple[Chart, ...] = (
+    Chart(
         "Throughput, tokens/s",
         (
             FigureLine("rates.gen_tps", "generated"),
@@ -76,7 +76,7 @@ PANELS: tuple[FigurePanel, ...] = (
         ),
         "engine",
     ),
-    FigurePanel(
+    Chart(
         "Time to first token, s",
         (
             FigureLine("rates.mean_ttft_s", "mean"),
@@ -85,12 +85,12 @@ PANELS: tuple[FigurePanel, ...] = (
         "engine",
         0.1,
     ),
-    FigurePanel(
+    Chart(
         "Requests",
         (FigureLine("engine.running", "running"), FigureLine("engine.waiting", "waiting")),
         "engine",
     ),
-    FigurePanel(
+    Chart(
         "Cache, %",
         (
             FigureLine("engine.kv_usage", "KV blocks in use", _PERCENT),
@@ -99,7 +99,7 @@ PANELS: tuple[FigurePanel, ...] = (
         "engine",
         100.0,
     ),
-    FigurePanel(
+    Chart(
         "Preempted and refused, 1/s",
         (
             FigureLine("rates.preemptions_per_s", "preempted"),
@@ -107,19 +107,19 @@ PANELS: tuple[FigurePanel, ...] = (
         ),
         "engine",
     ),
-    FigurePanel(
+    Chart(
         "GPU: power, W, and temperature, °C",
         (FigureLine("gpu.power_w", "power"), FigureLine("gpu.temperature_c", "temperature")),
         "gpu",
         10.0,
     ),
-    FigurePanel("GPU clock, MHz", (FigureLine("gpu.sm_clock_mhz", "SM clock"),), "gpu", 100.0),
-    FigurePanel(
+    Chart("GPU clock, MHz", (FigureLine("gpu.sm_clock_mhz", "SM clock"),), "gpu", 100.0),
+    Chart(
         "Memory available, GiB",
         (FigureLine("host.memory_available_bytes", "available", _GIB),),
         "host",
     ),
-    FigurePanel(
+    Chart(
         "Pressure of 10 s, % of time stalled",
         (
             FigureLine("host.pressure_memory_some.avg10", "memory", _PERCENT),
@@ -159,7 +159,7 @@ class Observation:
         self._lock = threading.Lock()
         self._times: deque[float] = deque(maxlen=POINTS)
         self._values: dict[str, deque[float | None]] = {
-            series.key: deque(maxlen=POINTS) for panel in PANELS for series in panel.series
+            series.key: deque(maxlen=POINTS) for chart in CHARTS for series in chart.series
         }
         self._requests: deque[RequestRecord] = deque(maxlen=_REQUESTS)
         self._lines: deque[LogLine] = deque(maxlen=_LINES)
@@ -194,7 +194,7 @@ class Observation:
         Returns:
             Seconds before the newest sample (negative), and values by key in the axis' unit.
         """
-        per = {series.key: series.per for panel in PANELS for series in panel.series}
+        per = {series.key: series.per for chart in CHARTS for series in chart.series}
         with self._lock:
             if not self._times:
                 return [], {key: [] for key in self._values}
@@ -207,39 +207,39 @@ class Observation:
             }
         return times, values
 
-    def missing(self, panel: FigurePanel) -> str:
-        """Return why a panel has nothing to show; empty where it has, or where nobody knows yet."""
+    def missing(self, chart: Chart) -> str:
+        """Return why a chart has nothing to show; empty where it has, or where nobody knows yet."""
         sample = self.sample
         if sample is None:
             return ""
-        if panel.source == "gpu":
+        if chart.source == "gpu":
             reading = sample.gpu
             if reading is None:
                 return sample.errors.get("gpu", "the GPU is not asked")
             if not reading.gpus:
                 return f"no GPU here: {reading.unavailable}"
-        elif getattr(sample, panel.source) is None:
-            return sample.errors.get(panel.source, f"the {panel.source} is not asked")
+        elif getattr(sample, chart.source) is None:
+            return sample.errors.get(chart.source, f"the {chart.source} is not asked")
         with self._lock:
             known = [
                 series
-                for series in panel.series
+                for series in chart.series
                 if any(value is not None for value in self._values[series.key])
             ]
         if known or self.taken < 3:
             return ""
-        if panel.source == "engine":
+        if chart.source == "engine":
             return "nothing to tell yet: no request has ended"
-        return f"this {panel.source} does not tell it"
+        return f"this {chart.source} does not tell it"
 
-    def sentence(self, panel: FigurePanel) -> str:
-        """Return what a panel shows, in words."""
-        why = self.missing(panel)
+    def sentence(self, chart: Chart) -> str:
+        """Return what a chart shows, in words."""
+        why = self.missing(chart)
         if why:
-            return f"{panel.title}: {why}"
+            return f"{chart.title}: {why}"
         parts = []
         with self._lock:
-            for series in panel.series:
+            for series in chart.series:
                 known = [value for value in self._values[series.key] if value is not None]
                 if not known:
                     parts.append(f"{series.name} n/a")
@@ -250,7 +250,7 @@ class Observation:
                     f"{series.name} {shown(last, unit)} now, "
                     f"{shown(min(known), unit)} to {shown(max(known), unit)} so far"
                 )
-        return f"{panel.title}: {'; '.join(parts) or 'no sample yet'}"
+        return f"{chart.title}: {'; '.join(parts) or 'no sample yet'}"
 
     def requests(self) -> list[RequestRecord]:
         """Return the requests that have ended, oldest first."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.server
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.support.scripted_http import Answer, scripted_http
 
 
 class Script:
@@ -45,34 +46,17 @@ class Script:
         )
 
 
-@contextlib.contextmanager
+@contextmanager
 def scripted_engine() -> Iterator[tuple[str, Script]]:
     """Serve a script on loopback; yields its URL and the script."""
     script = Script()
 
-    class Answering(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer() -> Answer:
+        script.hold.wait(20)
+        return script.status, script.body() if script.status == 200 else "no"
 
-        def do_GET(self) -> None:
-            script.hold.wait(20)
-            body = script.body().encode() if script.status == 200 else b"no"
-            self.send_response(script.status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            with contextlib.suppress(OSError):
-                self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", script
-    finally:
-        script.hold.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with scripted_http(metrics=[answer]) as server:
+        try:
+            yield server.url, script
+        finally:
+            script.hold.set()

@@ -59,7 +59,7 @@ def prepared() -> Callable[..., Path]:
 
 
 def installs(python: Path) -> list[str]:
-    return [call for call in calls(python) if "--progress-bar" in call]
+    return [call for call in calls(python) if "--requirement" in call]
 
 
 def test_a_locked_engine_is_installed_with_nothing_but_the_lock(

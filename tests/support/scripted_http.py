@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+Answer = tuple[int, object]
 
 
 @dataclass(slots=True)
@@ -27,26 +29,29 @@ class ScriptedHttp:
 
     Attributes:
         url: Its base URL.
-        answers: By path: status and body; several are given one after the other, the last stays.
+        answers: By path: status and body, or what makes them when it is asked; several are given
+            one after the other, the last stays.
         asked: Every request so far.
     """
 
     url: str
-    answers: dict[str, list[tuple[int, object]]]
+    answers: dict[str, list[Answer | Callable[[], Answer]]]
     asked: list[Asked] = field(default_factory=list)
 
     def bodies(self, path: str) -> list[Any]:
         return [one.body for one in self.asked if one.path == path]
 
-    def next_answer(self, path: str) -> tuple[int, object]:
+    def next_answer(self, path: str) -> Answer:
         answers = self.answers.get(path, [(404, {"error": "not scripted"})])
-        return answers.pop(0) if len(answers) > 1 else answers[0]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        return answer() if callable(answer) else answer
 
 
 @contextmanager
-def scripted_http(**answers: list[tuple[int, object]]) -> Iterator[ScriptedHttp]:
+def scripted_http(**answers: Sequence[Answer | Callable[[], Answer]]) -> Iterator[ScriptedHttp]:
     """Serve on a free port; keys are paths with `__` for each slash after the first."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.daemon_threads = True  # one that hangs holds nobody up
     table = {"/" + name.replace("__", "/"): list(given) for name, given in answers.items()}
     script = ScriptedHttp(url=f"http://127.0.0.1:{server.server_port}", answers=table)
 
@@ -62,7 +67,8 @@ def scripted_http(**answers: list[tuple[int, object]]) -> Iterator[ScriptedHttp]
             self.send_response(status)
             self.send_header("content-length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            with suppress(OSError):  # whoever asked has gone
+                self.wfile.write(data)
 
         def do_GET(self) -> None:
             self._answer()

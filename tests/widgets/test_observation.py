@@ -17,7 +17,7 @@ from autosre_lab.metrics import (
 from autosre_lab.proxy.request_log import RequestRecord
 from autosre_lab.widgets.dashboard import Dashboard
 from autosre_lab.widgets.dashboard_figure import dashboard_figure, show_observation
-from autosre_lab.widgets.observation import PANELS, POINTS, FigurePanel, Observation
+from autosre_lab.widgets.observation import CHARTS, POINTS, Chart, Observation
 
 NO_GPU = GpuReading(gpus=(), unavailable="NVML is not there")
 
@@ -45,8 +45,8 @@ def sample(second: int, **more: object) -> FeedSample:
     )
 
 
-def panel(title: str) -> FigurePanel:
-    (found,) = [one for one in PANELS if one.title.startswith(title)]
+def chart(title: str) -> Chart:
+    (found,) = [one for one in CHARTS if one.title.startswith(title)]
     return found
 
 
@@ -72,31 +72,31 @@ def test_a_figure_that_was_never_known_is_none_in_the_summary() -> None:
 def test_a_machine_without_a_gpu_says_so_on_each_panel_of_it() -> None:
     seen = Observation()
     seen.take_all(sample(second) for second in range(5))
-    for one in PANELS:
+    for one in CHARTS:
         said = seen.missing(one)
         assert ("no GPU here: NVML is not there" in said) == (one.source == "gpu")
-    assert "no GPU here" in seen.sentence(panel("GPU clock"))
+    assert "no GPU here" in seen.sentence(chart("GPU clock"))
 
 
 def test_a_gpu_that_does_not_tell_its_power_is_not_taken_for_none() -> None:
     seen = Observation()
     reading = GpuReading(gpus=(GpuSample(index=0, name="NVIDIA GB10", sm_clock_mhz=2000),))
     seen.take_all(sample(second, gpu=reading) for second in range(4))
-    assert seen.missing(panel("GPU clock")) == ""
-    assert seen.missing(panel("GPU: power")) == "this gpu does not tell it"
+    assert seen.missing(chart("GPU clock")) == ""
+    assert seen.missing(chart("GPU: power")) == "this gpu does not tell it"
 
 
 def test_an_engine_that_is_gone_is_said_with_its_error() -> None:
     seen = Observation()
     seen.take(sample(0, engine=None, errors={"engine": "connection refused"}))
-    assert seen.missing(panel("Throughput")) == "connection refused"
+    assert seen.missing(chart("Throughput")) == "connection refused"
 
 
 def test_sentences_have_the_newest_value_and_its_range() -> None:
     seen = Observation()
     seen.take_all(sample(second) for second in range(5))
-    assert "running 2 now, 2 to 2 so far" in seen.sentence(panel("Requests"))
-    assert "KV blocks in use 50% now" in seen.sentence(panel("Cache"))
+    assert "running 2 now, 2 to 2 so far" in seen.sentence(chart("Requests"))
+    assert "KV blocks in use 50% now" in seen.sentence(chart("Cache"))
 
 
 def test_what_is_kept_is_bounded() -> None:

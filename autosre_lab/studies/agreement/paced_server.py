@@ -13,23 +13,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
-import json
 import re
 import time
 from collections.abc import Sequence
-from typing import cast
+
+from autosre_lab.scripted.raw_http import (
+    STREAM_HEAD,
+    RawExchange,
+    http_chunk,
+    serve_raw,
+    spread_start,
+)
 
 __all__ = ["MODEL", "PROMPT_TOKENS", "main"]
 
 MODEL = "paced"
 PROMPT_TOKENS = 100
-_GOLDEN = 0.618034  # multiples of it fill an interval evenly, however many there are
 _LIMIT = re.compile(rb'"max_(?:completion_|output_)?tokens"\s*:\s*(\d+)')
-_HEAD = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
-    b"transfer-encoding: chunked\r\n\r\n"
-)
 
 
 class _Chat:
@@ -124,66 +124,33 @@ _APIS: dict[str, type[_Api]] = {
 }
 
 
-class _Exchange(asyncio.Protocol):
-    """One client connection: requests in, answers out, one after the other."""
-
-    numbers = itertools.count()
-
+class _Exchange(RawExchange):
     def __init__(self, ttft_s: float, interval_s: float, *, spread: bool) -> None:
+        super().__init__()
         self._ttft_s = ttft_s
         self._interval_s = interval_s
         self._spread_s = interval_s if spread else 0.0
-        self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports do not inherit from asyncio's.
-        self._transport = cast("asyncio.Transport", transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        at = self._buffer.find(b"\r\n\r\n")
-        if at < 0:
-            return
-        head = bytes(self._buffer[:at])
-        found = re.search(rb"(?i)\r\ncontent-length:\s*(\d+)", head)
-        size = at + 4 + (int(found[1]) if found else 0)
-        if len(self._buffer) < size:
-            return
-        body = bytes(self._buffer[at + 4 : size])
-        del self._buffer[:size]
-        path = head.split(b" ", 2)[1].split(b"?")[0].decode()
+    def answer(self, path: str, body: bytes) -> None:
+        """Stream at the pace; whatever else is asked gets an empty answer."""
         if path in _APIS:
             self._stream(_APIS[path](), body)
         elif path == "/v1/models":
-            self._json({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+            self.send_json(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
         else:
-            self._json({})
-
-    def _json(self, content: object) -> None:
-        data = json.dumps(content).encode()
-        if self._transport is not None:
-            self._transport.write(
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-                % (len(data), data)
-            )
+            self.send_json(200, {})
 
     def _stream(self, api: _Api, body: bytes) -> None:
         loop = asyncio.get_running_loop()
         limit = _LIMIT.search(body)
         tokens = int(limit[1]) if limit else 16
-        if self._transport is None:
-            return
-        self._transport.write(_HEAD + _http(api.begin()))
+        self.write(STREAM_HEAD + http_chunk(api.begin()))
         sent = 0
-        due_s = loop.time() + self._ttft_s + self._spread_s * (next(self.numbers) * _GOLDEN % 1)
+        due_s = loop.time() + self._ttft_s + spread_start(self._spread_s)
 
         def step() -> None:
             nonlocal sent, due_s
-            if self._transport is None:  # the client went away
+            if not self.open:  # the client went away
                 return
             data = api.first() if sent == 0 else b""
             sent += 1
@@ -191,7 +158,7 @@ class _Exchange(asyncio.Protocol):
             data += api.token(b" %d" % time.perf_counter_ns())
             if ended:
                 data += api.end(tokens)
-            self._transport.write(_http(data) + (b"0\r\n\r\n" if ended else b""))
+            self.write(http_chunk(data) + (b"0\r\n\r\n" if ended else b""))
             if not ended:
                 due_s += self._interval_s
                 loop.call_at(due_s, step)
@@ -203,21 +170,9 @@ def _event(data: bytes) -> bytes:
     return b"data: %b\n\n" % data
 
 
-def _http(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-
-
 async def _serve(options: argparse.Namespace) -> None:
-    loop = asyncio.get_running_loop()
     ttft_s, interval_s = options.ttft_ms / 1e3, options.interval_ms / 1e3
-    server = await loop.create_server(
-        lambda: _Exchange(ttft_s, interval_s, spread=options.spread),
-        "127.0.0.1",
-        options.port,
-        backlog=1024,
-    )
-    async with server:
-        await server.serve_forever()
+    await serve_raw(lambda: _Exchange(ttft_s, interval_s, spread=options.spread), options.port)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,13 +12,17 @@ finds several chunks at once, as it would behind a real engine.
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
 import re
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+
+from autosre_lab.scripted.raw_http import (
+    STREAM_HEAD,
+    RawExchange,
+    http_chunk,
+    serve_raw,
+    spread_start,
+)
 
 __all__ = ["Directive", "main", "read_directive"]
 
@@ -31,8 +35,6 @@ _PROMPT_TOKENS = 20_000
 _CHUNK_HEAD = (
     b'"id":"chatcmpl-0","object":"chat.completion.chunk","created":1,"model":"scripted-model"'
 )
-_GOLDEN = 0.618034  # multiples of it fill an interval evenly, however many there are
-_stream_numbers = itertools.count()
 _DIRECTIVE = re.compile(rb"\[\[chunks=(\d+) interval_ms=(\d+)")
 _STREAM = re.compile(rb'"stream"\s*:\s*true')
 _USAGE = re.compile(rb'"include_usage"\s*:\s*true')
@@ -70,105 +72,49 @@ def read_directive(body: bytes) -> Directive:
     )
 
 
-class _Exchange(asyncio.Protocol):
-    """One client connection: requests in, answers out, one after the other."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
-        self._writable = True
-        self._resume: Callable[[], None] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports do not inherit from asyncio's.
-        self._transport = cast("asyncio.Transport", transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-
-    def pause_writing(self) -> None:
-        self._writable = False
-
-    def resume_writing(self) -> None:
-        self._writable = True
-        if self._resume is not None:
-            resume, self._resume = self._resume, None
-            resume()
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        at = self._buffer.find(b"\r\n\r\n")
-        if at < 0:
-            return
-        head = bytes(self._buffer[:at])
-        found = re.search(rb"(?i)\r\ncontent-length:\s*(\d+)", head)
-        size = at + 4 + (int(found[1]) if found else 0)
-        if len(self._buffer) < size:
-            return
-        body = bytes(self._buffer[at + 4 : size])
-        del self._buffer[:size]
-        self._answer(head.split(b" ", 2)[1].split(b"?")[0].decode(), body)
-
-    def _answer(self, path: str, body: bytes) -> None:
+class _Exchange(RawExchange):
+    def answer(self, path: str, body: bytes) -> None:
+        """Answer a request as vLLM would."""
         if path == "/v1/chat/completions":
             directive = read_directive(body)
             if directive.stream:
                 self._stream(directive)
             else:
-                self._send_json(200, _completion(directive))
+                self.send_json(200, _completion(directive))
         elif path == "/v1/models":
             card = {"id": _MODEL, "object": "model", "max_model_len": MAX_MODEL_LEN, "root": _MODEL}
-            self._send_json(200, {"object": "list", "data": [card]})
+            self.send_json(200, {"object": "list", "data": [card]})
         elif path == "/tokenize":
             count = len(body) // 4
-            self._send_json(200, {"count": count, "max_model_len": MAX_MODEL_LEN, "tokens": []})
+            self.send_json(200, {"count": count, "max_model_len": MAX_MODEL_LEN, "tokens": []})
         elif path == "/version":
-            self._send_json(200, {"version": "0.0.0+scripted"})
+            self.send_json(200, {"version": "0.0.0+scripted"})
         elif path in ("/health", "/metrics"):
-            self._send(200, b"", b"text/plain")
+            self.send(200, b"", b"text/plain")
         else:
-            self._send_json(404, {"error": {"message": "not scripted", "code": 404}})
-
-    def _send_json(self, status: int, content: object) -> None:
-        self._send(status, json.dumps(content).encode(), b"application/json")
-
-    def _send(self, status: int, content: bytes, kind: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(
-                b"HTTP/1.1 %d scripted\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b"
-                % (status, kind, len(content), content)
-            )
+            self.send_json(404, {"error": {"message": "not scripted", "code": 404}})
 
     def _stream(self, directive: Directive) -> None:
         loop = asyncio.get_running_loop()
         each = directive.usage_each
-        if self._transport is None:
-            return
         first = _chunk(b'{"role":"assistant","content":""}', usage=_usage(0) if each else b"")
-        self._transport.write(
-            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
-            b"transfer-encoding: chunked\r\n\r\n" + first
-        )
+        self.write(STREAM_HEAD + first)
         sent = 0
-        # Streams of one pace are spread over it: in step with each other, they would let a proxy
-        # take a chunk of every stream at each waking, which no engine's clients can count on.
-        due_s = loop.time() + directive.interval_s * (next(_stream_numbers) * _GOLDEN % 1)
+        due_s = loop.time() + spread_start(directive.interval_s)
 
         def step() -> None:
             nonlocal sent, due_s
-            if self._transport is None:  # the client went away
+            if not self.open:  # the client went away
                 return
-            if not self._writable:
-                self._resume = step
+            if not self.writable:
+                self.when_writable(step)
                 return
             if sent == directive.chunks:
                 self._finish(directive)
                 return
             at = sent % len(_TEXTS)
             sent += 1
-            self._transport.write(
-                _chunk(_DELTAS[at], usage=_usage(sent)) if each else _PLAIN_CHUNKS[at]
-            )
+            self.write(_chunk(_DELTAS[at], usage=_usage(sent)) if each else _PLAIN_CHUNKS[at])
             if directive.interval_s:
                 due_s += directive.interval_s
                 loop.call_at(due_s, step)
@@ -178,13 +124,11 @@ class _Exchange(asyncio.Protocol):
         loop.call_at(due_s, step) if directive.interval_s else step()
 
     def _finish(self, directive: Directive) -> None:
-        if self._transport is None:
-            return
         usage = _usage(directive.chunks)
         end = _chunk(b"{}", finish=b'"stop"', usage=usage if directive.usage_each else b"")
         if directive.usage:
-            end += _http_chunk(b'data: {%b,"choices":[]%b}\n\n' % (_CHUNK_HEAD, usage))
-        self._transport.write(end + _http_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+            end += http_chunk(b'data: {%b,"choices":[]%b}\n\n' % (_CHUNK_HEAD, usage))
+        self.write(end + http_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
 
 
 def _usage(done: int) -> bytes:
@@ -196,14 +140,10 @@ def _usage(done: int) -> bytes:
 
 
 def _chunk(delta: bytes, *, finish: bytes = b"null", usage: bytes = b"") -> bytes:
-    return _http_chunk(
+    return http_chunk(
         b'data: {%b,"choices":[{"index":0,"delta":%b,"logprobs":null,"finish_reason":%b,'
         b'"token_ids":null}]%b}\n\n' % (_CHUNK_HEAD, delta, finish, usage)
     )
-
-
-def _http_chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 _DELTAS = [b'{"content":"%b"}' % text.encode() for text in _TEXTS]
@@ -223,18 +163,11 @@ def _completion(directive: Directive) -> dict[str, object]:
     }
 
 
-async def _serve(port: int) -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(_Exchange, "127.0.0.1", port, backlog=1024)
-    async with server:
-        await server.serve_forever()
-
-
 def main() -> None:
     """Serve on the port given on the command line until terminated."""
     import uvloop
 
-    uvloop.run(_serve(int(sys.argv[1])))
+    uvloop.run(serve_raw(_Exchange, int(sys.argv[1])))
 
 
 if __name__ == "__main__":
