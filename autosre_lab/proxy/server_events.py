@@ -52,12 +52,15 @@ class ServerEvents:
         """
         if (
             piece[:7] == b"data: {"
-            and piece.find(b"\n") == len(piece) - 2
             and piece[-3:] == b"}\n\n"
             and not (self._rest or self._data or self._after_return or self.done)
             and b"\r" not in piece
+            and b"data: [DONE]" not in piece
         ):
-            return [piece[6:-2]]  # what vLLM writes, one event a token
+            # What vLLM writes, cut where vLLM cuts it: one object a line, a blank line behind each.
+            found = piece[6:-2].split(b"\n\ndata: ")
+            if piece.count(b"\n") == 2 * len(found):
+                return found
         if self.done:
             return []
         if b"\r" in piece or self._after_return:
@@ -71,7 +74,7 @@ class ServerEvents:
             piece = b"".join(self._rest)
             self._rest.clear()
         *lines, rest = piece.split(b"\n")
-        found: list[bytes] = []
+        found = []
         for line in lines:
             if line[:5] == b"data:":
                 data = line[6:] if line[5:6] == b" " else line[5:]
@@ -84,7 +87,7 @@ class ServerEvents:
                 else:
                     self._grow(data)
                     self._data.append(data)
-            elif not line:
+            elif not line and self._data:
                 found += self._dispatched()
         self._size = sum(map(len, self._data))
         self._grow(rest)
