@@ -52,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agents": BASE
     | {"recipe", "processes", "engine", "stack", "provision", "proxy", "scripted", "lifecycle"},
     "claude": {"errors", "logs", "settings", "agents"},
+    "codex": {"errors", "logs", "settings", "agents"},
     "scripted": {"errors", "logs", "bench.synthetic.text"},
     "bench": BASE
     | {"recipe", "proxy", "processes", "engine", "stack", "provision", "metrics", "lifecycle"},
@@ -71,7 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "notebooks": BASE,
     "cli": BASE
     | {"recipe", "engine", "stack", "chart", "cluster", "parity", "lifecycle", "agents"}
-    | {"metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
+    | {"proxy.findings", "metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
     "web": BASE,
     "browser": BASE | {"processes", "web", "serving"},
     "discovery": BASE | {"docstrings", "recipe", "cli", "notebooks", "agents.web_servers"},
