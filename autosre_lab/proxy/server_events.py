@@ -50,17 +50,9 @@ class ServerEvents:
         Raises:
             EventTooLargeError: An event has more than `MAX_EVENT_BYTES`.
         """
-        if (
-            piece[:7] == b"data: {"
-            and piece[-3:] == b"}\n\n"
-            and not (self._rest or self._data or self._after_return or self.done)
-            and b"\r" not in piece
-            and b"data: [DONE]" not in piece
-        ):
-            # What vLLM writes, cut where vLLM cuts it: one object a line, a blank line behind each.
-            found = piece[6:-2].split(b"\n\ndata: ")
-            if piece.count(b"\n") == 2 * len(found):
-                return found
+        whole = self._whole_events(piece)
+        if whole:
+            return whole
         if self.done:
             return []
         if b"\r" in piece or self._after_return:
@@ -74,7 +66,7 @@ class ServerEvents:
             piece = b"".join(self._rest)
             self._rest.clear()
         *lines, rest = piece.split(b"\n")
-        found = []
+        found: list[bytes] = []
         for line in lines:
             if line[:5] == b"data:":
                 data = line[6:] if line[5:6] == b" " else line[5:]
@@ -94,6 +86,22 @@ class ServerEvents:
         if rest:
             self._rest.append(rest)
         return found
+
+    def _whole_events(self, piece: bytes) -> list[bytes]:
+        """Cut what vLLM writes, where vLLM cuts it: an object a line, a blank line behind each."""
+        if (
+            piece[:7] != b"data: {"
+            or piece[-3:] != b"}\n\n"
+            or self._rest
+            or self._data
+            or self._after_return
+            or self.done
+            or b"\r" in piece
+            or b"data: [DONE]" in piece
+        ):
+            return []
+        found = piece[6:-2].split(b"\n\ndata: ")
+        return found if piece.count(b"\n") == 2 * len(found) else []
 
     def flush(self) -> list[bytes]:
         """Return what the last line holds, which had no line end: the stream is over."""
