@@ -5,6 +5,7 @@ AutosreError
 ├── RecipeError(ValueError)           a recipe file does not say something vLLM could be run with
 ├── MissingExtraError(ImportError)    an optional dependency is not installed
 ├── ProvisionError                    the engine, the model or Claude Code could not be installed
+├── FileError(OSError)                a file or folder cannot be read or written; errno
 ├── PortTakenError(OSError)           somebody else listens where we were told to
 ├── StackBusyError                    another recipe's stack is running
 ├── WorkBusyError                     a widget's long work runs already
@@ -60,6 +61,7 @@ __all__ = [
     "ExperimentError",
     "FetchError",
     "FetchTimeoutError",
+    "FileError",
     "GpuGateError",
     "KubeError",
     "LeaseHeldError",
@@ -143,6 +145,32 @@ class MissingExtraError(AutosreError, ImportError):
 
 class ProvisionError(AutosreError):
     """The engine, the model or Claude Code could not be installed."""
+
+
+class FileError(AutosreError, OSError):
+    """The operating system refuses to read or write a file or folder.
+
+    Attributes:
+        errno: Its number for the reason; 0 if it gave none.
+    """
+
+    def __init__(self, message: str, *, remedy: str, number: int) -> None:
+        super().__init__(message, remedy=remedy)
+        self.errno = number
+        self.strerror = message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # What `OSError` keeps outside of its dictionary.
+        return (_rebuild_file_error, (self.errno, self.args, self.__dict__.copy()))
+
+
+def _rebuild_file_error(
+    number: int, args: tuple[object, ...], state: dict[str, object]
+) -> AutosreError:
+    error = FileError(str(state["message"]), remedy=str(state["remedy"]), number=number)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class PortTakenError(AutosreError, OSError):

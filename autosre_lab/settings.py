@@ -20,6 +20,8 @@ from autosre_lab.logs import LEVELS
 __all__ = [
     "Paths",
     "Settings",
+    "expanded",
+    "home_folder",
     "load_settings",
     "paths",
     "setting_variables",
@@ -66,7 +68,7 @@ def paths(environ: Mapping[str, str] | None = None) -> Paths:
     found: dict[str, Path] = {}
     for name, (own, xdg, default) in _FOLDERS.items():
         if env.get(own):
-            folder = Path(env[own]).expanduser()
+            folder = expanded(env[own], where=own)
             if not folder.is_absolute():
                 raise ConfigError(
                     f"{own}={env[own]} is a relative path",
@@ -75,9 +77,43 @@ def paths(environ: Mapping[str, str] | None = None) -> Paths:
         elif env.get(xdg, "").startswith("/"):  # the specification ignores relative paths
             folder = Path(env[xdg]) / "autosre"
         else:
-            folder = Path(env.get("HOME") or Path.home()) / default / "autosre"
+            folder = home_folder(env) / default / "autosre"
         found[name] = folder
     return Paths(**found)
+
+
+def home_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the user's home folder.
+
+    Raises:
+        ConfigError: HOME is not set, and this user has no entry in the list of users.
+    """
+    env = os.environ if environ is None else environ
+    try:
+        return Path(env.get("HOME") or Path.home())
+    except RuntimeError as error:
+        raise ConfigError(
+            f"user {os.getuid()} has no home folder: HOME is not set, and there is no such user",
+            remedy="set HOME to a folder that can be written to: export HOME=/tmp/me",
+        ) from error
+
+
+def expanded(path: str, *, where: str) -> Path:
+    """Return a path with its ``~`` written out.
+
+    Args:
+        path: As a person wrote it.
+        where: What names it, for the error.
+
+    Raises:
+        ConfigError: There is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{where}: {path}: there is no such home folder", remedy="write the whole path"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,10 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "autosre_lab"
 
-BASE = {"badges", "cards", "errors", "logs", "markup", "progress", "settings", "surroundings"}
+BASE = {
+    *("badges", "cards", "errors", "logs", "markup", "private_files", "progress", "settings"),
+    "surroundings",
+}
 MAY_IMPORT: dict[str, set[str]] = {
     "badges": set(),
     "cards": {"badges", "markup"},
@@ -21,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "markup": set(),
     "lazy": set(),
     "yaml_bounds": set(),
+    "private_files": {"errors"},
     "surroundings": set(),
     "docstrings": set(),
     "logs": {"errors"},
@@ -35,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Light, and in the images of the proxy and the browser.
     "serving": {"errors", "logs"},
     # Light: it also runs alone, in a Pod.
-    "proxy": {"errors", "logs", "engine.protocol", "serving"},
+    "proxy": {"errors", "logs", "private_files", "engine.protocol", "serving"},
     "local": BASE | {"recipe", "preemption", "processes", "engine", "stack", "provision"},
     "chart": BASE | {"recipe", "preemption"},
     "cluster": BASE | {"recipe", "preemption", "engine", "stack", "provision", "chart"},

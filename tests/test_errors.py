@@ -12,6 +12,7 @@ from autosre_lab.errors import (
     BotWallError,
     ClaudeCodeError,
     ConflictError,
+    FileError,
     GpuGateError,
     KubeError,
     LeaseHeldError,
@@ -25,6 +26,7 @@ from autosre_lab.errors import (
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 DATA: dict[type[AutosreError], dict[str, object]] = {
     ServiceCrashedError: {"service": "engine", "exit_code": -9, "log_tail": ["one", "two"]},
+    FileError: {"number": 28},
     RemoteError: {"status": 503, "body": "busy"},
     BlockedError: {"url": "http://127.0.0.1/", "reason": "a loopback address"},
     BotWallError: {"wall": "Cloudflare"},

@@ -68,7 +68,7 @@ def run(
 
     own = load_tasks(tasks) if tasks is not None else []
     stack = wait_ready(place=place)
-    recipe = load_recipe(stack.recipe_name)
+    recipe = stack.recipe or load_recipe(stack.recipe_name)
     result = evaluate(
         target_of(stack, badge=badge_of(recipe)),
         levels=[one for one in levels.split(",") if one],

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import click
 
 from autosre_lab.errors import AutosreError, ConfigError, RecipeError
+from autosre_lab.private_files import explain_os_error
 
 __all__ = ["FAILED", "INTERRUPTED", "MISUSE", "NOT_READY", "Command", "explained"]
 
@@ -41,6 +42,13 @@ def explained(command: Command, *, failed: int = FAILED) -> Command:
                 raise
             click.echo(f"error: {error}", err=True)
             sys.exit(MISUSE if isinstance(error, (ConfigError, RecipeError)) else failed)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise  # whoever read our output has gone; click ends quietly
+            if click.get_current_context().find_root().params.get("debug"):
+                raise
+            click.echo(f"error: {explain_os_error(error)}", err=True)
+            sys.exit(failed)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)

@@ -9,6 +9,7 @@ from typing import Any
 
 from autosre_lab.cluster.api_client import ApiServerClient
 from autosre_lab.errors import KubeError, MissingExtraError
+from autosre_lab.settings import home_folder
 
 __all__ = ["K3S_KUBECONFIG", "connect", "find_kubeconfig"]
 
@@ -62,7 +63,7 @@ def find_kubeconfig(
         if any(Path(part).exists() for part in named.split(os.pathsep) if part):
             return named
         raise _unusable(f"KUBECONFIG={named}: no such file", "let KUBECONFIG name a kubeconfig")
-    usual = Path(env.get("HOME") or Path.home()) / ".kube" / "config"
+    usual = home_folder(env) / ".kube" / "config"
     if usual.exists():
         return str(usual)
     if _is_there(k3s):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from autosre_lab.errors import AutosreError, ConfigError, RecipeError
+from autosre_lab.logs import get_logger
 from autosre_lab.processes.files import read_json, write_private_json
 from autosre_lab.settings import load_settings, paths
 from autosre_lab.stack import PlaceName
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from autosre_lab.stack import PreflightReport, Stack, StackStatus
 
 __all__ = ["PLACES", "Place", "last_place", "place_for", "remembered"]
+
+logger = get_logger(__name__)
 
 PLACES: tuple[PlaceName, ...] = ("local", "cluster")
 
@@ -137,9 +140,17 @@ def remembered(place: Place) -> Iterator[None]:
     _note(place.name)
     try:
         yield
-    except BaseException:
-        if before != place.name and not _runs(place):
+    except BaseException as error:
+        runs = _runs(place)
+        if before != place.name and not runs:
             _note(before)
+        if isinstance(error, KeyboardInterrupt):
+            logger.warning(
+                "interrupted: the stack goes on %s; `autosre stop` ends it"
+                if runs
+                else "interrupted: nothing that was begun %s is left",
+                _IN_WORDS[place.name],
+            )
         raise
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,8 @@ from autosre_lab.local.service import Service
 from autosre_lab.local.stack_files import StackFiles, StackNote, fingerprint
 from autosre_lab.local.stack_status import look, service_state
 from autosre_lab.logs import get_logger
-from autosre_lab.settings import paths
+from autosre_lab.private_files import explain_os_error, private_folder
+from autosre_lab.settings import Paths, paths
 
 if TYPE_CHECKING:
     from autosre_lab.processes.ports import ClaimedPort
@@ -147,15 +150,29 @@ def _start_engine(
     recipe: Recipe, files: StackFiles, note: StackNote, provisioned: Provisioned, port: ClaimedPort
 ) -> None:
     python, model = provisioned.engine_python, provisioned.model_path
+    folders = _with_usable_cache(paths())
     files.engine.start(
         engine_command(recipe, python=python, model=model, port=note.engine_port),
         environ=engine_environ(
-            recipe, paths(), python=python, environ=os.environ, key=note.engine_key
+            recipe, folders, python=python, environ=os.environ, key=note.engine_key
         ),
         grace_s=float(recipe.lifecycle.grace_s),
         own=engine_python_path(recipe),
         holds=port.holds,
     )
+
+
+def _with_usable_cache(folders: Paths) -> Paths:
+    """Return the folders with a cache that can be written: it may always be made anew."""
+    try:
+        private_folder(folders.cache)
+        if os.access(folders.cache, os.W_OK):
+            return folders
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folders.cache))
+    except OSError as error:
+        told = explain_os_error(error, folders.cache)
+        logger.warning("the cache is kept in the state folder for now: %s", told)
+        return replace(folders, cache=private_folder(folders.state / "cache"))
 
 
 def _choose_ports(
@@ -198,9 +215,12 @@ def clear(files: StackFiles, *, timeout_s: float = 60.0) -> None:
     """End and forget everything."""
     note = files.read()
     if note is not None:
-        files.write(replace(note, stopping=True))
-    files.proxy.stop(timeout_s=timeout_s)
-    files.engine.stop(timeout_s=timeout_s)
+        with suppress(OSError):  # on a full disk it has to end all the same
+            files.write(replace(note, stopping=True))
+    try:
+        files.proxy.stop(timeout_s=timeout_s)
+    finally:
+        files.engine.stop(timeout_s=timeout_s)
     files.forget()
 
 
@@ -222,4 +242,4 @@ def _refuse_mistakes(recipe: Recipe) -> None:
 
 
 def _runs(service: Service) -> bool:
-    return service_state(service.record()) in ("running", "restarting")
+    return service_state(service.record()) in ("running", "paused", "restarting")

@@ -17,12 +17,17 @@ from typing import Any
 
 from autosre_lab.engine.diagnosis import Diagnosis, diagnose, root_cause_lines
 from autosre_lab.errors import EngineError
-from autosre_lab.processes.files import is_locked, read_json
+from autosre_lab.private_files import open_private, private_folder
+from autosre_lab.processes.files import is_locked, read_json, write_private_json
 from autosre_lab.processes.identity import (
     ProcessIdentity,
+    children,
     end_session,
+    holders,
+    identify,
     is_alive,
     is_of_this_boot,
+    is_paused,
     session_members,
 )
 from autosre_lab.processes.rotating_file import lines_of_last_run
@@ -36,6 +41,8 @@ DIAGNOSED_LINES = 500
 """Lines looked through: vLLM tells its cause first and three long tracebacks after it."""
 
 _START_TIMEOUT_S = 15.0
+_NOTE_TIMEOUT_S = 3.0
+_ASK_AGAIN_S = 1.0
 _POLL_S = 0.05
 
 
@@ -45,6 +52,7 @@ class ServiceRecord:
 
     Attributes:
         running: The service's process runs now.
+        paused: A process of it was stopped by a signal, such as SIGSTOP.
         supervised: Its supervisor runs now; it may be about to start the service again.
         pid: Of the service; None if it was never started.
         started_at: Seconds since the epoch.
@@ -55,6 +63,7 @@ class ServiceRecord:
 
     running: bool
     supervised: bool
+    paused: bool
     pid: int | None
     started_at: float | None
     exit_code: int | None
@@ -100,7 +109,9 @@ class Service:
             EngineError: The supervisor did not start.
         """
         self.forget()
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self.log_path.parent)
+        # Where this cannot be written, nothing is started that nobody could find again.
+        write_private_json(self.record_path, {})
         options = ["--record", self.record_path, "--ready", self.ready_path]
         options += ["--log", self.log_path, "--grace", grace_s]
         for name, value in (own or {}).items():
@@ -108,7 +119,10 @@ class Service:
         command_line = [sys.executable, "-m", "autosre_lab.local.supervisor", *map(str, options)]
         # The supervisor inherits the lock and so holds it as long as it lives: if we are killed
         # right here, whoever comes next sees that there is one, before it has noted anything.
-        with self.log_path.open("ab") as log, self._lock_path.open("ab") as lock:
+        with (
+            os.fdopen(open_private(self.log_path, os.O_WRONLY | os.O_APPEND), "ab") as log,
+            os.fdopen(open_private(self._lock_path, os.O_RDWR), "r+b") as lock,
+        ):
             fcntl.flock(lock, fcntl.LOCK_EX)
             process = subprocess.Popen(
                 [*command_line, "--", *command],
@@ -121,38 +135,57 @@ class Service:
                 start_new_session=True,
             )
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while read_json(self.record_path) is None:
+        while _identity((read_json(self.record_path) or {}).get("supervisor")) is None:
             if process.poll() is not None or time.monotonic() > deadline:
+                process.terminate()  # it ends what it has started
                 shown = "\n".join(self.tail())
                 raise EngineError(
                     f"the {self.name}'s supervisor did not start: {shown}",
-                    remedy=f"see {self.log_path}; the state folder must be writable",
+                    remedy=f"see {self.log_path}; the state folder must be writable, and its disk "
+                    "not full",
                 )
             time.sleep(_POLL_S)
         _let_go(process)
 
     def record(self) -> ServiceRecord | None:
         """Return what is known of the service; None if it was never started or was stopped."""
-        noted = read_json(self.record_path)
-        if noted is None:
+        supervisor, child, noted = self._found()
+        if supervisor is None:
             return None
-        child = _identity(noted.get("child"))
-        supervisor = _identity(noted.get("supervisor"))
+        started_at, exit_code = noted.get("started_at"), noted.get("exit_code")
+        restarts = noted.get("restarts")
         return ServiceRecord(
             running=child is not None and is_alive(child),
-            supervised=supervisor is not None and is_alive(supervisor),
+            supervised=is_alive(supervisor),
+            paused=child is not None and any(map(_is_paused, session_members(child))),
             pid=child.pid if child else None,
-            started_at=noted.get("started_at"),
-            exit_code=noted.get("exit_code"),
-            restarts=int(noted.get("restarts") or 0),
-            this_boot=supervisor is not None and is_of_this_boot(supervisor),
+            started_at=started_at if isinstance(started_at, (int, float)) else None,
+            exit_code=exit_code if isinstance(exit_code, int) else None,
+            restarts=restarts if isinstance(restarts, int) else 0,
+            this_boot=is_of_this_boot(supervisor),
         )
+
+    def _found(
+        self,
+    ) -> tuple[ProcessIdentity | None, ProcessIdentity | None, dict[str, Any]]:
+        """Return supervisor, service and what is noted; found by the lock where no note tells.
+
+        A supervisor on a full disk cannot note what it does, and a note can be spoilt. It holds
+        the lock as long as it lives.
+        """
+        noted = read_json(self.record_path) or {}
+        supervisor, child = _identity(noted.get("supervisor")), _identity(noted.get("child"))
+        if (supervisor is None or not is_alive(supervisor)) and is_locked(self._lock_path):
+            for holder in holders(self._lock_path):
+                supervisor, noted = holder, {}
+                child = next(iter(children(holder)), None)
+        return supervisor, child, noted
 
     def listens_on(self, port: int) -> bool:
         """Whether the service itself, and nobody else, listens on a port."""
         import psutil
 
-        child = _identity((read_json(self.record_path) or {}).get("child"))
+        _, child, _ = self._found()
         for pid in session_members(child) if child is not None else ():
             with suppress(psutil.Error):
                 for connection in psutil.Process(pid).net_connections("tcp"):
@@ -162,20 +195,25 @@ class Service:
 
     def mark_ready(self) -> None:
         """Note that it has worked: from now on it is started again if it ends by itself."""
-        self.ready_path.touch()
+        os.close(open_private(self.ready_path, os.O_WRONLY))
 
     def stop(self, *, timeout_s: float) -> None:
         """End supervisor and service, and whatever the service has started; then forget them."""
         self._await_record()
-        noted = read_json(self.record_path) or {}
-        supervisor, child = _identity(noted.get("supervisor")), _identity(noted.get("child"))
+        supervisor, child, _ = self._found()
         deadline = time.monotonic() + timeout_s
         if supervisor is not None and is_alive(supervisor):
-            _signal(supervisor, signal.SIGTERM)
+            _signal(supervisor, signal.SIGCONT)  # one that is paused hears nothing else
+            asked_s = 0.0
             while is_alive(supervisor) and time.monotonic() < deadline:
+                if time.monotonic() > asked_s + _ASK_AGAIN_S:
+                    # The kernel may give a signal to a thread that does not act on it, as it does
+                    # with a process that was just woken.
+                    asked_s = time.monotonic()
+                    _signal(supervisor, signal.SIGTERM)
                 time.sleep(_POLL_S)
             # It may have started the service anew while we were reading.
-            child = _identity((read_json(self.record_path) or {}).get("child")) or child
+            child = self._found()[1] or child
             if is_alive(supervisor):
                 _signal(supervisor, signal.SIGKILL)
         if child is not None:
@@ -202,20 +240,24 @@ class Service:
         return diagnose(lines, record.exit_code if record else None)
 
     def _await_record(self) -> None:
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not self.record_path.exists() and is_locked(self._lock_path):
+        """Give a supervisor that has just been started the time to note what it does."""
+        deadline = time.monotonic() + _NOTE_TIMEOUT_S
+        while self._found()[1] is None and is_locked(self._lock_path):
             if time.monotonic() > deadline:
-                raise EngineError(
-                    f"a supervisor of the {self.name} runs and does not say what it does",
-                    remedy=f"end the process that `fuser {self._lock_path}` names",
-                )
+                return
             time.sleep(_POLL_S)
 
 
 def _identity(noted: Any) -> ProcessIdentity | None:
-    if not isinstance(noted, list) or len(noted) != 2:
-        return None
-    return ProcessIdentity(int(noted[0]), str(noted[1]))
+    match noted:
+        case [int(pid), str(born)] if pid > 0:
+            return ProcessIdentity(pid, born)
+    return None
+
+
+def _is_paused(pid: int) -> bool:
+    identity = identify(pid)
+    return identity is not None and is_paused(identity)
 
 
 def _signal(identity: ProcessIdentity, number: signal.Signals) -> None:

@@ -7,7 +7,8 @@ a restart, sees the same stack; one lock makes starts and stops take turns.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,10 @@ from autosre_lab.errors import (
     ServiceCrashedError,
 )
 from autosre_lab.local.launch import PROXY_GRACE_S, clear, ensure_running, replace_engine
-from autosre_lab.local.service import Service
+from autosre_lab.local.service import Service, ServiceRecord
 from autosre_lab.local.stack_files import StackFiles, StackNote, fingerprint
 from autosre_lab.local.stack_status import answers, explain_end, look
+from autosre_lab.private_files import private_folder
 from autosre_lab.processes.files import locked
 from autosre_lab.progress import Step, step
 from autosre_lab.provision.provisioning import provision
@@ -37,6 +39,7 @@ PORT_ATTEMPTS = 3
 """Between the choice of a free port and vLLM listening there lie seconds; others are faster."""
 
 LISTEN_POLL_S = 0.1
+INTERRUPT_GRACE_S = 10.0
 CONFIRM_S = 3.0
 """Seconds that a look at the status may take to find out that the first token comes by now."""
 
@@ -130,14 +133,19 @@ def _start(
     timeout_s: float | None = None,
 ) -> Stack:
     """Start what ``ensure`` starts, and wait; where a port was lost meanwhile, with another one."""
+    private_folder(paths().state)
     was_running = True
     for attempt in range(1, PORT_ATTEMPTS + 1):
-        with locked(files.lock, waiting=_WAITING):
+        with locked(files.lock, waiting=_WAITING), _taken_back(files):
             was_running = ensure(recipe, files, asked) and was_running
         if not wait:
             break
         try:
             return replace(wait_ready(timeout_s=timeout_s), was_running=was_running)
+        except KeyboardInterrupt:
+            if ensure is ensure_running and not was_running:
+                _end_interrupted(files)
+            raise
         except ServiceCrashedError as error:
             try:
                 _raise_unless_another_port_helps(files, error, asked, last=attempt == PORT_ATTEMPTS)
@@ -148,6 +156,30 @@ def _start(
     if note is None:
         raise NotReadyError("the stack was stopped meanwhile", remedy="start it: `autosre start`")
     return replace(_stack(files, note), was_running=was_running)
+
+
+@contextmanager
+def _taken_back(files: StackFiles) -> Iterator[None]:
+    """End what an interrupted start has begun, unless something ran before; the lock is held."""
+    ran = any(record is not None and record.supervised for record in _records(files))
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not ran:
+            clear(files, timeout_s=INTERRUPT_GRACE_S)
+        raise
+
+
+def _end_interrupted(files: StackFiles) -> None:
+    """End a stack that nobody waits for any more, and that has never served anybody."""
+    with locked(files.lock, waiting=_WAITING):
+        note = files.read()
+        if note is not None and not note.was_ready:
+            clear(files, timeout_s=INTERRUPT_GRACE_S)
+
+
+def _records(files: StackFiles) -> list[ServiceRecord | None]:
+    return [service.record() for service in files.services]
 
 
 def _end_useless_proxy(files: StackFiles, error: ServiceCrashedError) -> None:
@@ -292,6 +324,11 @@ def _refuse_another(files: StackFiles, note: StackNote) -> None:
 def _raise_if_ended(service: Service) -> None:
     record = service.record()
     if record is not None and record.supervised:
+        if record.paused:
+            found = explain_end(service)
+            raise NotReadyError(
+                f"the {service.name} does not answer: {found.cause}", remedy=found.remedy
+            )
         return
     code = record.exit_code if record is not None else None
     found = explain_end(service)

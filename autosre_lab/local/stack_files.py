@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_type_hints
 
 from autosre_lab.local.service import Service
 from autosre_lab.processes.files import is_locked, read_json, write_private_json
@@ -101,10 +101,13 @@ class StackFiles:
     def read(self) -> StackNote | None:
         """Return what was started; None where nothing was, or the note is of another version."""
         content = read_json(self._note) or {}
+        kinds = get_type_hints(StackNote)
         try:
-            return StackNote(**content)
+            note = StackNote(**content)
         except TypeError:
             return None
+        fits = all(isinstance(getattr(note, name), kind) for name, kind in kinds.items())
+        return note if fits else None
 
     def write(self, note: StackNote) -> None:
         """Note what is started."""

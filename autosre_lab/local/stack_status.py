@@ -38,12 +38,14 @@ def look(files: StackFiles, *, busy: bool | None = None) -> StackStatus:
         service.name: _service_status(service, records[service.name], ports[service.name])
         for service in files.services
     }
-    states = {service.state for service in services.values()}
+    states: set[ServiceState] = {service.state for service in services.values()}
     state: StackState
     if note.stopping and busy:
         state = "stopping"
     elif "crashed" in states or ("stopped" in states and not busy):
         state = "crashed"
+    elif "paused" in states:
+        state = "paused"
     elif "stopped" in states or not note.ready or not answers(files, note):
         state = "starting"
     else:
@@ -68,6 +70,8 @@ def service_state(record: ServiceRecord | None) -> ServiceState:
     """Return what a service's record means at this moment."""
     if record is None:
         return "stopped"
+    if record.supervised and record.paused:
+        return "paused"
     if record.supervised:
         # Before its first process it is about to run.
         return "running" if record.running or record.pid is None else "restarting"
@@ -77,6 +81,11 @@ def service_state(record: ServiceRecord | None) -> ServiceState:
 def explain_end(service: Service) -> Diagnosis:
     """Return the likely cause of a service's end."""
     record = service.record()
+    if record is not None and record.paused:
+        return Diagnosis(
+            "it is paused: somebody sent it SIGSTOP, or a debugger holds it",
+            f"let it go on: kill -CONT {record.pid}; or end it: autosre stop",
+        )
     if record is not None and not record.supervised and record.exit_code is None:
         return _SILENT_END
     return service.diagnosis()
@@ -84,9 +93,9 @@ def explain_end(service: Service) -> Diagnosis:
 
 def _service_status(service: Service, record: ServiceRecord | None, port: int) -> ServiceStatus:
     state = service_state(record)
-    running = record is not None and record.running and state == "running"
+    running = record is not None and record.running and state in ("running", "paused")
     started_at = record.started_at if record is not None and running else None
-    ended = explain_end(service) if state in ("crashed", "restarting") else None
+    ended = explain_end(service) if state in ("crashed", "restarting", "paused") else None
     return ServiceStatus(
         name=service.name,
         state=state,

@@ -27,6 +27,7 @@ from autosre_lab.processes.identity import (
     ProcessIdentity,
     end_session,
     identify,
+    wake_session,
 )
 from autosre_lab.processes.lifeline import dies_with_us
 from autosre_lab.processes.rotating_file import START_WORD, WRITER, RotatingFile
@@ -39,6 +40,7 @@ RESTARTS = 3
 RESTART_WINDOW_S = 600.0
 RESTART_PAUSE_S = 0.5
 RECORD_CHECK_S = 60.0
+SAVE_AGAIN_S = 5.0
 CLEAR_S = 3.0
 """Seconds that a service's own children get after its end."""
 
@@ -74,12 +76,17 @@ class _Supervisor:
         }
         self._restarts: list[float] = []
         self._forgotten = False
+        self._unsaved = False
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
         # The terminal's hang-up is not meant for a service.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        os.umask(0o077)
+        if not self._save():
+            # Without a note nobody could find what we start.
+            return os.EX_IOERR
         code = 0
         while not self._told_to_end.is_set():
             code = self._run_once()
@@ -131,13 +138,21 @@ class _Supervisor:
         kill_at: float | None = None
         while process.returncode is None:
             left = self._options.check if kill_at is None else max(0.0, kill_at - time.monotonic())
-            if not self._changed.wait(left) and kill_at is None and not self._is_known():
-                self._told_to_end.set()
+            left = min(left, SAVE_AGAIN_S) if self._unsaved else left
+            if not self._changed.wait(left) and kill_at is None:
+                if self._unsaved:
+                    self._save()
+                elif not self._is_known():
+                    self._told_to_end.set()
             self._changed.clear()
             if not self._told_to_end.is_set() or process.returncode is not None:
                 continue
             if kill_at is None:
                 kill_at = time.monotonic() + self._options.grace
+                if leader is not None:
+                    # Before it: a process that is woken by the signal itself may hear it in a
+                    # thread that does not act on it.
+                    wake_session(leader)
                 process.terminate()
             elif time.monotonic() >= kill_at:
                 process.kill()
@@ -173,16 +188,20 @@ class _Supervisor:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         self._log.write(f"{stamp} {WRITER} {text}\n".encode())
 
-    def _save(self, **changes: object) -> None:
+    def _save(self, **changes: object) -> bool:
+        """Note what runs; returns whether that could be written."""
         self._record |= changes
         if self._forgotten:
-            return
+            return True
+        before, self._unsaved = self._unsaved, False
         try:
             write_private_json(self._options.record, self._record)
         except OSError as error:
-            # A full disk must not end a service that works. What the old record says is checked
-            # against what lives, so nobody is misled by it for long.
-            self._note(f"cannot note what runs: {error}")
+            # A full disk must not end a service that works: it is noted when there is room again.
+            self._unsaved = True
+            if not before:
+                self._note(f"cannot note what runs: {error}")
+        return not self._unsaved
 
 
 if __name__ == "__main__":

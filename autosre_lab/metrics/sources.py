@@ -106,7 +106,7 @@ class LocalStack:
         if note is None:
             return Limits()
         if note.fingerprint not in self._limits:
-            self._limits = {note.fingerprint: _named_limits(note.recipe_name)}
+            self._limits = {note.fingerprint: _noted_limits(note)}
         return self._limits[note.fingerprint]
 
 
@@ -256,10 +256,10 @@ def _decoded(lines: Iterable[bytes]) -> Iterator[RequestRecord]:
             continue
 
 
-def _named_limits(name: str) -> Limits:
+def _noted_limits(note: StackNote) -> Limits:
     from autosre_lab.recipe import load_recipe
 
     try:
-        return recipe_limits(load_recipe(name))
+        return recipe_limits(note.started_recipe() or load_recipe(note.recipe_name))
     except AutosreError:
         return Limits()

@@ -11,11 +11,15 @@ from typing import NamedTuple
 
 __all__ = [
     "ProcessIdentity",
+    "children",
     "end_session",
+    "holders",
     "identify",
     "is_alive",
     "is_of_this_boot",
+    "is_paused",
     "session_members",
+    "wake_session",
 ]
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -23,7 +27,7 @@ TRACKER_S = 2.0
 """Seconds more that a process gets which only cleans up after the others."""
 
 _POLL_S = 0.05
-_STATE, _SESSION, _START = 0, 3, 19  # fields of /proc/PID/stat, counted behind the name
+_STATE, _PARENT, _SESSION, _START = 0, 1, 3, 19  # fields of /proc/PID/stat, counted behind the name
 
 
 class ProcessIdentity(NamedTuple):
@@ -78,6 +82,46 @@ def session_members(leader: ProcessIdentity) -> list[int]:
     return members
 
 
+def is_paused(identity: ProcessIdentity) -> bool:
+    """Whether that very process runs and has been stopped by a signal, such as SIGSTOP."""
+    fields = _stat(identity.pid)
+    return fields is not None and fields[_STATE] in ("T", "t") and is_alive(identity)
+
+
+def holders(path: Path) -> list[ProcessIdentity]:
+    """Return the processes of this user, ourselves left out, that have a file open."""
+    try:
+        wanted = path.stat()
+    except OSError:
+        return []
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        with suppress(OSError):  # another user's, or it has ended
+            if any(_is_same(one, wanted) for one in (entry / "fd").iterdir()):
+                identity = identify(int(entry.name))
+                found += [identity] if identity is not None else []
+    return found
+
+
+def children(parent: ProcessIdentity) -> list[ProcessIdentity]:
+    """Return the processes that a process has started itself, as far as they run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            fields = _stat(int(entry.name))
+            if fields and fields[_PARENT] == str(parent.pid) and is_alive(parent):
+                identity = identify(int(entry.name))
+                found += [identity] if identity is not None else []
+    return found
+
+
+def wake_session(leader: ProcessIdentity) -> None:
+    """Let every process of a session go on that a signal has stopped: it hears no other one."""
+    _send(session_members(leader), signal.SIGCONT)
+
+
 def end_session(leader: ProcessIdentity, *, grace_s: float) -> None:
     """End every process of a session: asked first, then made to. Returns when all are gone.
 
@@ -85,6 +129,7 @@ def end_session(leader: ProcessIdentity, *, grace_s: float) -> None:
         leader: The session's leader, which may have ended.
         grace_s: Seconds from SIGTERM to SIGKILL.
     """
+    wake_session(leader)
     _send(session_members(leader), signal.SIGTERM)
     kill_at = time.monotonic() + grace_s
     while members := session_members(leader):
@@ -116,3 +161,11 @@ def _stat(pid: int) -> list[str] | None:
         return None
     # The name in brackets may hold spaces and brackets of its own.
     return text[text.rindex(")") + 2 :].split()
+
+
+def _is_same(descriptor: Path, wanted: os.stat_result) -> bool:
+    try:
+        found = descriptor.stat()
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
+
+from autosre_lab.private_files import open_private
 
 __all__ = ["START_WORD", "WRITER", "RotatingFile", "lines_of_last_run", "tail_lines"]
 
@@ -27,8 +31,8 @@ class RotatingFile:
         self._path = path
         self._max_bytes = max_bytes
         self._keep = keep
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file = self._opened()
 
     def write(self, data: bytes) -> None:
         """Append; the turn comes between two writes, so a line is cut only if its write is.
@@ -52,8 +56,11 @@ class RotatingFile:
             if source.exists():
                 source.replace(older)
         # Opened before the old one is closed, so that there is always one to write to.
-        full, self._file = self._file, self._path.open("ab", buffering=0)
+        full, self._file = self._file, self._opened()
         full.close()
+
+    def _opened(self) -> FileIO:
+        return FileIO(open_private(self._path, os.O_WRONLY | os.O_APPEND), "ab")
 
 
 def lines_of_last_run(path: Path, count: int) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autosre_lab.errors import ProvisionError
-from autosre_lab.settings import load_settings
+from autosre_lab.settings import expanded, load_settings
 
 if TYPE_CHECKING:
     from autosre_lab.recipe import Recipe
@@ -49,7 +49,7 @@ def installed_python(recipe: Recipe) -> Path | None:
     if "/" not in named:
         return Path(shutil.which(named) or named)
     # Not resolved: the link in a virtual environment is what makes it one.
-    return Path(named).expanduser().absolute()
+    return expanded(named, where="the engine's Python").absolute()
 
 
 def check_installed_engine(recipe: Recipe, python: Path) -> str:

@@ -18,7 +18,7 @@ from autosre_lab.provision.installing import (
     installer_environment,
     run_installer,
 )
-from autosre_lab.settings import paths
+from autosre_lab.settings import expanded, paths
 
 if TYPE_CHECKING:
     from autosre_lab.recipe import PypiGgufSource, Recipe
@@ -71,7 +71,7 @@ def model_folder(recipe: Recipe) -> Path:
     """Return where a recipe's weights are or will be."""
     source = recipe.model.source
     if source.kind == "local":
-        return Path(source.path).expanduser().absolute()
+        return expanded(source.path, where="model.source.path").absolute()
     return paths().data / "models" / _folder_name(recipe)
 
 

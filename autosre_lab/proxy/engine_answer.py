@@ -8,7 +8,7 @@ answer that came as one JSON object, although a stream was asked for, is read as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Protocol
 
 import aiohttp
 import msgspec
@@ -23,7 +23,7 @@ from autosre_lab.proxy.refusals import engine_message
 from autosre_lab.proxy.server_events import EventTooLargeError, ServerEvents
 from autosre_lab.proxy.upstream import MAX_ANSWER_BYTES
 
-__all__ = ["answer_chunks", "completion_chunk"]
+__all__ = ["EngineAnswer", "completion_chunk"]
 
 GRACE_S = 1.0
 """Seconds that the counts and `[DONE]` have to come behind the reason to stop."""
@@ -32,77 +32,89 @@ MAX_STREAM_BYTES = 1024**3
 """Largest stream read; a window of 1,048,576 tokens makes less than half of it."""
 
 
-async def answer_chunks(
-    response: aiohttp.ClientResponse, finished: Callable[[], bool]
-) -> AsyncIterator[list[ChatChunk]]:
-    """Yield the chunks of each read until the answer is over.
+class Ending(Protocol):
+    """What the chunks are fed to."""
+
+    @property
+    def finished(self) -> bool:
+        """They have held a reason to stop."""
+
+
+class EngineAnswer:
+    """The chunks of one answer, a read at a time.
 
     Args:
         response: The engine's, of status 200.
-        finished: Whether the chunks so far hold a reason to stop; asked after each yield.
-
-    Raises:
-        UpstreamStreamError: The engine reports an error, or sends what is no answer.
-        aiohttp.ClientError, OSError: The connection broke.
+        answer: What the chunks are fed to before the next ones are asked for.
     """
-    try:
-        whole, first = await _first_bytes(response)
-        if whole:
-            yield [completion_chunk(first + await _rest(response, len(first)))]
-            return
-        async for chunks in _streamed(response, first, finished):
-            yield chunks
-    except (UpstreamStreamError, aiohttp.ClientError, OSError):
-        if not finished():
-            raise
 
+    def __init__(self, response: aiohttp.ClientResponse, answer: Ending) -> None:
+        self._response = response
+        self._answer = answer
+        self._read = response.content.readany
+        self._events = ServerEvents()
+        self._decode = ChunkDecoder().decode
+        self._begun = False
+        self._over = False
+        self._failed: UpstreamStreamError | None = None
+        self._ends_at: float | None = None
+        self._size = 0
 
-async def _streamed(
-    response: aiohttp.ClientResponse, first: bytes, finished: Callable[[], bool]
-) -> AsyncIterator[list[ChatChunk]]:
-    events = ServerEvents()
-    decoder = ChunkDecoder()
-    loop = asyncio.get_running_loop()
-    ends_at: float | None = None
-    read = response.content.readany
-    size = 0
-    piece = first
-    while True:
-        size += len(piece)
+    async def next(self) -> list[ChatChunk] | None:
+        """Return the next chunks, perhaps none; None where the answer is over.
+
+        Raises:
+            UpstreamStreamError: The engine reports an error, or sends what is no answer.
+            aiohttp.ClientError, OSError: The connection broke.
+        """
+        if self._over and self._failed is None:
+            return None
         try:
-            found = events.feed(piece) if piece else events.flush()
-            if size > MAX_STREAM_BYTES:
-                raise EventTooLargeError(f"it has more than {MAX_STREAM_BYTES // 1024**2} MB")
-        except EventTooLargeError as error:
-            raise UpstreamStreamError(str(error), status=502, body="") from error
+            if self._failed is not None:
+                raise self._failed
+            return await self._next()
+        except (UpstreamStreamError, aiohttp.ClientError, OSError):
+            if not self._answer.finished:
+                raise
+            return None
+
+    async def _next(self) -> list[ChatChunk] | None:
+        if not self._begun:
+            self._begun = True
+            whole, piece = await _first_bytes(self._response)
+            if whole:
+                self._over = True
+                return [completion_chunk(piece + await _rest(self._response, len(piece)))]
+        elif self._answer.finished:
+            try:
+                piece = await self._read_in_grace()
+            except TimeoutError:
+                return None
+        else:
+            piece = await self._read()
+        self._size += len(piece)
         chunks: list[ChatChunk] = []
         try:
-            _decode(decoder, found, chunks)
-        except UpstreamStreamError:
-            if chunks:
-                yield chunks
-            raise
-        if chunks:
-            yield chunks
-        if events.done:
-            return
-        if ends_at is None:
-            if not finished():
-                piece = await read()
-                continue
-            ends_at = loop.time() + GRACE_S
-        try:
-            async with asyncio.timeout_at(ends_at):
-                piece = await read()
-        except TimeoutError:
-            return
+            for data in self._events.feed(piece) if piece else self._events.flush():
+                chunk = self._decode(data)
+                if chunk is not None:
+                    chunks.append(chunk)
+        except UpstreamStreamError as error:
+            self._failed = error  # the chunks before it count
+        except EventTooLargeError as error:
+            self._failed = UpstreamStreamError(str(error), status=502, body="")
+        if self._size > MAX_STREAM_BYTES:
+            self._failed = UpstreamStreamError(
+                f"it has more than {MAX_STREAM_BYTES // 1024**2} MB", status=502, body=""
+            )
+        self._over = self._events.done
+        return chunks
 
-
-def _decode(decoder: ChunkDecoder, found: Iterable[bytes], chunks: list[ChatChunk]) -> None:
-    for data in found:
-        chunk = decoder.decode(data)
-        if chunk is not None:
-            chunks.append(chunk)
+    async def _read_in_grace(self) -> bytes:
+        if self._ends_at is None:
+            self._ends_at = asyncio.get_running_loop().time() + GRACE_S
+        async with asyncio.timeout_at(self._ends_at):
+            return await self._read()
 
 
 async def _first_bytes(response: aiohttp.ClientResponse) -> tuple[bool, bytes]:

@@ -14,7 +14,7 @@ from autosre_lab.proxy import refusals
 from autosre_lab.proxy.chat_stream import UpstreamStreamError
 from autosre_lab.proxy.counting import EncodedPrompt, encode_prompt
 from autosre_lab.proxy.dialect import AnswerStream, Ask, Canned, Dialect
-from autosre_lab.proxy.engine_answer import answer_chunks
+from autosre_lab.proxy.engine_answer import EngineAnswer
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import Refusal, Refused, lacks_tool_parser
 from autosre_lab.proxy.request_log import RequestRecord
@@ -151,7 +151,8 @@ class Exchange:
                 if response.status != 200:
                     said = refusals.engine_message(await read_error(response))
                     raise await self._refused(response.status, said, response, prompt)
-                async for chunks in answer_chunks(response, lambda: stream.finished):
+                answer = EngineAnswer(response, stream)
+                while (chunks := await answer.next()) is not None:
                     events = b"".join(map(stream.feed, chunks))
                     if self._record.ttft_ms is None and stream.first_token_seen:
                         self._note_first_token()

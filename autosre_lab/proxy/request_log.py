@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 
 from autosre_lab.errors import ConfigError, MissingExtraError
 from autosre_lab.logs import get_logger
+from autosre_lab.private_files import open_private
 
 if TYPE_CHECKING:
     import pandas
@@ -112,8 +114,8 @@ class RequestLog:
         if path is None:
             return
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.open("ab").close()
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(open_private(path, os.O_WRONLY | os.O_APPEND))
         except OSError as error:
             raise ConfigError(
                 f"the request log {path} cannot be written: {error.strerror}",
@@ -139,7 +141,7 @@ class RequestLog:
         while (line := self._queue.get()) is not None:
             try:
                 # Opened anew each time: whoever moves or deletes the file is not written after.
-                with self._path.open("ab") as file:
+                with os.fdopen(open_private(self._path, os.O_WRONLY | os.O_APPEND), "ab") as file:
                     file.write(line)
                     size = file.tell()
                 if size >= self._max_bytes:

@@ -50,6 +50,14 @@ class ServerEvents:
         Raises:
             EventTooLargeError: An event has more than `MAX_EVENT_BYTES`.
         """
+        if (
+            piece[:7] == b"data: {"
+            and piece.find(b"\n") == len(piece) - 2
+            and piece[-3:] == b"}\n\n"
+            and not (self._rest or self._data or self._after_return or self.done)
+            and b"\r" not in piece
+        ):
+            return [piece[6:-2]]  # what vLLM writes, one event a token
         if self.done:
             return []
         if b"\r" in piece or self._after_return:

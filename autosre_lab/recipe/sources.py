@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from autosre_lab.errors import RecipeError
-from autosre_lab.settings import paths
+from autosre_lab.settings import expanded, paths
 
 __all__ = ["find_recipe", "looks_like_path", "recipe_names", "shipped_folder"]
 
@@ -48,7 +48,7 @@ def find_recipe(
         RecipeError: There is no such file or name.
     """
     if not isinstance(name_or_path, str) or looks_like_path(name_or_path):
-        return _existing(Path(name_or_path).expanduser())
+        return _existing(expanded(os.fspath(name_or_path), where="recipe"))
     for folder in _folders(environ):
         file = folder / f"{name_or_path}.yaml"
         if file.is_file():

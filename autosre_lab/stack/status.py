@@ -10,8 +10,8 @@ from autosre_lab.stack.ready import PlaceName
 
 __all__ = ["ServiceState", "ServiceStatus", "StackState", "StackStatus"]
 
-StackState = Literal["stopped", "starting", "ready", "crashed", "stopping"]
-ServiceState = Literal["stopped", "running", "restarting", "crashed"]
+StackState = Literal["stopped", "starting", "ready", "paused", "crashed", "stopping"]
+ServiceState = Literal["stopped", "running", "paused", "restarting", "crashed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,7 @@ class ServiceStatus:
     Attributes:
         name: "engine" or "proxy".
         state: "restarting" means that it ended by itself and its supervisor starts it again.
+            "paused" that a signal such as SIGSTOP holds it.
         pid: None where it does not run, or runs in a Pod.
         port: On loopback, or at the Service's address.
         started_at: Its last start, in seconds since the epoch; None where it does not run.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from autosre_lab.proxy import read_request_log
 from autosre_lab.scripted.upstream import HttpError, Turn
@@ -136,3 +138,23 @@ async def test_equal_requests_of_others_are_not_re_sends(
     for events in await asyncio.gather(*both):
         assert events[-1]["type"] == "message_stop"
     assert lab.upstream.disconnects == 0
+
+
+@pytest.mark.parametrize("first_chunk_delay_s", [0.0, 0.12, 0.2])
+async def test_nothing_overtakes_or_is_lost_while_the_status_line_waits(
+    start_lab: StartLab, monkeypatch: pytest.MonkeyPatch, first_chunk_delay_s: float
+) -> None:
+    prepare = web.StreamResponse.prepare
+
+    async def slow(self: web.StreamResponse, request: web.BaseRequest) -> Any:
+        if request.path == "/v1/messages":
+            await asyncio.sleep(0.4)
+        return await prepare(self, request)
+
+    monkeypatch.setattr(web.StreamResponse, "prepare", slow)
+    turn = Turn(
+        text="one two three", first_chunk_delay_s=first_chunk_delay_s, chunk_interval_s=0.05
+    )
+    lab = await start_lab(turn, keepalive_after_s=0.05, keepalive_every_s=0.05)
+    whole = read_stream(await lab.raw_events(ask()))
+    assert whole.joined("text") == "one two three"

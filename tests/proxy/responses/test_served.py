@@ -177,6 +177,8 @@ async def test_the_log_knows_what_codex_asks_for(start_lab: StartLab) -> None:
     await events(lab, ask("Hi"), session_id="s", thread_id="s")
     await events(lab, ask("Hi"), **child)
     await events(lab, ask("Hi"), **title)
+    # A thread of its own writes the lines.
+    await until(lambda: len(lab.log_path.read_text().splitlines()) == 3, "three lines in the log")
     log = read_request_log(lab.log_path)
     assert list(log["kind"]) == ["main", "subagent", "background"]
     assert list(log["session"]) == ["s", "s", "t"]
