@@ -71,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "notebooks": BASE,
     "cli": BASE
     | {"recipe", "engine", "stack", "chart", "cluster", "parity", "lifecycle", "agents"}
-    | {"metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
+    | {"proxy.findings", "metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
     "web": BASE,
     "browser": BASE | {"processes", "web", "serving"},
     "discovery": BASE | {"docstrings", "recipe", "cli", "notebooks", "agents.web_servers"},

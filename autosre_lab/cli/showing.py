@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from autosre_lab.cli.output import Format, plain, show
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autosre_lab.proxy.findings import Finding
     from autosre_lab.stack import Stack, StackStatus
 
 __all__ = ["show_stack", "show_status"]
@@ -30,11 +33,19 @@ def show_stack(stack: Stack, *, output: Format) -> None:
     )
 
 
-def show_status(status: StackStatus, *, output: Format) -> None:
-    """Print what runs."""
+def show_status(status: StackStatus, *, output: Format, findings: Sequence[Finding] = ()) -> None:
+    """Print what runs, and what was found out about the engine."""
     facts = plain(status)
     rows = list(facts["services"].values())
-    show(facts, output=output, text=lambda: status_text(status), rows=rows)
+    if findings:
+        facts["engine"] = [plain(finding) for finding in findings]
+    text = "\n".join([status_text(status), *map(_finding_text, findings)])
+    show(facts, output=output, text=lambda: text, rows=rows)
+
+
+def _finding_text(finding: Finding) -> str:
+    missing = f"  (missing: {finding.flag})" if finding.flag else ""
+    return f"  {finding.name:32}{finding.found}{missing}"
 
 
 def status_text(status: StackStatus) -> str:

@@ -105,9 +105,10 @@ def stop(*, place: str | None, timeout: float, output: Format) -> None:
 
 @click.command()
 @place_option
+@click.option("--check", is_flag=True, help="Also ask the engine what it and its template can do.")
 @output_option
 @explained
-def status(*, place: str | None, output: Format) -> None:
+def status(*, place: str | None, check: bool, output: Format) -> None:
     """Show what is running; where a service has stopped, the likely cause.
 
     The exit code is 0 if the stack is ready, 3 if not.
@@ -115,8 +116,14 @@ def status(*, place: str | None, output: Format) -> None:
     Example: autosre status --json
     """
     from autosre_lab import lifecycle
+    from autosre_lab.proxy.findings import engine_findings
 
     found = lifecycle.status(place=place)
-    show_status(found, output=output)
+    if check and found.state == "ready":
+        stack = lifecycle.wait_ready(place=place)
+        findings = engine_findings(stack.engine_url, api_key=stack.engine_key)
+        show_status(found, output=output, findings=findings)
+    else:
+        show_status(found, output=output)
     if found.state != "ready":
         sys.exit(NOT_READY)

@@ -71,7 +71,7 @@ class LocalStack:
     def engine_key(self) -> str | None:
         """Return what its engine wants as a bearer token, if anything."""
         note = self.note()
-        return None if note is None else getattr(note, "engine_key", None)
+        return None if note is None else note.engine_key
 
     def ports(self) -> dict[str, int]:
         """Return its services' ports."""

@@ -97,3 +97,20 @@ def test_wilson_is_the_published_interval() -> None:
 )
 def test_mcnemar_is_exact(only_a: int, only_b: int, p: float) -> None:
     assert mcnemar_p(only_a, only_b) == pytest.approx(p, abs=1e-5)
+
+
+def test_three_sessions_show_their_spread() -> None:
+    three = [[1.0], [2.0], [3.0]]
+    assert bootstrap_interval(three) == (1.0, 3.0)
+    assert ratio_interval(three, three) == (1.0, 1.0)
+    assert ratio_interval(three, [*three, [4.0]]) is not None
+    assert ratio_interval([[1.0], [2.0], []], three) is None
+
+
+def test_the_same_samples_give_the_same_interval() -> None:
+    rng = random.Random(2)
+    groups = [[rng.uniform(1, 9)] for _ in range(8)]
+    assert bootstrap_interval(groups) == bootstrap_interval(groups, seed=0, draws=2000)
+    assert ratio_interval(groups, groups[::-1]) == ratio_interval(
+        groups, groups[::-1], seed=0, draws=2000
+    )

@@ -250,3 +250,14 @@ def test_bandwidth_is_told_from_given_bytes_or_from_the_engines_estimate() -> No
     assert told.mbu == pytest.approx(0.1)
     assert told.mbu_source == "engine"
     assert window_rates(at(0, 0, None), at(1, 1, None), step_bytes=1e9).mbu is None
+
+
+@pytest.mark.parametrize(("requests", "known"), [(19, False), (20, True)])
+def test_a_high_quantile_waits_for_twenty_requests(requests: int, known: bool) -> None:
+    def at(seconds: int, count: int) -> EngineSample:
+        first = Histogram(sum=count * 0.05, count=count, buckets=((0.1, count), (1.0, count)))
+        return EngineSample(time_s=seconds, clock_ns=seconds * 10**9, engines=1, ttft_s=first)
+
+    rates = window_rates(at(0, 0), at(1, requests))
+    assert (rates.p95_ttft_s is not None) is known
+    assert rates.p50_ttft_s == pytest.approx(0.05)

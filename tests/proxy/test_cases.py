@@ -155,7 +155,7 @@ async def send(lab: Lab, body: dict[str, Any], case: Mapping[str, Any]) -> tuple
             "thinking": "".join(one["thinking"] for one in content if one["type"] == "thinking"),
             "tools": [[one["name"], one["input"]] for one in content if one["type"] == "tool_use"],
             "stop_reason": stop,
-            "output_tokens": usage["output_tokens"],
+            **usage,
         }
 
 

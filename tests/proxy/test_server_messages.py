@@ -178,7 +178,7 @@ async def test_each_request_leaves_one_line_without_contents(start_lab: StartLab
     await lab.events(
         ask("a secret question", tools=[WEATHER]), x_claude_code_session_id="session-1"
     )
-    await lab.post(ask("x", max_tokens=0))
+    await lab.post(ask("x", max_tokens=-1))
     await until(lambda: len(lab.log_path.read_text().splitlines()) == 2, "two lines in the log")
     assert "secret" not in lab.log_path.read_text()
     frame = read_request_log(lab.log_path)
@@ -199,3 +199,21 @@ async def test_metrics_tell_what_was_served(start_lab: StartLab) -> None:
     assert 'autosre_proxy_requests_total{kind="main",status="200"} 1.0' in text
     assert 'autosre_proxy_window_checks_total{way="bound"} 1.0' in text
     assert "autosre_proxy_time_to_first_token_seconds_count" in text
+
+
+async def test_a_prompt_is_computed_beforehand_and_nothing_is_answered(start_lab: StartLab) -> None:
+    lab = await start_lab(Turn(text="never seen", cached_tokens=0))
+    message = await lab.sdk.messages.create(**ask(max_tokens=0, tools=[WEATHER], system="long"))
+    assert message.content == []
+    assert (message.stop_reason, message.usage.output_tokens) == ("max_tokens", 0)
+    assert message.usage.input_tokens > 0
+    events = await lab.events(ask(max_tokens=0, tools=[WEATHER], system="long"))
+    kinds = [event["type"] for event in events]
+    assert kinds == ["message_start", "message_delta", "message_stop"]
+    assert events[1]["delta"]["stop_reason"] == "max_tokens"
+    # What is sent is the very prompt of the turn that follows, at the lowest priority.
+    await lab.sdk.messages.create(**ask(tools=[WEATHER], system="long"))
+    warmed, _, real = lab.upstream.chats
+    assert (warmed.body["max_completion_tokens"], warmed.body["priority"]) == (1, 10)
+    assert warmed.body["messages"] == real.body["messages"]
+    assert warmed.body["tools"] == real.body["tools"]

@@ -23,6 +23,8 @@ def classify(headers: Mapping[str, str], request: MessagesRequest) -> RequestKin
         headers: The request's headers, looked up case-insensitively by the caller's mapping.
         request: The decoded body.
     """
+    if request.max_tokens == 0:
+        return "background"  # nobody waits for a prompt that is computed beforehand
     if _is_compaction(request):
         return "compaction"
     if headers.get(AGENT_HEADER):

@@ -21,6 +21,7 @@ from autosre_lab.proxy.messages.search_refusal import (
 from autosre_lab.proxy.messages.sent_again import without_stream
 from autosre_lab.proxy.messages.stream import MessageStream
 from autosre_lab.proxy.messages.thinking import begins_inside
+from autosre_lab.proxy.messages.warming import WarmingStream
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import Refusal
 
@@ -81,7 +82,8 @@ class MessagesDialect:
         self, ask: Ask, request_id: str, engine: EngineProfile, *, window_limited: bool
     ) -> MessageStream:
         """Return the translation of the answer."""
-        return MessageStream(
+        stream = WarmingStream if ask.body.max_tokens == 0 else MessageStream
+        return stream(
             message_id=_message_id(request_id),
             model=ask.model,
             stop_sequences=ask.body.stop_sequences or (),

@@ -21,7 +21,7 @@ from tests.proxy.requests_in import (
         (b'{"model":"m","max_tokens":1,"messages":[]}', "messages"),
         (b'{"model":"","max_tokens":1,"messages":[{"role":"user"}]}', "model"),
         (b'{"model":"m","messages":[{"role":"user"}]}', "max_tokens"),
-        (b'{"model":"m","max_tokens":0,"messages":[{"role":"user"}]}', "max_tokens"),
+        (b'{"model":"m","max_tokens":-1,"messages":[{"role":"user"}]}', "max_tokens"),
         (b'{"model":"m","max_tokens":1,"messages":[{"role":"tool"}]}', "messages[0].role"),
         (b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":5}]}', "content"),
         (b'{"model":"m","max_tokens":"1","messages":[{"role":"user"}]}', "max_tokens"),
