@@ -64,7 +64,7 @@ test-cluster: $(VENV)/.all
 	$(RUN) -m pytest -m cluster tests/cluster
 
 test-fast: $(VENV)/.all
-	$(RUN) -m pytest $(PARALLEL) -m "not engine and not claude and not notebook and not wheel and not cluster and not browser"
+	$(RUN) -m pytest $(PARALLEL) -m "not engine and not claude and not codex and not notebook and not wheel and not cluster and not browser"
 
 lint: $(VENV)/.all
 	$(RUN) -m ruff check .

@@ -19,7 +19,9 @@ from autosre_lab.lazy import lazy_exports
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from autosre_lab.agents.claude import Answer, ask, launch
+    from autosre_lab.agents.answer import Answer
+    from autosre_lab.agents.asking import ask
+    from autosre_lab.agents.claude import launch
     from autosre_lab.chart import helm_values, render
     from autosre_lab.engine import VllmBackend
     from autosre_lab.errors import AutosreError

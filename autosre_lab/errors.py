@@ -38,13 +38,16 @@ AutosreError
 │   └── SearchDriftError              its result page is not built as we know it
 ├── BrowserError                      no browser, or it cannot do what was asked
 │   └── BrowserLostError              a session ended with its browser
-├── ClaudeCodeError                   Claude Code itself ended without an answer
+├── AgentError                        an agent's command line ended without an answer
+│   ├── ClaudeCodeError               Claude Code did
+│   └── CodexError                    Codex did
 └── WindowTooSmallError(ValueError)   the context window cannot hold a working Claude Code session
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "AgentError",
     "AutosreError",
     "BenchmarkError",
     "BlockedError",
@@ -53,6 +56,7 @@ __all__ = [
     "BrowserLostError",
     "ClaudeCodeError",
     "ClusterError",
+    "CodexError",
     "ConfigError",
     "ConflictError",
     "DriftError",
@@ -418,8 +422,8 @@ class BrowserLostError(BrowserError):
     """A session ended with its browser, or was closed for being idle."""
 
 
-class ClaudeCodeError(AutosreError):
-    """Claude Code ended without an answer.
+class AgentError(AutosreError):
+    """An agent's command line ended without an answer.
 
     Attributes:
         exit_code: As the operating system gave it; None where it was ended for taking too long.
@@ -430,3 +434,11 @@ class ClaudeCodeError(AutosreError):
         super().__init__(message, remedy=remedy)
         self.exit_code = exit_code
         self.output = output
+
+
+class ClaudeCodeError(AgentError):
+    """Claude Code ended without an answer."""
+
+
+class CodexError(AgentError):
+    """Codex ended without an answer."""

@@ -52,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agents": BASE
     | {"recipe", "processes", "engine", "stack", "provision", "proxy", "scripted", "lifecycle"},
     "claude": {"errors", "logs", "settings", "agents"},
+    "codex": {"errors", "logs", "settings", "agents"},
     "scripted": {"errors", "logs", "bench.synthetic.text"},
     "bench": BASE
     | {"recipe", "proxy", "processes", "engine", "stack", "provision", "metrics", "lifecycle"},

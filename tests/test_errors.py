@@ -7,10 +7,12 @@ import pytest
 
 from autosre_lab import errors
 from autosre_lab.errors import (
+    AgentError,
     AutosreError,
     BlockedError,
     BotWallError,
     ClaudeCodeError,
+    CodexError,
     ConflictError,
     FileError,
     GpuGateError,
@@ -31,7 +33,9 @@ DATA: dict[type[AutosreError], dict[str, object]] = {
     BlockedError: {"url": "http://127.0.0.1/", "reason": "a loopback address"},
     BotWallError: {"wall": "Cloudflare"},
     SearchBlockedError: {"retry_after_s": 60.0},
+    AgentError: {"exit_code": None, "output": "…"},
     ClaudeCodeError: {"exit_code": None, "output": "…"},
+    CodexError: {"exit_code": None, "output": "…"},
     KubeError: {"status": 403, "reason": "Forbidden"},
     ConflictError: {"status": 409, "reason": "AlreadyExists"},
     RolloutError: {"reason": "OOMKilled", "pod": "vllm-1", "log_tail": ["one"]},

@@ -40,6 +40,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "cli.passed_on:claude",
             "Run Claude Code on the stack, with Claude Code's own ARGUMENTS.",
         ),
+        "codex": (
+            "cli.passed_on:codex",
+            "Run OpenAI's Codex on the stack, with Codex's own ARGUMENTS.",
+        ),
         "proxy": (
             "cli.passed_on:proxy",
             "Run only the proxy, in front of a vLLM that runs elsewhere.",

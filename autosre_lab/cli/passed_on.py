@@ -11,7 +11,7 @@ import click
 
 from autosre_lab.cli.explained import MISUSE, explained
 
-__all__ = ["claude", "preemption", "proxy", "study"]
+__all__ = ["claude", "codex", "preemption", "proxy", "study"]
 
 STUDIES = {
     "agreement": "autosre_lab.studies.agreement.command",
@@ -52,6 +52,21 @@ def claude(*, arguments: tuple[str, ...]) -> None:
     Example: autosre claude -p "What is the capital of France?"
     """
     from autosre_lab.agents.claude.session import run_and_replace
+
+    run_and_replace(arguments)
+
+
+@passed_on()
+@functools.partial(explained, failed=MISUSE)  # 1 is Codex's own, passed through
+def codex(*, arguments: tuple[str, ...]) -> None:
+    """Run OpenAI's Codex on the stack, with Codex's own ARGUMENTS.
+
+    The stack is started if it does not run. `autosre codex --help` shows our options, then
+    Codex's.
+
+    Example: autosre codex exec "What is the capital of France?"
+    """
+    from autosre_lab.agents.codex.session import run_and_replace
 
     run_and_replace(arguments)
 

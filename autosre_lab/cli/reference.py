@@ -35,6 +35,7 @@ stack takes `--place local|cluster`.
 
 PASSED_ON = {
     "claude": "autosre claude --help",
+    "codex": "autosre codex --help",
     "proxy": "autosre proxy --help",
     "preemption": "autosre preemption --help",
     "study": "autosre study NAME --help",

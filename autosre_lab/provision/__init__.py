@@ -13,6 +13,12 @@ if TYPE_CHECKING:
         claude_code_executable,
         provision_claude_code,
     )
+    from autosre_lab.provision.codex import (
+        CODEX_VERSION,
+        CODEX_VERSIONS,
+        codex_executable,
+        provision_codex,
+    )
     from autosre_lab.provision.provisioning import Provisioned, provision
 else:
     # Installing imports much that a stack that is installed never needs.
@@ -21,8 +27,12 @@ else:
 __all__ = [
     "CLAUDE_CODE_VERSION",
     "CLAUDE_CODE_VERSIONS",
+    "CODEX_VERSION",
+    "CODEX_VERSIONS",
     "Provisioned",
     "claude_code_executable",
+    "codex_executable",
     "provision",
     "provision_claude_code",
+    "provision_codex",
 ]

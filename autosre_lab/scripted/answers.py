@@ -18,6 +18,7 @@ _GREETING = "This is a script: no model answers here."
 _NEEDLE = re.compile(r"code word is (\w+)")
 _PLACE = re.compile(r"\bin ([A-Z]\w+)")
 _LONGEST = 48
+_UNLIMITED = 4096
 
 
 def answer_to(body: Mapping[str, Any], number: int) -> Turn:
@@ -28,7 +29,8 @@ def answer_to(body: Mapping[str, Any], number: int) -> Turn:
         number: How many came before; makes the ids of tool calls unique.
     """
     asked = _last_words(body)
-    limit = int(body.get("max_completion_tokens") or body.get("max_tokens") or _LONGEST)
+    # Without a limit an engine writes on until it is done, as far as the window goes.
+    limit = int(body.get("max_completion_tokens") or body.get("max_tokens") or _UNLIMITED)
     if (name := _forced(body)) is not None:
         arguments = json.dumps(_example(_schema_of(body, name), asked))
         return Turn(tool_calls=[ToolCall(name=name, arguments=arguments, id=f"call_{number}")])

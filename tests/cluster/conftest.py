@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import autosre_lab
 from autosre_lab.cluster.api_client import ApiServerClient
 from autosre_lab.cluster.kubeconfig import connect
+from autosre_lab.stack import Stack
 from tests.cluster.real_recipes import write_recipe
 from tests.support.waiting import until
 
@@ -38,3 +40,14 @@ def _our_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
 def recipe_file(kube: ApiServerClient, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The CPU engine in a Pod."""
     return write_recipe(tmp_path_factory.mktemp("recipe"))
+
+
+@pytest.fixture
+def stack(kube: ApiServerClient, recipe_file: Path) -> Stack:
+    """A stack that is ready: the one that a test before has left, whatever it serves, or a new one.
+
+    A start of the engine takes 27 s of CPU: no test makes one that it does not need.
+    """
+    if autosre_lab.status(place="cluster").state in ("ready", "starting"):
+        return autosre_lab.wait_ready(place="cluster")
+    return autosre_lab.start(recipe_file, place="cluster")

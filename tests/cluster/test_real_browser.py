@@ -66,7 +66,7 @@ def token(kube: ApiServerClient, recipe_file: Path, served: Site) -> Iterator[st
 
 
 def _is_ours(obj: dict[str, Any]) -> bool:
-    return bool(obj["metadata"]["name"] == "browser" or obj["kind"] == "ServiceAccount")
+    return bool(obj["metadata"]["name"] == BROWSER or obj["kind"] == "ServiceAccount")
 
 
 def config(token: str, folder: Path) -> BrowserConfig:

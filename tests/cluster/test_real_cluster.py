@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +28,10 @@ from autosre_lab.parity import DriftWarning, find_drift, recipe_from_pod, warn_o
 from autosre_lab.recipe import load_recipe
 from autosre_lab.stack import Stack
 from tests.cluster.real_recipes import write_recipe
-from tests.support.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 QUESTION = "What is the capital of France?"
-
-
-@pytest.fixture
-def stack(recipe_file: Path) -> Stack:
-    """The stack of `recipe_file`, whatever a test before has left."""
-    try:
-        return autosre_lab.start(recipe_file, place="cluster")
-    except StackBusyError:
-        return autosre_lab.switch(recipe_file, place="cluster")
 
 
 def autosre(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -266,62 +255,6 @@ def test_a_recipe_that_does_not_come_up_is_replaced_by_the_one_before(
     with pytest.raises(RolloutError, match="no-such-image") as caught:
         autosre_lab.switch(broken, place="cluster")
     assert caught.value.reason in ("ErrImagePull", "ImagePullBackOff")
-    assert "smollm2-pod, which ran before, runs again" in str(caught.value)
+    assert f"{stack.recipe_name}, which ran before, runs again" in str(caught.value)
     assert autosre_lab.status(place="cluster").state == "ready"
     assert ask(stack).status_code == 200
-
-
-def test_memory_that_runs_out_is_told_with_the_engines_last_words(
-    kube: ApiServerClient, tmp_path: Path
-) -> None:
-    autosre_lab.stop(place="cluster")
-    memory = {"request": "300Mi", "limit": "700Mi"}
-    small = write_recipe(tmp_path, "small", resources={"memory": memory})
-    with pytest.raises(RolloutError) as caught:
-        autosre_lab.start(small, place="cluster")
-    assert caught.value.reason == "OOMKilled"
-    assert "resources.memory.limit" in caught.value.remedy
-    assert caught.value.log_tail
-    until(lambda: pods_of(kube, ENGINE) == [], "nothing to be left of it", 180)
-
-
-@pytest.fixture
-def tainted(kube: ApiServerClient) -> Iterator[str]:
-    """The node, refusing Pods as it does under pressure."""
-    (node, *_) = kube.find("Node")
-    name = node["metadata"]["name"]
-    before = node["spec"].get("taints")
-    taint = {"key": "autosre.dev/pressure", "value": "test", "effect": "NoSchedule"}
-    kube.patch("Node", name, {"spec": {"taints": [*(before or []), taint]}})
-    yield name
-    kube.patch("Node", name, {"spec": {"taints": before}})
-
-
-def test_a_node_under_pressure_is_named_before_anything_is_changed(
-    kube: ApiServerClient, tainted: str, recipe_file: Path
-) -> None:
-    with pytest.raises(ClusterError, match=r"autosre\.dev/pressure"):
-        autosre_lab.start(recipe_file, place="cluster")
-    assert pods_of(kube, ENGINE) == []
-
-
-def test_stop_ends_when_nothing_is_left(kube: ApiServerClient, stack: Stack) -> None:
-    (pod,) = pods_of(kube, ENGINE)
-    ended = autosre_lab.stop(place="cluster")
-    assert ended.state == "stopped"
-    assert pods_of(kube, ENGINE) == pods_of(kube, PROXY) == []
-    assert not [pid for pid in engine_processes() if pod["metadata"]["uid"] in cgroup_of(pid)]
-    with pytest.raises(httpx.HTTPError):
-        ask(stack)
-    assert autosre_lab.stop(place="cluster").state == "stopped"
-
-
-def engine_processes() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
-
-
-def cgroup_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
-    except OSError:
-        return ""

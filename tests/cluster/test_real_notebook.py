@@ -52,7 +52,8 @@ def test_a_dry_run_tells_what_a_start_would_do_and_changes_nothing(
     assert len(checks) > 5
     assert "fail" not in checks.values(), checks
     changes = summary["changes"]
-    assert {"command line", "values", "Deployment/vllm", "Service/vllm"} <= set(changes)
+    objects = {f"Deployment/{ENGINE}", f"Service/{ENGINE}"}
+    assert {"command line", "values"} | objects <= set(changes)
     assert changes["command line"] == "new"
     assert not [one for one in changes.values() if one.startswith("cannot be told")]
     assert out.stat().st_size < 1_000_000

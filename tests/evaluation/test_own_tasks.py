@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from autosre_lab.agents.claude import Answer
-from autosre_lab.agents.claude.trial import TOKEN, TrialStack, by_round, call
+from autosre_lab.agents.claude.trial import TrialStack
+from autosre_lab.agents.trial import TOKEN, by_round, call
 from autosre_lab.errors import ClaudeCodeError, EvaluationError
 from autosre_lab.evaluation.own_tasks import Task, evaluate_tasks, load_tasks
 from autosre_lab.scripted.upstream import Turn

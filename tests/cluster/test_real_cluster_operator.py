@@ -28,10 +28,8 @@ from autosre_lab.cluster.rollout import pods_of
 from autosre_lab.cluster.stack_status import FIRST_TOKEN
 from autosre_lab.stack import Stack
 from tests.cluster.real_images import BASE
-from tests.cluster.test_real_cluster import ask, stack
+from tests.cluster.test_real_cluster import ask
 from tests.support.waiting import until
-
-__all__ = ["stack"]  # the fixture
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -246,7 +244,7 @@ def ann(kube: ApiServerClient, tmp_path: Path) -> Iterator[Path]:
         kubectl("delete", "--filename", str(chart_folder() / "operator.yaml"))
 
 
-def test_the_role_that_we_ship_suffices_for_every_verb(
+def test_the_role_that_we_ship_suffices_for_every_verb_and_a_stop_leaves_nothing(
     kube: ApiServerClient, stack: Stack, ann: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "smollm2-pod.yaml"
@@ -267,4 +265,19 @@ def test_the_role_that_we_ship_suffices_for_every_verb(
     assert denied.stdout.strip() == "no"
     stopped = run(*autosre, "stop", "--place", "cluster", **who)
     assert stopped.returncode == 0, stopped.stderr
-    assert uids(kube, ENGINE) == []
+    assert pods_of(kube, ENGINE) == pods_of(kube, PROXY) == []
+    assert not [pid for pid in engine_processes() if before[0] in cgroup_of(pid)]
+    with pytest.raises(httpx.HTTPError):
+        ask(stack)
+    assert autosre_lab.stop(place="cluster").state == "stopped"
+
+
+def engine_processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+
+
+def cgroup_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+    except OSError:
+        return ""

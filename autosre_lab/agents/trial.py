@@ -1,0 +1,139 @@
+"""Servers that an agent's command line is tried on: a scripted engine with our proxy before it.
+
+The tests and ``--check`` use them; nothing of it runs in a session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from autosre_lab.proxy import ProxyConfig, running_proxy
+from autosre_lab.scripted.upstream import ScriptedUpstream, ToolCall, Turn
+
+__all__ = ["TOKEN", "TrialServers", "by_round", "call", "in_order", "trial_servers", "wait_until"]
+
+TOKEN = "token-of-this-trial"  # noqa: S105 - of servers on loopback that end with the trial
+
+Script = Callable[[Mapping[str, Any]], Turn]
+Outcome = TypeVar("Outcome")
+
+
+def call(name: str, /, **arguments: object) -> ToolCall:
+    """Return a call of a tool."""
+    return ToolCall(name=name, arguments=json.dumps(arguments))
+
+
+def by_round(*turns: Turn) -> Script:
+    """Answer by how often the model has spoken in this conversation; the last turn repeats.
+
+    A request that is sent again so gets the same answer again.
+    """
+
+    def script(body: Mapping[str, Any]) -> Turn:
+        spoken: int = sum(message["role"] == "assistant" for message in body["messages"])
+        return turns[min(spoken, len(turns) - 1)]
+
+    return script
+
+
+def in_order(*turns: Turn) -> Script:
+    """Answer the first request with the first turn, and so on; the last one repeats."""
+    rest = list(turns)
+
+    def script(body: Mapping[str, Any]) -> Turn:
+        return rest.pop(0) if len(rest) > 1 else rest[0]
+
+    return script
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
+    """Wait for a condition.
+
+    Raises:
+        TimeoutError: It did not come true.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not happen within {timeout_s:g} s")
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class TrialServers:
+    """A scripted engine and our proxy before it.
+
+    Attributes:
+        upstream: The engine; its script says what the model answers.
+        proxy_url: Where our proxy listens.
+        request_log: The proxy's request log.
+    """
+
+    upstream: ScriptedUpstream
+    proxy_url: str
+    request_log: Path
+
+
+@contextmanager
+def trial_servers(folder: Path, *, window: int, keepalive_s: float) -> Iterator[TrialServers]:
+    """Run a scripted engine and our proxy, on loopback.
+
+    Args:
+        folder: Where the request log is written.
+        window: Tokens that the engine serves.
+        keepalive_s: Silent seconds after which the proxy begins an answer, and between its signs.
+    """
+    with _background() as loop:
+        servers = AsyncExitStack()
+        try:
+            upstream = ScriptedUpstream(max_model_len=window)
+            loop.run(servers.enter_async_context(upstream))
+            config = ProxyConfig(
+                upstream=upstream.url,
+                port=0,
+                token=TOKEN,
+                request_log=folder / "requests.jsonl",
+                keepalive_after_s=keepalive_s,
+                keepalive_every_s=keepalive_s,
+                shutdown_grace_s=0.1,
+            )
+            proxy_url = loop.run(servers.enter_async_context(running_proxy(config)))
+            yield TrialServers(
+                upstream=upstream, proxy_url=proxy_url, request_log=folder / "requests.jsonl"
+            )
+        finally:
+            loop.run(servers.aclose())
+
+
+class _Background:
+    """An event loop in a thread of its own, for servers beside a blocking caller."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@contextmanager
+def _background() -> Iterator[_Background]:
+    loop = _Background()
+    try:
+        yield loop
+    finally:
+        loop.close()

@@ -1,0 +1,9 @@
+"""``python -m autosre_lab.codex``: Codex on a model of your own, with its own arguments."""
+
+from __future__ import annotations
+
+from autosre_lab.agents.codex.session import run_and_replace
+from autosre_lab.agents.door import open_door
+
+if __name__ == "__main__":
+    open_door(run_and_replace)
