@@ -117,9 +117,12 @@ class OutputFormat(msgspec.Struct):
 
 
 class OutputConfig(msgspec.Struct):
-    """How much effort the answer is worth and the form it has to have."""
+    """How much effort the answer is worth and the form it has to have.
 
-    effort: str | None = None
+    An effort that nobody knows counts as none given; it is never worth a refusal.
+    """
+
+    effort: Any = None
     format: OutputFormat | None = None
 
 
