@@ -18,7 +18,7 @@ AutosreError
 │   │   └── ConflictError             somebody else was faster
 │   ├── RolloutError                  a Pod cannot become ready; log tail
 │   ├── NotGoneError(TimeoutError)    something of a stopped workload is still there
-│   ├── GpuGateError                  the GPU is not free, or nobody can tell whether it is
+│   ├── GpuGateError                  the GPU is not free, or it is unknown whether it is
 │   ├── LeaseHeldError                another operator is at work
 │   └── RenderError(ValueError)       the chart cannot be rendered with these values
 ├── BenchmarkError                    a measurement could not be made
@@ -93,7 +93,7 @@ __all__ = [
 
 
 class AutosreError(Exception):
-    """Something a user can meet, and mend.
+    """Something a user can meet, and fix.
 
     Attributes:
         message: What happened, with the value that caused it.
@@ -301,7 +301,7 @@ class NotGoneError(ClusterError, TimeoutError):
 
 
 class GpuGateError(ClusterError):
-    """The GPU is not free for the recipe, or nobody can tell whether it is.
+    """The GPU is not free for the recipe, or it is unknown whether it is.
 
     Attributes:
         state: ``busy`` or ``unknown``.

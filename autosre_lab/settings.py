@@ -384,7 +384,7 @@ def _read_file(file: Path) -> dict[Any, Any]:
     try:
         loaded = load_bounded(text) or {}
     except yaml.YAMLError as error:
-        raise ConfigError(f"{file} is not YAML: {error}", remedy="mend or delete it") from error
+        raise ConfigError(f"{file} is not YAML: {error}", remedy="fix or delete it") from error
     if not isinstance(loaded, dict):
         raise ConfigError(f"{file} is not a mapping", remedy="write `name: value` lines")
     return loaded

@@ -36,11 +36,11 @@ recipe
 # %% [markdown]
 # ## The panel
 #
-# **Look** changes nothing. **Start or switch** shows the rollout; **Stop** beside it takes it back.
+# **Check** changes nothing. **Start or switch** shows the rollout; **Stop** beside it undoes it.
 
 # %%
 panel = widgets.deploy(RECIPE, place=PLACE, dry_run=DRY_RUN)
-panel.look()
+panel.check()
 panel
 
 # %% [markdown]

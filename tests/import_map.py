@@ -1,6 +1,6 @@
 """Draws the map in ARCHITECTURE.md from the table that tests/test_architecture.py enforces.
 
-``python -m tests.import_map ARCHITECTURE.md`` writes it anew; a test checks that it is current.
+``python -m tests.import_map ARCHITECTURE.md`` writes it again; a test checks that it is current.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def drawn() -> str:
 
 
 def with_map(text: str) -> str:
-    """Return the page with its map drawn anew."""
+    """Return the page with its map drawn again."""
     pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
     return pattern.sub(lambda _: f"{BEGIN}\n{drawn()}\n{END}", text)
 

@@ -48,7 +48,7 @@ def made(kind: type[AutosreError]) -> AutosreError:
     if kind is MissingExtraError:
         return MissingExtraError("plots", extra="notebooks")
     make: type = kind
-    error = make("it broke: 7", remedy="mend it", **DATA.get(kind, {}))
+    error = make("it broke: 7", remedy="fix it", **DATA.get(kind, {}))
     assert isinstance(error, AutosreError)
     return error
 
@@ -100,7 +100,7 @@ def test_the_builtin_counterpart_catches_too() -> None:
 
 
 def test_a_crash_shows_the_last_log_lines_between_what_happened_and_the_remedy() -> None:
-    assert str(made(ServiceCrashedError)) == "it broke: 7\n  | one\n  | two\n  what to do: mend it"
+    assert str(made(ServiceCrashedError)) == "it broke: 7\n  | one\n  | two\n  what to do: fix it"
 
 
 def test_a_missing_extra_is_a_command_away() -> None:

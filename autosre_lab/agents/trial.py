@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from autosre_lab.proxy import ProxyConfig, running_proxy
-from autosre_lab.scripted.upstream import ScriptedUpstream, ToolCall, Turn
+from autosre_lab.scripted.chat_engine import ScriptedVllm, ToolCall, Turn
 
 __all__ = ["TOKEN", "TrialServers", "by_round", "call", "in_order", "trial_servers", "wait_until"]
 
@@ -77,7 +77,7 @@ class TrialServers:
         request_log: The proxy's request log.
     """
 
-    upstream: ScriptedUpstream
+    upstream: ScriptedVllm
     proxy_url: str
     request_log: Path
 
@@ -94,7 +94,7 @@ def trial_servers(folder: Path, *, window: int, keepalive_s: float) -> Iterator[
     with _background() as loop:
         servers = AsyncExitStack()
         try:
-            upstream = ScriptedUpstream(max_model_len=window)
+            upstream = ScriptedVllm(max_model_len=window)
             loop.run(servers.enter_async_context(upstream))
             config = ProxyConfig(
                 upstream=upstream.url,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from autosre_lab.badges import BADGES
 from autosre_lab.bench.comparison import Comparison
-from autosre_lab.bench.gpu_use import Gpu
+from autosre_lab.bench.gpu_use import MeasuredGpu
 from autosre_lab.bench.machine_check import MachineCheck
 from autosre_lab.bench.result import Result
 from autosre_lab.bench.summary import METRICS, Distribution, Summary
@@ -209,7 +209,7 @@ def checked(before: MachineCheck, after: MachineCheck) -> str:
     return f"{duration_text(before.step_s)} a step before, {change}; {spread}"
 
 
-def gpu_text(gpu: Gpu) -> str:
+def gpu_text(gpu: MeasuredGpu) -> str:
     """Return what the GPUs are and what they did, as a phrase; what is not told is left out."""
     use, energy = gpu.use, gpu.use.energy
     parts = [

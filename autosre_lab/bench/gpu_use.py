@@ -13,7 +13,7 @@ import msgspec
 from autosre_lab.bench.target import Target
 from autosre_lab.metrics import Energy, GpuReader, GpuSample, PowerMeter
 
-__all__ = ["Gpu", "GpuUse", "GpuWatch", "gpu_reader_for"]
+__all__ = ["GpuUse", "GpuWatch", "MeasuredGpu", "gpu_reader_for"]
 
 _INTERVAL_S = 0.25
 
@@ -40,7 +40,7 @@ class GpuUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     slowed_by: tuple[str, ...] = ()
 
 
-class Gpu(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MeasuredGpu(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The GPUs of the machine that served; None for what they do not tell.
 
     Attributes:
@@ -120,7 +120,7 @@ class GpuWatch:
         if self._reader is not None:
             self._reader.close()
 
-    def result(self, start_ns: int, end_ns: int, *, tokens: int) -> Gpu | None:
+    def result(self, start_ns: int, end_ns: int, *, tokens: int) -> MeasuredGpu | None:
         """Return the GPUs and what they did in a stretch of time; to be asked before the end.
 
         Args:
@@ -136,7 +136,7 @@ class GpuWatch:
             return None
         energy = self._meter.energy(start_ns, end_ns)
         first = seen[0][0]
-        return Gpu(
+        return MeasuredGpu(
             name=first.name or "a GPU without a name",
             count=len(seen[0]),
             driver=self._driver,

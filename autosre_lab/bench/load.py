@@ -200,7 +200,7 @@ class _Driver:
 def _identities(workload: Workload) -> dict[str, dict[str, str]]:
     """Return the headers by which Claude Code tells its sessions and subagents apart.
 
-    Ids are new in each run. Without them the proxy knows no session, and counts every prompt anew.
+    Ids are new in each run. Without them the proxy knows no session, and counts every prompt again.
     """
     run = uuid.uuid4()
     parents = {one.id: one.parent for one in workload.sessions}

@@ -22,7 +22,7 @@ from autosre_lab.bench.statistics import median
 from autosre_lab.bench.stream_client import open_http, stream_request
 from autosre_lab.bench.target import Badge, Target
 from autosre_lab.bench.timing import RequestTiming
-from autosre_lab.bench.workload import Session, Turn
+from autosre_lab.bench.workload import Session, SessionTurn
 from autosre_lab.errors import BenchmarkError
 
 __all__ = ["DRIFT_LIMIT", "MachineCheck", "check_machine", "check_tokens_for", "run_machine_check"]
@@ -98,7 +98,7 @@ async def check_machine(target: Target, *, tokens: int = 256) -> MachineCheck:
     # At the engine itself where its address is known: the check is about the machine.
     if target.engine_url is not None:
         target = target.at_engine("chat")
-    turn = Turn(text=_PROMPT, max_tokens=each, exact=True)
+    turn = SessionTurn(text=_PROMPT, max_tokens=each, exact=True)
     session = Session(id="machine-check", system="You count.", turns=(turn,))
     body = request_body(target, session, [{"role": "user", "content": turn.text}], turn)
     timings: list[RequestTiming] = []

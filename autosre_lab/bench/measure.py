@@ -16,7 +16,7 @@ from autosre_lab.bench.arrivals import Arrivals
 from autosre_lab.bench.ceiling import ceiling_of
 from autosre_lab.bench.conditions import conditions_of, scrape_engine
 from autosre_lab.bench.doubts import doubts_about
-from autosre_lab.bench.gpu_use import Gpu, GpuWatch, gpu_reader_for
+from autosre_lab.bench.gpu_use import GpuWatch, MeasuredGpu, gpu_reader_for
 from autosre_lab.bench.load import LoadRun, run_load
 from autosre_lab.bench.machine import machine_facts
 from autosre_lab.bench.machine_check import MachineCheck, check_machine, check_tokens_for
@@ -43,7 +43,7 @@ class _Measured(NamedTuple):
     before: MachineCheck | None
     after: MachineCheck | None
     server: WindowRates | None
-    gpu: Gpu | None
+    gpu: MeasuredGpu | None
 
 
 def run_benchmark(

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from autosre_lab.bench.target import Target
-from autosre_lab.bench.workload import Session, Turn
+from autosre_lab.bench.workload import Session, SessionTurn
 from autosre_lab.proxy.messages.chat_request import to_chat_request
 from autosre_lab.proxy.messages.request import decode_request
 from autosre_lab.proxy.profile import EngineProfile
@@ -25,7 +25,7 @@ def endpoint_path(target: Target) -> str:
     return _PATHS[target.protocol]
 
 
-def input_message(turn: Turn, previous: Sequence[Mapping[str, Any]]) -> Message:
+def input_message(turn: SessionTurn, previous: Sequence[Mapping[str, Any]]) -> Message:
     """Return a turn's new message: a tool's result where the answer before called tools.
 
     Args:
@@ -63,7 +63,7 @@ def answer_message(blocks: Sequence[Mapping[str, Any]]) -> Message:
 
 
 def request_body(
-    target: Target, session: Session, history: Sequence[Message], turn: Turn
+    target: Target, session: Session, history: Sequence[Message], turn: SessionTurn
 ) -> dict[str, Any]:
     """Return the body of a streaming request.
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from autosre_lab.badges import Badge
-from autosre_lab.bench.gpu_use import Gpu
+from autosre_lab.bench.gpu_use import MeasuredGpu
 from autosre_lab.bench.machine import Machine
 from autosre_lab.bench.machine_check import MachineCheck
 from autosre_lab.bench.summary import Summary
@@ -120,7 +120,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     check_before: MachineCheck | None = None
     check_after: MachineCheck | None = None
     roofline: Roofline | None = None
-    gpu: Gpu | None = None
+    gpu: MeasuredGpu | None = None
     warnings: tuple[str, ...] = ()
     timings: list[RequestTiming] = []
     schema: str = SCHEMA

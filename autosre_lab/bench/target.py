@@ -51,7 +51,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def badge_of(recipe: Recipe | None) -> Badge:
-    """Return what a recipe's numbers are to be marked with; without a recipe nobody can tell."""
+    """Return what a recipe's numbers are to be marked with; without a recipe that is unknown."""
     if recipe is None:
         return "unknown"
     if recipe.runtime is None:  # a container

@@ -13,7 +13,7 @@ from autosre_lab.bench.arrivals import Arrivals
 from autosre_lab.bench.load import run_load
 from autosre_lab.bench.synthetic.text import prose
 from autosre_lab.bench.target import Target
-from autosre_lab.bench.workload import Session, Turn, Workload
+from autosre_lab.bench.workload import Session, SessionTurn, Workload
 from autosre_lab.errors import BenchmarkError
 
 __all__ = ["warm_up", "warm_up_sizes"]
@@ -52,7 +52,7 @@ async def warm_up(workload: Workload, target: Target, *, timeout_s: float) -> No
 
 
 def _session(name: str, text: str) -> Session:
-    return Session(id=name, system="You greet.", turns=(Turn(text=text, max_tokens=2),))
+    return Session(id=name, system="You greet.", turns=(SessionTurn(text=text, max_tokens=2),))
 
 
 def _size(session: Session) -> int:

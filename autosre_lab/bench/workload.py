@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Session", "Turn", "Workload", "workload_sha256"]
+__all__ = ["Session", "SessionTurn", "Workload", "workload_sha256"]
 
 
-class Turn(msgspec.Struct, frozen=True, kw_only=True):
+class SessionTurn(msgspec.Struct, frozen=True, kw_only=True):
     """One request of a session.
 
     Attributes:
@@ -52,7 +52,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     system: str
-    turns: tuple[Turn, ...]
+    turns: tuple[SessionTurn, ...]
     tools: tuple[dict[str, Any], ...] = ()
     parent: str | None = None
     after_turn: int = 0

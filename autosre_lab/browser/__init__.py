@@ -12,26 +12,26 @@ if TYPE_CHECKING:
     from autosre_lab.browser.chromium import LocalChromium, find_chromium
     from autosre_lab.browser.config import BrowserConfig, browser_config, get_browser_url
     from autosre_lab.browser.egress import EgressProxy
-    from autosre_lab.browser.recordings import Recording, list_recordings, prune_recordings
+    from autosre_lab.browser.recordings import BrowserRecording, list_recordings, prune_recordings
     from autosre_lab.browser.service import BrowserlessService, BrowserService
     from autosre_lab.browser.session import BrowserSession
     from autosre_lab.browser.sessions import BrowserSessions, SessionOptions
-    from autosre_lab.browser.steps import Step, parse_steps
+    from autosre_lab.browser.steps import BrowserStep, parse_steps
 else:
     # A server starts per Claude Code session, and most sessions never open a browser.
     __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "BrowserConfig",
+    "BrowserRecording",
     "BrowserService",
     "BrowserSession",
     "BrowserSessions",
+    "BrowserStep",
     "BrowserlessService",
     "EgressProxy",
     "LocalChromium",
-    "Recording",
     "SessionOptions",
-    "Step",
     "act",
     "browser_config",
     "find_chromium",

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from autosre_lab.browser.session import BrowserSession
 from autosre_lab.browser.settle import settled, wait_until_loaded
 from autosre_lab.browser.snapshot import changed_lines, cut_snapshot
-from autosre_lab.browser.steps import Step, ref_of
+from autosre_lab.browser.steps import BrowserStep, ref_of
 from autosre_lab.browser.tab import Tab, one_line, stale_ref
 from autosre_lab.errors import AutosreError, BlockedError, BrowserError
 
 if TYPE_CHECKING:
     from playwright.async_api import Locator, Page
 
-__all__ = ["Outcome", "act", "go_to", "locate"]
+__all__ = ["ActionOutcome", "act", "go_to", "locate"]
 
 ACTION_S = 5.0
 NAVIGATION_S = 20.0
@@ -32,7 +32,7 @@ _KEEPS_QUIET = """element => element instanceof HTMLInputElement && (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class ActionOutcome:
     """What came of some steps.
 
     Attributes:
@@ -47,7 +47,9 @@ class Outcome:
     url: str
 
 
-async def act(session: BrowserSession, steps: Sequence[Step], *, tab: str | None = None) -> Outcome:
+async def act(
+    session: BrowserSession, steps: Sequence[BrowserStep], *, tab: str | None = None
+) -> ActionOutcome:
     """Do the steps in order, up to the first that fails, and tell what changed.
 
     Raises:
@@ -83,7 +85,7 @@ async def act(session: BrowserSession, steps: Sequence[Step], *, tab: str | None
     if session.tabs:
         page += await _what_changed(session.tab(), *before)
         url = session.tab().page.url
-    return Outcome(done="\n".join(done), page="\n".join(page), url=url)
+    return ActionOutcome(done="\n".join(done), page="\n".join(page), url=url)
 
 
 async def go_to(session: BrowserSession, tab: Tab, url: str) -> None:
@@ -148,7 +150,7 @@ async def _what_changed(tab: Tab, was: Tab, was_url: str, seen: str) -> list[str
     return [*lines, *(changes or ["(nothing else changed)"])]
 
 
-async def _do(session: BrowserSession, tab: Tab, step: Step) -> str:
+async def _do(session: BrowserSession, tab: Tab, step: BrowserStep) -> str:
     page, action, value = tab.page, step.action, step.value
     if action == "goto":
         await go_to(session, tab, value)
@@ -171,7 +173,7 @@ async def _do(session: BrowserSession, tab: Tab, step: Step) -> str:
     return f"{action} {shown}".rstrip()
 
 
-async def _locate(page: Page, step: Step) -> tuple[Locator | None, str]:
+async def _locate(page: Page, step: BrowserStep) -> tuple[Locator | None, str]:
     """Return the element and its lasting name; a ref that names none fails at once."""
     if not step.target:
         return None, ""
@@ -204,14 +206,14 @@ async def locate(page: Page, target: str) -> tuple[Locator, str]:
     return locator, one_line(target)
 
 
-async def _perform(page: Page, locator: Locator | None, step: Step) -> None:
+async def _perform(page: Page, locator: Locator | None, step: BrowserStep) -> None:
     if locator is None:
         await _perform_anywhere(page, step)
     else:
         await _perform_on(page, locator, step)
 
 
-async def _perform_anywhere(page: Page, step: Step) -> None:
+async def _perform_anywhere(page: Page, step: BrowserStep) -> None:
     match step.action:
         case "press":
             await page.keyboard.press(step.value)
@@ -223,7 +225,7 @@ async def _perform_anywhere(page: Page, step: Step) -> None:
             raise BrowserError(f"{action} needs a target", remedy="give a ref of the snapshot")
 
 
-async def _perform_on(page: Page, there: Locator, step: Step) -> None:
+async def _perform_on(page: Page, there: Locator, step: BrowserStep) -> None:
     limit = ACTION_S * 1000
     value = step.value
     doing: dict[str, Callable[[], Awaitable[object]]] = {
@@ -317,7 +319,7 @@ def _distance(value: str) -> float:
         ) from None
 
 
-def _as_told(step: Step, error: Exception) -> BrowserError:
+def _as_told(step: BrowserStep, error: Exception) -> BrowserError:
     said = str(getattr(error, "message", error))
     head, _, log = said.partition("\nCall log:")
     # The log's last lines say what stood in the way: an overlay, a disabled button.

@@ -184,7 +184,7 @@ class LocalChromium:
             await self.close()
             raise BrowserError(
                 f"{executable} cannot be started: {error.strerror}",
-                remedy="install Chromium anew: sudo apt-get install --reinstall chromium",
+                remedy="install Chromium again: sudo apt-get install --reinstall chromium",
             ) from error
         self._leader = identify(self._process.pid)
         self._pump = asyncio.create_task(self._listen(self._process))
@@ -275,4 +275,4 @@ def _remedy(said: str) -> str:
         )
     if "shared libraries" in said:
         return "install what it names, or Debian's own: sudo apt-get install chromium"
-    return "read the lines above; sudo apt-get install --reinstall chromium often mends it"
+    return "read the lines above; sudo apt-get install --reinstall chromium often fixes it"

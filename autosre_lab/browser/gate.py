@@ -220,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve browsers until a signal comes.
 
     Returns:
-        The exit status: 2 for what the caller has to mend.
+        The exit status: 2 for what the caller has to fix.
     """
     parser = argparse.ArgumentParser(
         prog="python -m autosre_lab.browser.gate",

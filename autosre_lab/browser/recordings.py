@@ -14,8 +14,8 @@ from autosre_lab.errors import ConfigError
 from autosre_lab.processes.identity import ProcessIdentity, identify, is_alive
 
 __all__ = [
+    "BrowserRecording",
     "Pruned",
-    "Recording",
     "list_recordings",
     "mark_finished",
     "mark_running",
@@ -28,7 +28,7 @@ _MARK = ".recording"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
+class BrowserRecording:
     """One finished or running recording.
 
     Attributes:
@@ -61,7 +61,7 @@ class Pruned:
     dry_run: bool
 
 
-def list_recordings(folder: Path) -> list[Recording]:
+def list_recordings(folder: Path) -> list[BrowserRecording]:
     """Return the recordings in a folder and its sub-folders, oldest first.
 
     Links are not followed, neither files nor folders; a missing folder holds none.
@@ -126,7 +126,7 @@ def _is_marked_running(folder_fd: int) -> bool:
         return False
 
 
-def _walk(folder: Path, *, dir_fd: int | None) -> Iterator[Recording]:
+def _walk(folder: Path, *, dir_fd: int | None) -> Iterator[BrowserRecording]:
     try:
         # A folder that is a link is none of ours, whoever put it there.
         fd = os.open(
@@ -147,7 +147,7 @@ def _walk(folder: Path, *, dir_fd: int | None) -> Iterator[Recording]:
             if stat.S_ISDIR(status.st_mode):
                 yield from _walk(folder / name, dir_fd=fd)
             elif stat.S_ISREG(status.st_mode) and name.endswith(SUFFIXES):
-                yield Recording(
+                yield BrowserRecording(
                     path=folder / name,
                     size_bytes=status.st_size,
                     modified=status.st_mtime,
@@ -157,7 +157,7 @@ def _walk(folder: Path, *, dir_fd: int | None) -> Iterator[Recording]:
         os.close(fd)
 
 
-def _delete(root: Path, recording: Recording) -> bool:
+def _delete(root: Path, recording: BrowserRecording) -> bool:
     """Delete a file by way of its folder's descriptor; False if it is not the one that was seen."""
     parts = recording.path.relative_to(root).parts
     fds: list[int] = []

@@ -9,10 +9,15 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 from autosre_lab.browser.config import BrowserConfig
-from autosre_lab.browser.recordings import Pruned, Recording, list_recordings, prune_recordings
+from autosre_lab.browser.recordings import (
+    BrowserRecording,
+    Pruned,
+    list_recordings,
+    prune_recordings,
+)
 from autosre_lab.errors import BrowserError
 
-__all__ = ["BrowserService", "BrowserlessService", "Health", "Pressure"]
+__all__ = ["BrowserPressure", "BrowserService", "BrowserlessService", "Health"]
 
 TIMEOUT_S = 10.0
 
@@ -33,7 +38,7 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pressure:
+class BrowserPressure:
     """How busy a service is.
 
     Attributes:
@@ -108,7 +113,7 @@ class BrowserService:
             ws_url=self._ws_url(path),
         )
 
-    async def pressure(self) -> Pressure | None:
+    async def pressure(self) -> BrowserPressure | None:
         """Return how busy it is; None if it does not say.
 
         Raises:
@@ -127,7 +132,7 @@ class BrowserService:
             remedy="close a session, or try again in a minute",
         )
 
-    def recordings(self) -> list[Recording]:
+    def recordings(self) -> list[BrowserRecording]:
         """Return the recordings in its folder, oldest first."""
         return list_recordings(self._recordings) if self._recordings else []
 
@@ -143,10 +148,10 @@ class BrowserService:
         return prune_recordings(self._recordings, ttl_h=age, dry_run=dry_run)
 
     @staticmethod
-    def _pressure(said: dict[str, Any]) -> Pressure | None:
+    def _pressure(said: dict[str, Any]) -> BrowserPressure | None:
         if not {"running", "most"} <= said.keys():
             return None
-        return Pressure(
+        return BrowserPressure(
             running=int(said["running"]), most=int(said["most"]), queued=int(said.get("queued", 0))
         )
 
@@ -202,11 +207,11 @@ class BrowserlessService(BrowserService):
         return Health(browser=found.browser, protocol=found.protocol, ws_url=self._ws_url("/"))
 
     @staticmethod
-    def _pressure(said: dict[str, Any]) -> Pressure | None:
+    def _pressure(said: dict[str, Any]) -> BrowserPressure | None:
         inner = said.get("pressure")
         if not isinstance(inner, dict):
             return None
-        return Pressure(
+        return BrowserPressure(
             running=int(inner.get("running", 0)),
             most=int(inner.get("maxConcurrent", 0)),
             queued=int(inner.get("queued", 0)),

@@ -151,7 +151,7 @@ class BrowserSessions:
             except Error as error:
                 raise BrowserError(
                     f"no session could be opened: {error.message.splitlines()[0]}",
-                    remedy="try again; the browser is started anew if it has ended",
+                    remedy="try again; the browser is started again if it has ended",
                 ) from error
             self._sessions[name] = session
         return session

@@ -122,6 +122,6 @@ def _pattern(wanted: str) -> re.Pattern[str]:
         except re.error as error:
             raise ConfigError(
                 f"{wanted} is not a regular expression: {error}",
-                remedy="mend it, or give plain text without the slashes",
+                remedy="fix it, or give plain text without the slashes",
             ) from error
     return re.compile(re.escape(wanted), re.IGNORECASE)

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from autosre_lab.errors import ConfigError
 
-__all__ = ["ACTIONS", "Action", "Step", "parse_steps"]
+__all__ = ["ACTIONS", "Action", "BrowserStep", "parse_steps"]
 
 Action = Literal[
     "click",
@@ -46,7 +46,7 @@ STEPS_AT_MOST = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class BrowserStep:
     """One thing to do.
 
     Attributes:
@@ -72,7 +72,7 @@ def ref_of(target: str) -> str | None:
     return match[1] if match else None
 
 
-def parse_steps(given: Sequence[Mapping[str, Any]]) -> list[Step]:
+def parse_steps(given: Sequence[Mapping[str, Any]]) -> list[BrowserStep]:
     """Return the steps that a caller wants.
 
     Raises:
@@ -87,7 +87,7 @@ def parse_steps(given: Sequence[Mapping[str, Any]]) -> list[Step]:
     return [_step(number, one) for number, one in enumerate(given, start=1)]
 
 
-def _step(number: int, given: Mapping[str, Any]) -> Step:
+def _step(number: int, given: Mapping[str, Any]) -> BrowserStep:
     action = str(given.get("action", ""))
     where = f"step {number}: "
     if unknown := sorted(given.keys() - _KEYS):
@@ -106,7 +106,7 @@ def _step(number: int, given: Mapping[str, Any]) -> Step:
     # An empty text is a value: it clears a field.
     if action in NEEDS_VALUE and not value and not (action == "fill" and "value" in given):
         raise ConfigError(f"{where}{action} needs a value", remedy=_VALUES[action])
-    return Step(action=action, target=target, value=value)  # type: ignore[arg-type]
+    return BrowserStep(action=action, target=target, value=value)  # type: ignore[arg-type]
 
 
 _VALUES = {

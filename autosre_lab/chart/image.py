@@ -243,5 +243,5 @@ def _run(command: Sequence[str], *, cwd: Path | None = None) -> None:
         said = (done.stderr.strip() or done.stdout.strip())[-1500:]
         raise ClusterError(
             f"{' '.join(command[:3])} … failed: {said}",
-            remedy="mend what it says and run it again; nothing half-done is left",
+            remedy="fix what it says and run it again; nothing half-done is left",
         )

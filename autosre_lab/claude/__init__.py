@@ -1,1 +1,1 @@
-"""The door `python -m autosre_lab.claude`; the launcher is `autosre_lab.agents.claude`."""
+"""The door to Claude Code as a module; the launcher is `autosre_lab.agents.claude`."""

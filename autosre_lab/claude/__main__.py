@@ -1,4 +1,4 @@
-"""``python -m autosre_lab.claude``: Claude Code on a model of your own, with its own arguments."""
+"""`autosre claude` as a module: Claude Code on a model of your own, with its own arguments."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What an object has that the chart did not ask for.
 
 A server-side apply leaves alone what somebody else has set: a variable added by hand, hostNetwork,
-externalIPs. So the object is compared with one that the server would make anew, defaults included.
+externalIPs. So the object is compared with one that the server would make again, defaults included.
 """
 
 from __future__ import annotations

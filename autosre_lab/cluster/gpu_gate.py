@@ -101,7 +101,7 @@ def wait_gate(
     """Wait until the gate has passed three times in a row: memory comes back in steps.
 
     Raises:
-        GpuGateError: It stays busy, or nobody can tell.
+        GpuGateError: It stays busy, or that is unknown.
     """
     deadline_s = clock.monotonic() + patience_s
     told_s = clock.monotonic()  # when everything could last be told
@@ -208,7 +208,7 @@ def _check_processes(probe: NodeProbe) -> GateCheck:
         return GateCheck(
             name="processes",
             state="unknown",
-            message=f"nobody can tell which processes use the GPU ({probe.why})",
+            message=f"it is unknown which processes use the GPU ({probe.why})",
             remedy="make nvidia-smi work on the node, or take `gpu` out of lifecycle.gates",
         )
     processes = parse_compute_processes(text)
@@ -241,7 +241,7 @@ def _check_memory(recipe: Recipe, probe: NodeProbe, devices: Sequence[Device] | 
         return GateCheck(
             name="memory",
             state="unknown",
-            message=f"nobody can tell how much memory is free ({probe.why or 'no /proc/meminfo'})",
+            message=f"it is unknown how much memory is free ({probe.why or 'no /proc/meminfo'})",
             remedy="make nvidia-smi and /proc/meminfo readable, or run this on the node",
         )
     needed, free, what = _memory_needed(recipe, devices, memory)

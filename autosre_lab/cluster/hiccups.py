@@ -1,7 +1,7 @@
 """A server that does not answer for a moment is no reason to give up a wait of half an hour.
 
 On one box the API server shares memory and disk with the engine that loads its weights: it is then
-slow, or starts anew.
+slow, or starts again.
 """
 
 from __future__ import annotations

@@ -62,7 +62,10 @@ def find_kubeconfig(
         # A list, as for kubectl: files that are not there are passed over.
         if any(Path(part).exists() for part in named.split(os.pathsep) if part):
             return named
-        raise _unusable(f"KUBECONFIG={named}: no such file", "let KUBECONFIG name a kubeconfig")
+        raise _unusable(
+            f"KUBECONFIG={named}: no such file",
+            "Set KUBECONFIG to an existing file, or unset it to use ~/.kube/config.",
+        )
     usual = home_folder(env) / ".kube" / "config"
     if usual.exists():
         return str(usual)
@@ -78,7 +81,7 @@ def find_kubeconfig(
         return None
     raise _unusable(
         f"no kubeconfig: KUBECONFIG is not set, and neither {usual} nor {k3s} is there",
-        "let KUBECONFIG name the cluster's kubeconfig, or install k3s on this machine",
+        "set KUBECONFIG to the cluster's kubeconfig, or install k3s on this machine",
     )
 
 
@@ -101,7 +104,9 @@ def _load(configuration: Any, file: str | None, context: str | None) -> None:
         raise _unusable(f"{file} is not readable", remedy) from error
     except Exception as error:  # YAML, base64, a plugin: all mean that this file cannot be used
         message = f"{file or 'the service account of this Pod'} cannot be used: {error}"
-        remedy = "mend it, or let KUBECONFIG name another; `kubectl config view` shows what it says"
+        remedy = (
+            "fix it, or set KUBECONFIG to another file; `kubectl config view` shows what it says"
+        )
         raise _unusable(message, remedy) from error
 
 

@@ -67,7 +67,7 @@ def preflight(
     """
     chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
     kube = client or configured_client()
-    return PreflightReport(recipe=chosen.name, checks=tuple(_look(chosen, kube, node_probe)))
+    return PreflightReport(recipe=chosen.name, checks=tuple(_checks(chosen, kube, node_probe)))
 
 
 def target_node(client: KubeClient, recipe: Recipe) -> Object:
@@ -88,7 +88,7 @@ def target_node(client: KubeClient, recipe: Recipe) -> Object:
     return nodes[0]
 
 
-def _look(recipe: Recipe, client: KubeClient, probe: NodeProbe | None) -> Iterator[Check]:
+def _checks(recipe: Recipe, client: KubeClient, probe: NodeProbe | None) -> Iterator[Check]:
     yield from recipe_checks(recipe)
     try:
         yield ok("API server", client.version())

@@ -93,7 +93,7 @@ def check_swap(probe: NodeProbe) -> Check:
     memory = parse_meminfo(text) if text is not None else None
     if memory is None or "SwapTotal" not in memory:
         why = probe.why or "no /proc/meminfo"
-        return unknown("swap", f"nobody can tell whether the node swaps ({why})", ON_THE_NODE)
+        return unknown("swap", f"it is unknown whether the node swaps ({why})", ON_THE_NODE)
     if memory["SwapTotal"] > 0:
         return warn(
             "swap",

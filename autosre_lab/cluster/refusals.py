@@ -67,7 +67,7 @@ def _remedy(
     if code == 401:
         return (
             "the kubeconfig's credentials are unknown to this server or have expired: log in "
-            "again, or let KUBECONFIG name another file"
+            "again, or set KUBECONFIG to another file"
         )
     if code == 403:
         return _when_forbidden(message, action, kind, namespace)
@@ -114,7 +114,7 @@ def _when_invalid(message: str, kind: str) -> str:
         )
     if "immutable" in message or "may not change once set" in message:
         return f"this field cannot change: delete the {kind} and apply it again"
-    return "mend the field that the message names"
+    return "fix the field that the message names"
 
 
 def no_answer(server: str, problem: str) -> KubeError:
@@ -126,7 +126,7 @@ def no_answer(server: str, problem: str) -> KubeError:
         )
     else:
         remedy = (
-            "start the cluster (k3s: `systemctl start k3s`), or let KUBECONFIG name the kubeconfig "
+            "start the cluster (k3s: `systemctl start k3s`), or set KUBECONFIG to the kubeconfig "
             "of one that runs"
         )
     return KubeError(

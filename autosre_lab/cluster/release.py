@@ -225,7 +225,7 @@ def _apply(client: KubeClient, obj: Object) -> None:
 
 
 def _move_service(client: KubeClient, live: Object, wanted: Object) -> None:
-    """Give a Service another address: the field cannot be changed, so it is made anew."""
+    """Give a Service another address: the field cannot be changed, so it is made again."""
     name = wanted["metadata"]["name"]
     client.delete("Service", name)
     try:

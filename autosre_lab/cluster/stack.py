@@ -27,7 +27,7 @@ from autosre_lab.cluster.release import (
     read_release,
     read_token,
 )
-from autosre_lab.cluster.stack_status import look, with_cause
+from autosre_lab.cluster.stack_status import read_status, with_cause
 from autosre_lab.errors import ClusterError, NotReadyError, StackBusyError
 from autosre_lab.progress import step
 from autosre_lab.recipe import Recipe
@@ -126,7 +126,7 @@ def stop(*, client: KubeClient | None = None, timeout_s: float = 60.0) -> StackS
     """
     kube = client or configured_client()
     if kube.get("Namespace", kube.namespace) is None:
-        return look(kube)
+        return read_status(kube)
     with hold_lease(kube, "stop"), step("Stop the stack") as bar:
         deployments = [
             name
@@ -138,20 +138,20 @@ def stop(*, client: KubeClient | None = None, timeout_s: float = 60.0) -> StackS
         for name in deployments:
             end_of(kube, name, bar, timeout_s)
         restore_displaced(kube)
-    return look(kube)
+    return read_status(kube)
 
 
 def status(*, client: KubeClient | None = None) -> StackStatus:
     """Return the stack as it is now; changes nothing but the note that a token came."""
     kube = client or configured_client()
-    found = look(kube)
+    found = read_status(kube)
     if found.state != "starting" or ready_engine(kube) is None:
         return found
     try:
         wait_ready(client=kube, timeout_s=CONFIRM_S)
     except (NotReadyError, ClusterError) as error:
         return with_cause(found, error)
-    return look(kube)
+    return read_status(kube)
 
 
 def wait_ready(*, client: KubeClient | None = None, timeout_s: float | None = None) -> Stack:
@@ -163,7 +163,7 @@ def wait_ready(*, client: KubeClient | None = None, timeout_s: float | None = No
     """
     kube = client or configured_client()
     release = read_release(kube)
-    if release is None or look(kube).state in ("stopped", "stopping"):
+    if release is None or read_status(kube).state in ("stopped", "stopping"):
         raise NotReadyError(
             f"no stack was started in namespace {kube.namespace}",
             remedy=f"start one: autosre start {release.recipe.name if release else 'RECIPE'} "

@@ -14,7 +14,7 @@ from autosre_lab.cluster.verdict import Snapshot, Verdict, judge
 from autosre_lab.errors import AutosreError
 from autosre_lab.stack import ServiceState, ServiceStatus, StackState, StackStatus
 
-__all__ = ["FIRST_TOKEN", "engine_identity", "look", "mark_ready", "with_cause"]
+__all__ = ["FIRST_TOKEN", "engine_identity", "mark_ready", "read_status", "with_cause"]
 
 FIRST_TOKEN = "autosre.dev/first-token"  # noqa: S105 - an annotation's name
 """Which container has generated a token: the Pod's uid and how often it was started again."""
@@ -24,7 +24,7 @@ _SEE_POD = "wait, or see what it waits for: kubectl describe pod"
 _NAMES = {ENGINE: "engine", PROXY: "proxy"}
 
 
-def look(client: KubeClient) -> StackStatus:
+def read_status(client: KubeClient) -> StackStatus:
     """Return the stack's status; ``ready`` only if this very container has generated a token."""
     release = read_release(client)
     seen = {name: take_snapshot(client, name) for name in _NAMES}

@@ -33,14 +33,14 @@ REPEATED = 3
 
 _REVISION = "deployment.kubernetes.io/revision"
 
-# Reasons that do not mend themselves, and what to do about each.
+# Reasons that do not fix themselves, and what to do about each.
 _FATAL_WAITS = {
     "ErrImagePull": "import the image into the node's containerd (`autosre image` for the proxy), "
-    "or mend image.ref",
+    "or fix image.ref",
     "ImagePullBackOff": "import the image into the node's containerd (`autosre image` for the "
-    "proxy), or mend image.ref",
+    "proxy), or fix image.ref",
     "ErrImageNeverPull": "import the image into the node's containerd",
-    "InvalidImageName": "mend image.ref in the recipe",
+    "InvalidImageName": "fix image.ref in the recipe",
     "CreateContainerConfigError": "create the Secret or ConfigMap that it names",
     "CreateContainerError": "see the message; often a mount or a command that is not in the image",
     "RunContainerError": "see the message; often a command that is not in the image",
@@ -238,7 +238,7 @@ def _hopeless(
                 pod,
                 event["reason"],
                 event["message"],
-                "make the folder or the object that it names on the node, or mend the recipe's "
+                "make the folder or the object that it names on the node, or fix the recipe's "
                 "storage and resources.gpu.runtime_class",
             )
     return None

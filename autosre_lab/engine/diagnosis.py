@@ -14,7 +14,7 @@ from dataclasses import dataclass
 __all__ = ["PORT_TAKEN", "Diagnosis", "diagnose", "root_cause_lines"]
 
 PORT_TAKEN = "its port is taken"
-"""The one cause that a start can mend by itself, with another port."""
+"""The one cause that a start can fix by itself, with another port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,8 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
     (
         r"cannot be started: .*No such file",
         "the engine's environment is incomplete: its command is gone",
-        "start again: the environment is then installed anew; one that AUTOSRE_ENGINE_PYTHON or "
-        "runtime.python names has to be mended there",
+        "start again: the environment is then installed again; one that AUTOSRE_ENGINE_PYTHON or "
+        "runtime.python names has to be fixed there",
     ),
 )
 

@@ -27,7 +27,7 @@ import msgspec
 from autosre_lab.bench.synthetic.text import prose
 from autosre_lab.bench.target import Target
 from autosre_lab.evaluation.check import CheckResult
-from autosre_lab.evaluation.conversation import Answer, Conversation
+from autosre_lab.evaluation.conversation import ApiReply, Conversation
 from autosre_lab.evaluation.protocol import TOOL, leaked
 
 __all__ = ["check_cache_path", "malformed_call", "needle_prompt"]
@@ -42,8 +42,8 @@ _WORDS = ("walnut", "copper", "lantern", "harbour", "violet", "saddle")
 class _Tried(msgspec.Struct, frozen=True):
     """One prompt, cold and twice warm."""
 
-    cold: Answer
-    warm: tuple[Answer, Answer]
+    cold: ApiReply
+    warm: tuple[ApiReply, ApiReply]
 
     @property
     def hit(self) -> bool:
@@ -93,7 +93,7 @@ def check_cache_path(
     ]
 
 
-def malformed_call(answer: Answer) -> str | None:
+def malformed_call(answer: ApiReply) -> str | None:
     """Return what is wrong with an answer that had to be a tool call; None if nothing is.
 
     The signature of the corruption: no call, or arguments that do not parse, where the stream
@@ -134,7 +134,7 @@ def _tried(conversation: Conversation, prompt: Callable[[str], dict[str, Any]]) 
     return _Tried(cold, (conversation.ask(**request), conversation.ask(**request)))
 
 
-def _grown(conversation: Conversation, turns: int, filler: int) -> list[Answer]:
+def _grown(conversation: Conversation, turns: int, filler: int) -> list[ApiReply]:
     """One conversation turn after turn, each prompt continuing what the cache has of the last."""
     salt = secrets.token_hex(6)
     return [conversation.ask(**_call_prompt(salt, number, filler)) for number in range(turns)]
@@ -194,7 +194,7 @@ def _calls_survive(calls: Sequence[_Tried]) -> CheckResult:
     )
 
 
-def _grown_calls(grown: Sequence[Answer], calls: Sequence[_Tried]) -> CheckResult:
+def _grown_calls(grown: Sequence[ApiReply], calls: Sequence[_Tried]) -> CheckResult:
     faults = [
         f"turn {number + 1}: {fault}"
         for number, (answer, each) in enumerate(zip(grown, calls, strict=True))
@@ -245,13 +245,13 @@ def _clean(tried: Sequence[_Tried]) -> CheckResult:
     )
 
 
-def _share(answer: Answer) -> float | None:
+def _share(answer: ApiReply) -> float | None:
     if answer.cached_tokens is None or not answer.input_tokens:
         return None
     return answer.cached_tokens / answer.input_tokens
 
 
-def _said(answer: Answer) -> tuple[str, tuple[str, ...]]:
+def _said(answer: ApiReply) -> tuple[str, tuple[str, ...]]:
     return answer.text, tuple(
         json.dumps(call.get("input"), sort_keys=True) for call in answer.calls
     )

@@ -12,10 +12,10 @@ from autosre_lab.bench.target import Target
 from autosre_lab.errors import EvaluationError
 from autosre_lab.proxy.server_events import ServerEvents
 
-__all__ = ["Answer", "Conversation"]
+__all__ = ["ApiReply", "Conversation"]
 
 
-class Answer(msgspec.Struct, kw_only=True):
+class ApiReply(msgspec.Struct, kw_only=True):
     """What came back.
 
     Attributes:
@@ -97,7 +97,7 @@ class Conversation:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def ask(self, *, stream: bool = True, **fields: Any) -> Answer:
+    def ask(self, *, stream: bool = True, **fields: Any) -> ApiReply:
         """Send a request at temperature 0 and read its answer.
 
         Args:
@@ -123,13 +123,13 @@ class Conversation:
                 remedy="`autosre status` says whether the stack runs and why not",
             ) from error
         if response.status_code != 200 or not stream:
-            return Answer(status=response.status_code, message=_object(raw))
+            return ApiReply(status=response.status_code, message=_object(raw))
         return read_events([_object(one) for one in ServerEvents().feed(raw)])
 
 
-def read_events(events: list[dict[str, Any]]) -> Answer:
+def read_events(events: list[dict[str, Any]]) -> ApiReply:
     """Put a message together from its events; whatever is wrong with them is left as it is."""
-    answer = Answer(status=200, events=events, message={"content": []}, arguments={})
+    answer = ApiReply(status=200, events=events, message={"content": []}, arguments={})
     blocks: dict[int, dict[str, Any]] = {}
     for event in events:
         kind, at = event.get("type"), event.get("index", 0)

@@ -19,7 +19,7 @@ import yaml
 from autosre_lab.errors import AutosreError, ClaudeCodeError, EvaluationError
 from autosre_lab.evaluation.check import CheckResult
 from autosre_lab.progress import step
-from autosre_lab.sandbox import Limits, Outcome, remove, run_sandboxed, scratch_folder
+from autosre_lab.sandbox import Outcome, SandboxLimits, remove, run_sandboxed, scratch_folder
 
 if TYPE_CHECKING:
     from autosre_lab.agents.claude import Answer
@@ -192,7 +192,7 @@ def _check(task: Task, copy: Path, *, allow_unsafe: bool) -> Outcome:
     return run_sandboxed(
         task.check,
         folder=copy,
-        limits=Limits(
+        limits=SandboxLimits(
             seconds=task.check_seconds,
             memory_bytes=4 << 30,
             file_bytes=1 << 30,

@@ -9,7 +9,7 @@ from typing import Any
 
 from autosre_lab.bench.target import Target
 from autosre_lab.evaluation.check import CheckResult
-from autosre_lab.evaluation.conversation import Answer, Conversation
+from autosre_lab.evaluation.conversation import ApiReply, Conversation
 
 __all__ = ["LEAKS", "TOOL", "check_protocol", "grammar_faults", "leaked"]
 
@@ -108,24 +108,24 @@ def _result(name: str, check: Callable[[], tuple[bool | None, str]]) -> CheckRes
     return CheckResult(level="L0", name=name, passed=passed, detail=detail)
 
 
-def _answers(streams: list[Answer], whole: Answer) -> tuple[bool | None, str]:
+def _answers(streams: list[ApiReply], whole: ApiReply) -> tuple[bool | None, str]:
     bad = [one.status for one in (*streams, whole) if one.status != 200]
     return not bad, f"HTTP {bad}" if bad else f"{len(streams) + 1} answers"
 
 
-def _order(streams: list[Answer]) -> tuple[bool | None, str]:
+def _order(streams: list[ApiReply]) -> tuple[bool | None, str]:
     faults = [fault for one in streams if one.status == 200 for fault in grammar_faults(one.events)]
     return not faults, "; ".join(faults[:3])
 
 
-def _usage(text: Answer, whole: Answer) -> tuple[bool | None, str]:
+def _usage(text: ApiReply, whole: ApiReply) -> tuple[bool | None, str]:
     out = (text.message.get("usage") or {}).get("output_tokens")
     same = text.input_tokens == whole.input_tokens > 0
     detail = f"prompt {text.input_tokens} streamed, {whole.input_tokens} whole; {out} generated"
     return bool(same and out), detail
 
 
-def _called(calls: list[Answer]) -> tuple[bool | None, str]:
+def _called(calls: list[ApiReply]) -> tuple[bool | None, str]:
     found = [
         one.stop_reason == "tool_use" and [call["name"] for call in one.calls] == [TOOL["name"]]
         for one in calls
@@ -134,7 +134,7 @@ def _called(calls: list[Answer]) -> tuple[bool | None, str]:
     return all(found), stops
 
 
-def _arguments(calls: list[Answer]) -> tuple[bool | None, str]:
+def _arguments(calls: list[ApiReply]) -> tuple[bool | None, str]:
     texts = [text for one in calls for text in one.arguments.values()]
     for text in texts:
         try:
@@ -145,19 +145,19 @@ def _arguments(calls: list[Answer]) -> tuple[bool | None, str]:
     return (True, f"{len(texts)} calls") if texts else (False, "no call")
 
 
-def _unique(calls: list[Answer]) -> tuple[bool | None, str]:
+def _unique(calls: list[ApiReply]) -> tuple[bool | None, str]:
     ids = [str(call.get("id") or "") for one in calls for call in one.calls]
     if not ids:
         return False, "no call"
     return len(set(ids)) == len(ids) and all(ids), f"{len(ids)} calls"
 
 
-def _clean(streams: list[Answer]) -> tuple[bool | None, str]:
+def _clean(streams: list[ApiReply]) -> tuple[bool | None, str]:
     marks = [mark for one in streams if (mark := leaked(one.text))]
     return not marks, ", ".join(marks)
 
 
-def _thinking(streams: list[Answer]) -> tuple[bool | None, str]:
+def _thinking(streams: list[ApiReply]) -> tuple[bool | None, str]:
     thoughts = [
         at
         for one in streams
@@ -169,14 +169,14 @@ def _thinking(streams: list[Answer]) -> tuple[bool | None, str]:
     return set(thoughts) == {0}, f"{len(thoughts)} answers with thoughts"
 
 
-def _error(refused: Answer) -> tuple[bool | None, str]:
+def _error(refused: ApiReply) -> tuple[bool | None, str]:
     error = refused.message.get("error") or {}
     shaped = refused.message.get("type") == "error" and bool(error.get("message"))
     right = refused.status == 400 and error.get("type") == "invalid_request_error"
     return shaped and right, f"HTTP {refused.status} {error.get('type')}"
 
 
-def _with_result(call: Answer) -> list[dict[str, Any]]:
+def _with_result(call: ApiReply) -> list[dict[str, Any]]:
     if not call.calls:
         return _ASK
     result = {"type": "tool_result", "tool_use_id": call.calls[0]["id"], "content": "Sunny, 24 C."}

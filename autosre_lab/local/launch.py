@@ -20,7 +20,7 @@ from autosre_lab.local.commands import (
 )
 from autosre_lab.local.service import Service
 from autosre_lab.local.stack_files import StackFiles, StackNote, fingerprint
-from autosre_lab.local.stack_status import look, service_state
+from autosre_lab.local.stack_status import read_status, service_state
 from autosre_lab.logs import get_logger
 from autosre_lab.private_files import explain_os_error, private_folder
 from autosre_lab.settings import Paths, paths
@@ -51,7 +51,7 @@ def ensure_running(recipe: Recipe, files: StackFiles, asked: tuple[int, int]) ->
     Raises:
         StackBusyError: Another recipe's stack runs.
     """
-    found, note = look(files, busy=False), files.read()
+    found, note = read_status(files, busy=False), files.read()
     if found.state in ("ready", "starting") and found.recipe_name != recipe.name:
         raise StackBusyError(
             f"the stack of {found.recipe_name} runs",
@@ -163,7 +163,7 @@ def _start_engine(
 
 
 def _with_usable_cache(folders: Paths) -> Paths:
-    """Return the folders with a cache that can be written: it may always be made anew."""
+    """Return the folders with a cache that can be written: it may always be made again."""
     try:
         private_folder(folders.cache)
         if os.access(folders.cache, os.W_OK):

@@ -45,7 +45,7 @@ _MACHINES = ("x86_64", "aarch64")
 _SMI = ("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
 
 
-class Gpu(NamedTuple):
+class GpuHere(NamedTuple):
     """One GPU as ``nvidia-smi`` tells it.
 
     Attributes:
@@ -61,10 +61,10 @@ class Gpu(NamedTuple):
 
 def preflight(recipe: Recipe) -> PreflightReport:
     """Look at everything that a start of the recipe as local processes needs; changes nothing."""
-    return PreflightReport(recipe=recipe.name, checks=tuple(_look(recipe)))
+    return PreflightReport(recipe=recipe.name, checks=tuple(_checks(recipe)))
 
 
-def _look(recipe: Recipe) -> Iterator[Check]:
+def _checks(recipe: Recipe) -> Iterator[Check]:
     yield from recipe_checks(recipe)
     runtime = recipe.runtime
     if runtime is None:
@@ -147,7 +147,7 @@ def _processor() -> Check:
     return ok("processor", f"{os.cpu_count()} cores")
 
 
-def find_gpus() -> list[Gpu] | Check:
+def find_gpus() -> list[GpuHere] | Check:
     """Return the GPUs of this machine, or the finding that there is none."""
     remedy = (
         "on a machine with an NVIDIA GPU install its driver, so that `nvidia-smi` works; without "
@@ -168,10 +168,10 @@ def find_gpus() -> list[Gpu] | Check:
     return gpus
 
 
-def _gpu(line: str) -> Gpu:
+def _gpu(line: str) -> GpuHere:
     name, driver, memory = (part.strip() for part in line.rsplit(",", 2))
     number = re.match(r"\d+", memory)
-    return Gpu(name, driver, int(number[0]) if number else None)
+    return GpuHere(name, driver, int(number[0]) if number else None)
 
 
 def _space(recipe: Recipe) -> Iterator[Check]:

@@ -58,7 +58,7 @@ class ServiceRecord:
         started_at: Seconds since the epoch.
         exit_code: How it last ended; negative for a signal; None while it runs or if unknown.
         restarts: How often it was started again.
-        this_boot: The machine has not been started anew since.
+        this_boot: The machine has not been started again since.
     """
 
     running: bool
@@ -212,7 +212,7 @@ class Service:
                     asked_s = time.monotonic()
                     _signal(supervisor, signal.SIGTERM)
                 time.sleep(_POLL_S)
-            # It may have started the service anew while we were reading.
+            # It may have started the service again while we were reading.
             child = self._found()[1] or child
             if is_alive(supervisor):
                 _signal(supervisor, signal.SIGKILL)

@@ -22,7 +22,7 @@ from autosre_lab.errors import (
 from autosre_lab.local.launch import PROXY_GRACE_S, clear, ensure_running, replace_engine
 from autosre_lab.local.service import Service, ServiceRecord
 from autosre_lab.local.stack_files import StackFiles, StackNote, fingerprint
-from autosre_lab.local.stack_status import answers, explain_end, look
+from autosre_lab.local.stack_status import answers, explain_end, read_status
 from autosre_lab.private_files import private_folder
 from autosre_lab.processes.files import locked
 from autosre_lab.progress import Step, step
@@ -98,7 +98,7 @@ def switch(recipe: Recipe, *, timeout_s: float | None = None) -> Stack:
         AutosreError: As for `start`, with what became of the recipe before.
     """
     files = StackFiles(paths().state)
-    before = started_recipe() if look(files).state in ("ready", "starting") else None
+    before = started_recipe() if read_status(files).state in ("ready", "starting") else None
     if before is None or before == recipe:
         return start(recipe, timeout_s=timeout_s)
     asked = (load_settings().engine_port, load_settings().proxy_port)
@@ -113,7 +113,7 @@ def switch(recipe: Recipe, *, timeout_s: float | None = None) -> Stack:
 
 def _go_back(before: Recipe, files: StackFiles, asked: tuple[int, int]) -> str:
     """Start the recipe that ran before a switch that failed; returns what to tell about it."""
-    note, state = files.read(), look(files).state
+    note, state = files.read(), read_status(files).state
     if note is not None and note.fingerprint == fingerprint(before) and state == "ready":
         return f"\n  recipe {before.name} was not touched and runs on"
     try:
@@ -213,7 +213,7 @@ def wait_ready(*, timeout_s: float | None = None) -> Stack:
         note = files.read()
     if note is None:
         raise NotReadyError("no stack was started", remedy="start one: `autosre start`")
-    if note.ready and look(files).state == "ready":
+    if note.ready and read_status(files).state == "ready":
         return _stack(files, note)
     patience_s = load_settings().ready_timeout_s if timeout_s is None else timeout_s
 
@@ -252,7 +252,7 @@ def status() -> StackStatus:
     was killed) and the engine answers by now, one token is asked for.
     """
     files = StackFiles(paths().state)
-    found = look(files)
+    found = read_status(files)
     note = files.read()
     if (
         found.state != "starting"
@@ -266,7 +266,7 @@ def status() -> StackStatus:
         _confirm(files, note, _Unseen(), patience_s=CONFIRM_S, phase=lambda: "")
     except NotReadyError:
         return found
-    return look(files)
+    return read_status(files)
 
 
 def _confirm(

@@ -9,7 +9,7 @@ from autosre_lab.local.service import Service, ServiceRecord
 from autosre_lab.local.stack_files import StackFiles, StackNote, local_url
 from autosre_lab.stack import ServiceState, ServiceStatus, StackState, StackStatus
 
-__all__ = ["answers", "explain_end", "look", "service_state"]
+__all__ = ["answers", "explain_end", "read_status", "service_state"]
 
 HEALTH_TIMEOUT_S = 5.0
 
@@ -19,7 +19,7 @@ _SILENT_END = Diagnosis(
 )
 
 
-def look(files: StackFiles, *, busy: bool | None = None) -> StackStatus:
+def read_status(files: StackFiles, *, busy: bool | None = None) -> StackStatus:
     """Return the stack's status.
 
     Args:

@@ -56,7 +56,7 @@ def build_server(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve until the client goes; the exit status is 2 for what the caller has to mend."""
+    """Serve until the client goes; the exit status is 2 for what the caller has to fix."""
     return run_server("browser", build_server, argv, tokens=("AUTOSRE_BROWSER_TOKEN",))
 
 

@@ -84,7 +84,7 @@ def build_server(catalogue: Catalogue | None = None) -> ToolServer:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve until the client goes; the exit status is 2 for what the caller has to mend."""
+    """Serve until the client goes; the exit status is 2 for what the caller has to fix."""
     return run_server("capabilities", build_server, argv)
 
 

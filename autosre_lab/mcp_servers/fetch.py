@@ -76,7 +76,7 @@ def build_server(reader: PageReader | None = None) -> ToolServer:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve until the client goes; the exit status is 2 for what the caller has to mend."""
+    """Serve until the client goes; the exit status is 2 for what the caller has to fix."""
     return run_server("fetch", build_server, argv)
 
 

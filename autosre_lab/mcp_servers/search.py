@@ -77,7 +77,7 @@ def build_server(web: WebSearch | None = None) -> ToolServer:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve until the client goes; the exit status is 2 for what the caller has to mend."""
+    """Serve until the client goes; the exit status is 2 for what the caller has to fix."""
     return run_server("search", build_server, argv)
 
 

@@ -46,7 +46,7 @@ def run_server(
         tokens: Variables with secrets that this server works with.
 
     Returns:
-        The exit status: 2 for what the caller has to mend.
+        The exit status: 2 for what the caller has to fix.
     """
     if argv is None:
         # Claude Code hands its environment down. What reads the web shall hold no key to anything.

@@ -63,7 +63,7 @@ class OfferedTool:
 
 
 class ToolServer(MCPServer[Any]):
-    """An MCP server whose tools raise `AutosreError` for whatever a model or a person can mend.
+    """An MCP server whose tools raise `AutosreError` for whatever a model or a person can fix.
 
     Args:
         name: The server's name.

@@ -205,7 +205,7 @@ COUNTERS = (
     "write_bytes",
     "cpu_s",
 )
-"""Fields that only grow, until the process starts anew."""
+"""Fields that only grow, until the process starts again."""
 
 HISTOGRAMS = (
     "ttft_s",

@@ -1,4 +1,4 @@
-"""The shipped notebooks, and running them with nobody looking.
+"""The shipped notebooks, and running them headless.
 
 From a shell: ``autosre notebook run quickstart -p QUESTION="Why?" --out runs/1``.
 """

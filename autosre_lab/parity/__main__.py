@@ -1,4 +1,4 @@
-"""``python -m autosre_lab.parity``: compare what runs with its recipe; the exit code is for CI."""
+"""`autosre drift` for a Pod or a process that is named; the exit code is for CI."""
 
 from __future__ import annotations
 

@@ -129,6 +129,6 @@ def _compiled(expressions: Iterable[str]) -> list[re.Pattern[str]]:
         except re.error as error:
             raise ConfigError(
                 f"parity.ignore_env: {expression!r} is not a regular expression: {error}",
-                remedy="mend it, or write the variable's name",
+                remedy="fix it, or write the variable's name",
             ) from error
     return compiled

@@ -31,7 +31,7 @@ _FLAGS: dict[str, Judgement] = {
     "--enable-chunked-prefill": ("warn", "without it a long prompt stops everybody's tokens"),
     "--enable-prefix-caching": (
         "error",
-        "without it each turn of a session is prefilled anew, from its first token",
+        "without it each turn of a session is prefilled again, from its first token",
     ),
     "--enable-prompt-tokens-details": (
         "warn",
@@ -143,7 +143,7 @@ def judge_variable(one: Mismatch, recipe: Recipe) -> Judgement:
         return "error", recipe.env.secret[name].reason
     if name in recipe.env.unset:
         return "error", "the recipe says that it must not be there"
-    return _VARIABLES.get(name, ("warn", "it changes the engine, and the recipe does not know it"))
+    return _VARIABLES.get(name, ("warn", "Affects the engine, but the recipe does not set it."))
 
 
 def judge_object(one: Mismatch) -> Judgement:

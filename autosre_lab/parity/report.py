@@ -89,7 +89,7 @@ class DriftReport:
         return not self.rows
 
     def exit_code(self, *, strict: bool = False) -> int:
-        """Return 0, or 4 for a difference where that is an error, or 3 where nobody can tell."""
+        """Return 0, or 4 for a difference where that is an error, or 3 where it is unknown."""
         if self.drifted:
             return EXIT_DRIFT if strict else 0
         return EXIT_UNKNOWN if self.unknown else 0

@@ -13,7 +13,7 @@ __all__ = ["main"]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Install, look at or take away the shim; 2 for what the caller has to mend, 1 for the rest."""
+    """Install, look at or take away the shim; 2 for what the caller has to fix, 1 for the rest."""
     parser = argparse.ArgumentParser(
         prog="autosre preemption",
         description="Give vLLM the scheduler's hook where its command line cannot be changed. "

@@ -64,7 +64,7 @@ class NpmProgram:
             self._check_node()
             what = f"Install {self.title} {version}"
             check_disk(prefix, _SIZE_BYTES, what)
-            # npm does not mend what was left half unpacked.
+            # npm does not fix what was left half unpacked.
             shutil.rmtree(prefix / "node_modules", ignore_errors=True)
             with step(what) as bar:
                 try:

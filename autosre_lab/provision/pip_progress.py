@@ -68,7 +68,7 @@ def installed_count(folder: Path) -> int:
 
 
 def forget_half_installed(folder: Path) -> None:
-    """Make pip install anew what it was unpacking when it was killed; it would call that done."""
+    """Make pip install again what it was unpacking when it was killed; it would call that done."""
     for info in folder.glob("lib/python*/site-packages/*.dist-info"):
         if not (info / "RECORD").exists():
             shutil.rmtree(info)

@@ -23,7 +23,7 @@ ORIGINS_VARIABLE = "AUTOSRE_PROXY_ORIGINS"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the command line and serve; the exit status is 2 for what the caller has to mend."""
+    """Parse the command line and serve; the exit status is 2 for what the caller has to fix."""
     options = _parser().parse_args(argv)
     try:
         configure_logging(options.log_level)

@@ -63,7 +63,7 @@ async def _findings(url: str, api_key: str | None) -> list[Finding]:
     try:
         profile = await probe_profile(upstream)
         if not profile.images_known:
-            sees = await ask.sees_images(ask.Renderer(upstream, profile.model))
+            sees = await ask.sees_images(ask.TemplateRenderer(upstream, profile.model))
             profile = msgspec.structs.replace(profile, images=sees, images_known=True)
         refused, answer = await _one_token(upstream, profile, tools=True)
         lacks = refused is not None and lacks_tool_parser(refused)

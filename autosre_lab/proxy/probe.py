@@ -31,7 +31,7 @@ async def probe_profile(upstream: Upstream) -> EngineProfile:
         EngineUnreachableError: The engine does not answer.
     """
     served = (await upstream.models())[0]
-    render = ask.Renderer(upstream, served.id)
+    render = ask.TemplateRenderer(upstream, served.id)
     mid_system, switch, efforts, insists = await asyncio.gather(
         ask.renders_mid_system(render),
         ask.thinking_switch(render),
@@ -112,7 +112,7 @@ class ProfileSource:
             # Shielded: one client that goes away must not end the probe that others wait for.
             profile = await asyncio.shield(self._begin())
         if images and not profile.images_known:
-            render = ask.Renderer(self._upstream, profile.model)
+            render = ask.TemplateRenderer(self._upstream, profile.model)
             self.learn(images=await ask.sees_images(render), images_known=True)
         return self._profile or profile
 

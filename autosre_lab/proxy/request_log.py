@@ -140,7 +140,7 @@ class RequestLog:
         assert self._path is not None  # noqa: S101 - the thread exists only with a path
         while (line := self._queue.get()) is not None:
             try:
-                # Opened anew each time: whoever moves or deletes the file is not written after.
+                # Opened again each time: whoever moves or deletes the file is not written after.
                 with os.fdopen(open_private(self._path, os.O_WRONLY | os.O_APPEND), "ab") as file:
                     file.write(line)
                     size = file.tell()

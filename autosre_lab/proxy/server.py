@@ -87,7 +87,7 @@ class Proxy:
         self._dialects: Sequence[Dialect] = dialects or (MessagesDialect(), ResponsesDialect())
         self._routes = list(self._made_routes())
         self.app = web.Application()
-        # The paths that clients write need mending first, so one route takes them all.
+        # The paths that clients write need fixing first, so one route takes them all.
         self.app.router.add_route("*", "/{path:.*}", self._answer, expect_handler=self._expected)
         self.app.on_startup.append(self._open)
         self.app.on_shutdown.append(self._drain)

@@ -50,14 +50,9 @@ class ServerEvents:
         Raises:
             EventTooLargeError: An event has more than `MAX_EVENT_BYTES`.
         """
-        if (
-            piece[:7] == b"data: {"
-            and piece.find(b"\n") == len(piece) - 2
-            and piece[-3:] == b"}\n\n"
-            and not (self._rest or self._data or self._after_return or self.done)
-            and b"\r" not in piece
-        ):
-            return [piece[6:-2]]  # what vLLM writes, one event a token
+        whole = self._whole_events(piece)
+        if whole:
+            return whole
         if self.done:
             return []
         if b"\r" in piece or self._after_return:
@@ -84,13 +79,29 @@ class ServerEvents:
                 else:
                     self._grow(data)
                     self._data.append(data)
-            elif not line:
+            elif not line and self._data:
                 found += self._dispatched()
         self._size = sum(map(len, self._data))
         self._grow(rest)
         if rest:
             self._rest.append(rest)
         return found
+
+    def _whole_events(self, piece: bytes) -> list[bytes]:
+        """Cut what vLLM writes, where vLLM cuts it: an object a line, a blank line behind each."""
+        if (
+            piece[:7] != b"data: {"
+            or piece[-3:] != b"}\n\n"
+            or self._rest
+            or self._data
+            or self._after_return
+            or self.done
+            or b"\r" in piece
+            or b"data: [DONE]" in piece
+        ):
+            return []
+        found = piece[6:-2].split(b"\n\ndata: ")
+        return found if piece.count(b"\n") == 2 * len(found) else []
 
     def flush(self) -> list[bytes]:
         """Return what the last line holds, which had no line end: the stream is over."""

@@ -14,7 +14,7 @@ from autosre_lab.proxy.upstream import TemplateRejectedError, Upstream
 
 __all__ = [
     "Insists",
-    "Renderer",
+    "TemplateRenderer",
     "efforts",
     "insists_on",
     "opens_thinking",
@@ -48,7 +48,7 @@ class Insists(NamedTuple):
     short_call_ids: bool = False
 
 
-class Renderer:
+class TemplateRenderer:
     """Renders conversations with the engine's template.
 
     Args:
@@ -99,7 +99,7 @@ class Renderer:
         return "".join(map(str, words[-_LAST_TOKENS:])) if isinstance(words, list) else ""
 
 
-async def insists_on(render: Renderer) -> Insists:
+async def insists_on(render: TemplateRenderer) -> Insists:
     """Ask for what some vendors' templates refuse.
 
     A template that renders not even a question is asked nothing: its refusals say nothing.
@@ -133,7 +133,7 @@ def _called(id_: str) -> list[dict[str, Any]]:
     ]
 
 
-async def opens_thinking(render: Renderer, switch: str | None) -> OpensThinking:
+async def opens_thinking(render: TemplateRenderer, switch: str | None) -> OpensThinking:
     """Whether the prompt itself ends with an opened `<think>`."""
     if switch is None:
         return "always" if _opened(await render.prompt_end()) else "never"
@@ -150,7 +150,7 @@ def _opened(end: str) -> bool:
     return end.rstrip(" \n\u0120\u010a\u2581").endswith("<think>")
 
 
-async def renders_mid_system(render: Renderer) -> bool:
+async def renders_mid_system(render: TemplateRenderer) -> bool:
     """In place means: the longer conversation's tokens begin with the shorter one's."""
     before = [_SYSTEM, _USER, _ANSWER]
     shorter, longer, without = await asyncio.gather(
@@ -163,7 +163,7 @@ async def renders_mid_system(render: Renderer) -> bool:
     return longer[: len(shorter)] == shorter and len(longer) > len(without)
 
 
-async def thinking_switch(render: Renderer) -> str | None:
+async def thinking_switch(render: TemplateRenderer) -> str | None:
     """The template's argument that turns thinking on and off, if it has one."""
     for name in ("enable_thinking", "thinking"):
         on, off = await asyncio.gather(
@@ -174,7 +174,7 @@ async def thinking_switch(render: Renderer) -> str | None:
     return None
 
 
-async def efforts(render: Renderer) -> frozenset[str]:
+async def efforts(render: TemplateRenderer) -> frozenset[str]:
     """The words that change the prompt; a template that ignores them all takes none."""
     rendered = await asyncio.gather(
         *(render.tokens([_USER], reasoning_effort=effort) for effort in _EFFORTS)
@@ -187,7 +187,7 @@ async def efforts(render: Renderer) -> frozenset[str]:
     return frozenset(accepted) if len(set(accepted.values())) > 1 else frozenset()
 
 
-async def sees_images(render: Renderer) -> bool:
+async def sees_images(render: TemplateRenderer) -> bool:
     """Whether the engine takes an image at all."""
     parts = [
         {"type": "text", "text": "what is this"},

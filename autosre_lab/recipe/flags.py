@@ -133,7 +133,7 @@ def _read(file: Path, _changed_ns: int) -> FlagTable:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecipeError(
             f"{file} is not a flag table: {error}",
-            remedy="make it anew with `python -m autosre_lab.recipe.flag_table`, run by a Python "
+            remedy="make it again with `python -m autosre_lab.recipe.flag_table`, run by a Python "
             "that has this vLLM",
         ) from error
 

@@ -58,7 +58,7 @@ class HfCache(Section):
 
 
 class CompileCache(Section):
-    """The folder with compiled kernels; it must be writable, or each start compiles anew."""
+    """The folder with compiled kernels; it must be writable, or each start compiles again."""
 
     host_path: AbsolutePath
     mount: AbsolutePath

@@ -29,7 +29,7 @@ def explain(error: ValidationError, *, where: str) -> RecipeError:
         return RecipeError(f"{where}: {message}", remedy=remedy)
     lines = "".join(f"\n  {message}: {remedy}" for message, remedy in problems)
     return RecipeError(
-        f"{where}: {len(problems)} problems{lines}", remedy="mend each of the keys named above"
+        f"{where}: {len(problems)} problems{lines}", remedy="fix each of the keys named above"
     )
 
 

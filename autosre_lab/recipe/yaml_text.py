@@ -53,10 +53,10 @@ def read_mapping(file: Path) -> dict[str, Any]:
         mark = error.problem_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise RecipeError(
-            f"{file}{where}: {error.problem}", remedy="mend the YAML at that place"
+            f"{file}{where}: {error.problem}", remedy="fix the YAML at that place"
         ) from error
     except yaml.YAMLError as error:
-        raise RecipeError(f"{file} is not YAML: {error}", remedy="mend the file") from error
+        raise RecipeError(f"{file} is not YAML: {error}", remedy="fix the file") from error
     if not isinstance(loaded, dict):
         what = "empty" if loaded is None else f"a {type(loaded).__name__}"
         raise RecipeError(

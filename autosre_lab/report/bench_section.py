@@ -10,7 +10,7 @@ from autosre_lab.bench.card_text import duration_text
 from autosre_lab.bench.result import Result
 from autosre_lab.bench.statistics import percentile
 from autosre_lab.bench.summary import METRICS, samples_by_session
-from autosre_lab.report.page import Figure, Section, Table
+from autosre_lab.report.page import Figure, PageSection, Table
 
 __all__ = ["bench_overview", "bench_section"]
 
@@ -18,7 +18,7 @@ _POINTS = 400
 _SYMBOLS = ("circle", "square", "diamond", "x", "cross")
 
 
-def bench_overview(results: Sequence[Result]) -> Section:
+def bench_overview(results: Sequence[Result]) -> PageSection:
     """Return all results in one table."""
     rows = [
         (
@@ -35,7 +35,7 @@ def bench_overview(results: Sequence[Result]) -> Section:
         )
         for one in results
     ]
-    return Section(
+    return PageSection(
         title="Benchmarks at a glance",
         badge=_badges(results),
         text=(
@@ -54,7 +54,7 @@ def bench_overview(results: Sequence[Result]) -> Section:
     )
 
 
-def bench_section(result: Result) -> Section:
+def bench_section(result: Result) -> PageSection:
     """Return one result, with what is needed to repeat it."""
     summary, conditions = result.summary, result.conditions
     latency = Table(
@@ -76,7 +76,7 @@ def bench_section(result: Result) -> Section:
         ),
         caption="A percentile is shown where ten samples lie beyond it.",
     )
-    return Section(
+    return PageSection(
         title=f"{conditions.workload}, {conditions.arrivals}, {conditions.cache} cache",
         badge=BADGES[result.badge],
         warnings=result.warnings,

@@ -7,7 +7,7 @@ from autosre_lab.bench.card_text import duration_text
 from autosre_lab.evaluation.check import CheckResult
 from autosre_lab.evaluation.ladder import LEVELS
 from autosre_lab.evaluation.result import EvaluationResult, LevelScore
-from autosre_lab.report.page import Figure, Section, Table
+from autosre_lab.report.page import Figure, PageSection, Table
 
 __all__ = ["evaluation_section"]
 
@@ -16,7 +16,7 @@ _MANY = 40
 """Of a level with more cases, only those are listed that did not pass."""
 
 
-def evaluation_section(result: EvaluationResult) -> Section:
+def evaluation_section(result: EvaluationResult) -> PageSection:
     """Return one evaluation: each level's rate with its interval, then the cases."""
     levels = result.levels
     made = {
@@ -33,7 +33,7 @@ def evaluation_section(result: EvaluationResult) -> Section:
     ]
     if any(one.level in ("L0", "L1") and one.passed is False for one in result.checks):
         lead.append("The protocol or the cache path failed: speed measured on this engine is none.")
-    return Section(
+    return PageSection(
         title=f"Evaluation of {result.model}",
         badge=BADGES[result.badge],
         text=tuple(lead),

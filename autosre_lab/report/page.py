@@ -9,7 +9,7 @@ import msgspec
 
 from autosre_lab.markup import figure_json, html_text, script_json
 
-__all__ = ["Figure", "Section", "Table", "html_page"]
+__all__ = ["Figure", "PageSection", "Table", "html_page"]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
 
 
-class Section(msgspec.Struct, frozen=True, kw_only=True):
+class PageSection(msgspec.Struct, frozen=True, kw_only=True):
     """One part of a report.
 
     Attributes:
@@ -99,7 +99,7 @@ for (const holder of document.querySelectorAll(".plot")) {
 """
 
 
-def html_page(title: str, lead: Sequence[str], sections: Sequence[Section]) -> str:
+def html_page(title: str, lead: Sequence[str], sections: Sequence[PageSection]) -> str:
     """Return a page that needs ``plotly.min.js`` beside it and nothing else.
 
     Args:
@@ -124,7 +124,7 @@ def html_page(title: str, lead: Sequence[str], sections: Sequence[Section]) -> s
     )
 
 
-def _section(at: int, section: Section) -> str:
+def _section(at: int, section: PageSection) -> str:
     badge = f'<span class="badge">{_text(section.badge)}</span>' if section.badge else ""
     parts = [f'<h2 id="s{at}">{_text(section.title)}{badge}</h2>']
     parts += [f'<p class="warning">{_text(one)}</p>' for one in section.warnings]

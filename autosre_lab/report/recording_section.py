@@ -10,7 +10,7 @@ from autosre_lab.metrics.catalogue import CATALOGUE
 from autosre_lab.metrics.figures import figure_of, shown
 from autosre_lab.metrics.recording import read_samples
 from autosre_lab.metrics.samples import FeedSample
-from autosre_lab.report.page import Figure, Section, Table
+from autosre_lab.report.page import Figure, PageSection, Table
 
 __all__ = ["recording_section"]
 
@@ -23,16 +23,16 @@ _DRAWN = (
 )
 
 
-def recording_section(path: Path) -> Section:
+def recording_section(path: Path) -> PageSection:
     """Return one recording: every metric's spread, and the main ones over time."""
     samples = list(read_samples(path))
     if not samples:
-        return Section(title=f"Recording {path.name}", warnings=("It holds no sample.",))
+        return PageSection(title=f"Recording {path.name}", warnings=("It holds no sample.",))
     first, last = samples[0].time_s, samples[-1].time_s
     labels = Counter(one.bottleneck.label for one in samples if one.bottleneck is not None)
     told = ", ".join(f"{label} {count / len(samples):.0%}" for label, count in labels.most_common())
     failed = Counter(source for one in samples for source in one.errors)
-    return Section(
+    return PageSection(
         title=f"Recording {path.name}",
         text=(
             f"{len(samples)} samples in {last - first:.0f} s from "

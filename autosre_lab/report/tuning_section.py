@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autosre_lab.report.page import Figure, Section, Table
+from autosre_lab.report.page import Figure, PageSection, Table
 from autosre_lab.tuning.experiment import Experiment
 from autosre_lab.tuning.journal import Journal
 from autosre_lab.tuning.run import best_trial
@@ -15,7 +15,7 @@ __all__ = ["tuning_section"]
 _YES = {True: "yes", False: "no", None: "n/a"}
 
 
-def tuning_section(folder: Path, experiment: Experiment, journal: Journal) -> Section:
+def tuning_section(folder: Path, experiment: Experiment, journal: Journal) -> PageSection:
     """Return one experiment: its trials against the incumbent of their time."""
     figure, best = experiment.objective.figure, best_trial(journal.trials)
     work = experiment.workload
@@ -39,7 +39,7 @@ def tuning_section(folder: Path, experiment: Experiment, journal: Journal) -> Se
         "budget": f"{budget.minutes:g} min, {budget.restarts} restarts, {budget.trials} trials",
         "strategy": f"{experiment.strategy}, seed {experiment.seed}",
     }
-    return Section(
+    return PageSection(
         title=f"Tuning of {experiment.recipe}",
         text=(
             f"{end} A ratio is the candidate's {figure} over the incumbent's measured around it; "

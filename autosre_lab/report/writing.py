@@ -14,7 +14,7 @@ from autosre_lab.errors import ConfigError, MissingExtraError
 from autosre_lab.report.bench_section import bench_overview, bench_section
 from autosre_lab.report.evaluation_section import evaluation_section
 from autosre_lab.report.gathering import Gathered
-from autosre_lab.report.page import Section, html_page
+from autosre_lab.report.page import PageSection, html_page
 from autosre_lab.report.recording_section import recording_section
 from autosre_lab.report.tuning_section import tuning_section
 
@@ -24,7 +24,7 @@ SCHEMA = "autosre.report/v1"
 PAGE, TREE, _PLOTLY = "index.html", "report.json", "plotly.min.js"
 
 
-def report_sections(gathered: Gathered) -> list[Section]:
+def report_sections(gathered: Gathered) -> list[PageSection]:
     """Return a report's sections: benchmarks, evaluations, experiments, recordings."""
     results = [result for _, result in gathered.results]
     return [

@@ -8,9 +8,9 @@ from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from autosre_lab.sandbox.folders import remove, scratch_folder
-    from autosre_lab.sandbox.limits import Limits
+    from autosre_lab.sandbox.limits import SandboxLimits
     from autosre_lab.sandbox.running import Outcome, isolation, run_sandboxed
 else:
     __getattr__, __dir__ = lazy_exports(__name__)
 
-__all__ = ["Limits", "Outcome", "isolation", "remove", "run_sandboxed", "scratch_folder"]
+__all__ = ["Outcome", "SandboxLimits", "isolation", "remove", "run_sandboxed", "scratch_folder"]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from autosre_lab.sandbox.limits import Limits
+from autosre_lab.sandbox.limits import SandboxLimits
 from autosre_lab.sandbox.syscalls import filter_program
 
 __all__ = ["SCRATCH_BYTES", "Isolation", "command_line", "missing"]
@@ -43,7 +43,7 @@ def command_line(
     command: Sequence[str],
     *,
     folder: Path,
-    limits: Limits,
+    limits: SandboxLimits,
     network: bool,
     readable: Iterable[Path],
     status: int,

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["Limits", "excess"]
+__all__ = ["SandboxLimits", "excess"]
 
 _THREADS_PER_PROCESS = 16
 _PAGE = os.sysconf("SC_PAGESIZE")
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class SandboxLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What a program and everything that it starts may take together.
 
     Attributes:
@@ -46,7 +46,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         return found | ({"NPROC": self.processes * _THREADS_PER_PROCESS} if own_user else {})
 
 
-def excess(pid: int, limits: Limits) -> str:
+def excess(pid: int, limits: SandboxLimits) -> str:
     """Return which limit a process and its descendants exceed together, in words, or ""."""
     processes, threads, pages = 0, 0, 0
     found = []

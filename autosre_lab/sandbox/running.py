@@ -21,7 +21,7 @@ import msgspec
 from autosre_lab.errors import SandboxError
 from autosre_lab.sandbox.backends import Isolation, command_line, missing
 from autosre_lab.sandbox.folders import give_to, scratch_folder, size_bytes
-from autosre_lab.sandbox.limits import Limits, excess
+from autosre_lab.sandbox.limits import SandboxLimits, excess
 
 __all__ = ["Outcome", "isolation", "run_sandboxed"]
 
@@ -71,7 +71,7 @@ def why_not(how: Isolation) -> str:
         return lacking
     try:
         with scratch_folder() as folder:
-            found = _run([sys.executable, "-I", "-S", "-c", ""], folder, Limits(), how)
+            found = _run([sys.executable, "-I", "-S", "-c", ""], folder, SandboxLimits(), how)
     except SandboxError as error:
         return error.message
     return "" if found.passed else found.output.strip() or f"exit code {found.exit_code}"
@@ -81,7 +81,7 @@ def run_sandboxed(
     command: Sequence[str],
     *,
     folder: Path | None = None,
-    limits: Limits | None = None,
+    limits: SandboxLimits | None = None,
     stdin: bytes = b"",
     network: bool = False,
     readable: Iterable[Path] = (),
@@ -118,7 +118,7 @@ def run_sandboxed(
         return _run(
             command,
             own,
-            limits or Limits(),
+            limits or SandboxLimits(),
             how,
             stdin=stdin,
             network=network,
@@ -129,7 +129,7 @@ def run_sandboxed(
 def _run(
     command: Sequence[str],
     folder: Path,
-    limits: Limits,
+    limits: SandboxLimits,
     how: Isolation,
     *,
     stdin: bytes = b"",
@@ -209,7 +209,9 @@ def _environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _watch(process: subprocess.Popen[bytes], folder: Path, limits: Limits) -> tuple[str, bytes]:
+def _watch(
+    process: subprocess.Popen[bytes], folder: Path, limits: SandboxLimits
+) -> tuple[str, bytes]:
     """Wait until a program has ended; return why it has to be ended, or "", and its output."""
     assert process.stdout is not None  # noqa: S101
     pipe = process.stdout.fileno()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autosre_lab.bench.synthetic.text import prose
-from autosre_lab.scripted.upstream import ToolCall, Turn
+from autosre_lab.scripted.chat_engine import ToolCall, Turn
 
 __all__ = ["answer_to"]
 

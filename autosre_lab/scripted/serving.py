@@ -13,9 +13,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from autosre_lab.scripted.answers import answer_to
+from autosre_lab.scripted.chat_engine import chunks_of, engine_error, token_ids
 from autosre_lab.scripted.prefix_cache import PrefixCache
 from autosre_lab.scripted.series import Series
-from autosre_lab.scripted.upstream import chunks_of, engine_error, token_ids
 
 __all__ = ["Pace", "ScriptedEngine"]
 

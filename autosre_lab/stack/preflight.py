@@ -52,7 +52,7 @@ class PreflightReport:
         return not any(check.state == "fail" for check in self.checks)
 
     def as_text(self) -> str:
-        """Return the findings as lines, each remedy below what it mends."""
+        """Return the findings as lines, each remedy below what it fixes."""
         width = max((len(check.name) for check in self.checks), default=0)
         lines = []
         for check in self.checks:
@@ -117,5 +117,5 @@ def fail(name: str, message: str, remedy: str) -> Check:
 
 
 def unknown(name: str, message: str, remedy: str) -> Check:
-    """Return a finding that nobody can tell."""
+    """Return a finding that is unknown."""
     return Check(name=name, state="unknown", message=message, remedy=remedy)

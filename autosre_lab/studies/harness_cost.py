@@ -27,7 +27,7 @@ from autosre_lab.bench.statistics import percentile
 from autosre_lab.bench.stream_client import open_http, stream_request
 from autosre_lab.bench.target import Protocol, Target
 from autosre_lab.bench.timing import RequestTiming
-from autosre_lab.bench.workload import Session, Turn
+from autosre_lab.bench.workload import Session, SessionTurn
 from autosre_lab.errors import BenchmarkError
 from autosre_lab.studies.agreement.paced_server import MODEL
 
@@ -168,7 +168,7 @@ def harness_text(found: Sequence[HarnessCost]) -> str:
 
 
 async def _streams(target: Target, streams: int, tokens: int) -> list[_Answer]:
-    turn = Turn(text="Count.", max_tokens=tokens)
+    turn = SessionTurn(text="Count.", max_tokens=tokens)
     session = Session(id="harness", system="You count.", turns=(turn,))
     body = msgspec.json.encode(
         request_body(target, session, [{"role": "user", "content": turn.text}], turn)

@@ -36,8 +36,8 @@ __all__ = [
     "HIGH",
     "LOW",
     "SCENARIOS",
-    "Load",
-    "Measured",
+    "BusyLoad",
+    "MeasuredTtft",
     "busy_recipe",
     "client_of",
     "main",
@@ -56,7 +56,7 @@ SETTLE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class BusyLoad:
     """What keeps the engine busy.
 
     Attributes:
@@ -75,14 +75,14 @@ class Load:
 
 
 SCENARIOS = (
-    Load(name="slots", requests=SLOTS, prompt_words=30, output_tokens=220, high_words=50),
-    Load(name="blocks", requests=3, prompt_words=850, output_tokens=160, high_words=600),
-    Load(name="budget", requests=1, prompt_words=1900, output_tokens=10, high_words=50),
+    BusyLoad(name="slots", requests=SLOTS, prompt_words=30, output_tokens=220, high_words=50),
+    BusyLoad(name="blocks", requests=3, prompt_words=850, output_tokens=160, high_words=600),
+    BusyLoad(name="budget", requests=1, prompt_words=1900, output_tokens=10, high_words=50),
 )
 
 
 @dataclass(slots=True, kw_only=True)
-class Measured:
+class MeasuredTtft:
     """Seconds, one entry a try.
 
     Attributes:
@@ -114,7 +114,7 @@ def busy_recipe(kind: str) -> Recipe:
     return parse_recipe(tree)
 
 
-def measure(kind: str, *, tries: int, tell: Callable[[str], None]) -> Measured:
+def measure(kind: str, *, tries: int, tell: Callable[[str], None]) -> MeasuredTtft:
     """Start an engine of one kind, measure every scenario, stop it."""
     with (
         tempfile.TemporaryDirectory(prefix="autosre-preemption-") as state,
@@ -130,12 +130,12 @@ def measure(kind: str, *, tries: int, tell: Callable[[str], None]) -> Measured:
 def measure_on(
     stack: Stack,
     kind: str,
-    scenarios: Sequence[Load],
+    scenarios: Sequence[BusyLoad],
     *,
     tries: int,
     tell: Callable[[str], None],
     step_tokens: int = STEP_TOKENS,
-) -> Measured:
+) -> MeasuredTtft:
     """Measure scenarios on a stack that runs.
 
     Args:
@@ -146,7 +146,7 @@ def measure_on(
         tell: Gets a line a try.
         step_tokens: Of a step of that engine.
     """
-    found = Measured(kind=kind)
+    found = MeasuredTtft(kind=kind)
     with client_of(stack) as client:
         _ttft(client, stack, 50)  # the first request of an engine is no measure
         for load in scenarios:
@@ -160,7 +160,9 @@ def measure_on(
     return found
 
 
-def table(stock: Measured, hook: Measured, *, scenarios: Sequence[Load] = SCENARIOS) -> str:
+def table(
+    stock: MeasuredTtft, hook: MeasuredTtft, *, scenarios: Sequence[BusyLoad] = SCENARIOS
+) -> str:
     """Return the medians as Markdown, with the worst try in brackets."""
     lines = [
         "| TTFT of priority -10, others at 10 | idle engine | busy, vLLM's scheduler "
@@ -190,7 +192,7 @@ def _seconds(values: list[float]) -> str:
 
 
 def _one_try(
-    client: httpx.Client, stack: Stack, load: Load, salt: str, step_tokens: int
+    client: httpx.Client, stack: Stack, load: BusyLoad, salt: str, step_tokens: int
 ) -> tuple[float, float, float]:
     """Return the TTFT of the one that matters, a step's length, and how long the others took."""
     others = [_Other(stack, load, f"{salt}-{at}") for at in range(load.requests)]
@@ -220,7 +222,7 @@ def _one_try(
 class _Other:
     """A request that matters less, streamed in a thread."""
 
-    def __init__(self, stack: Stack, load: Load, salt: str) -> None:
+    def __init__(self, stack: Stack, load: BusyLoad, salt: str) -> None:
         self._stack, self._load, self._salt = stack, load, salt
         self.first_token = threading.Event()
         self.first_s = self.ended_s = self.gap_s = 0.0

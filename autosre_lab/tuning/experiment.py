@@ -80,7 +80,7 @@ class Budget(_Section):
     trials: Annotated[int, pydantic.Field(ge=1)] = 20
 
 
-class Work(_Section):
+class TrialWork(_Section):
     """What each trial measures.
 
     Attributes:
@@ -100,7 +100,7 @@ class Work(_Section):
     api: Literal["messages", "chat", "responses"] = "messages"
 
     @pydantic.model_validator(mode="after")
-    def _readable(self) -> Work:
+    def _readable(self) -> TrialWork:
         parse_arrivals(self.arrivals)
         parse_slo(self.slo)
         if self.name not in workload_names():
@@ -129,7 +129,7 @@ class Experiment(_Section):
     format: Annotated[Literal["autosre.experiment/v1"], pydantic.Field(alias="schema")]
     recipe: str
     knobs: Annotated[tuple[Knob, ...], pydantic.Field(min_length=1)]
-    workload: Work = Work()
+    workload: TrialWork = TrialWork()
     objective: Objective = Objective()
     budget: Budget = Budget()
     strategy: Literal["grid", "random", "halving", "optuna"] = "grid"

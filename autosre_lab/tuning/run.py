@@ -17,7 +17,7 @@ from autosre_lab.tuning.experiment import Experiment
 from autosre_lab.tuning.journal import Journal
 from autosre_lab.tuning.knobs import Value, apply_knobs, lint_faults
 from autosre_lab.tuning.strategies import Candidate, strategy_for
-from autosre_lab.tuning.trial import Bench, Gate, Operator, Outcome, Trial, outcome_of
+from autosre_lab.tuning.trial import Operator, Outcome, Trial, TrialBench, TrialGate, outcome_of
 from autosre_lab.tuning.verdict import compare_blocks
 
 __all__ = ["FIGURES", "best_trial", "run_experiment"]
@@ -48,8 +48,8 @@ def run_experiment(
     experiment: Experiment,
     folder: Path,
     operator: Operator,
-    bench: Bench,
-    gate: Gate | None,
+    bench: TrialBench,
+    gate: TrialGate | None,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Trial]:
@@ -90,8 +90,8 @@ class _Runner:
         experiment: Experiment,
         journal: Journal,
         operator: Operator,
-        bench: Bench,
-        gate: Gate | None,
+        bench: TrialBench,
+        gate: TrialGate | None,
         clock: Callable[[], float],
     ) -> None:
         self._experiment = experiment
@@ -173,7 +173,7 @@ class _Runner:
         blocks = [self._block(stack, recipe, candidate.share) for _ in range(self._blocks)]
         incumbent = [before]
         if self._experiment.abba:
-            incumbent.append(self._incumbents_block(candidate.share, anew=True))
+            incumbent.append(self._incumbents_block(candidate.share, again=True))
         files = tuple(
             save_result(one, self._journal.folder / "results" / f"{trial.number}-{name}.json.gz")
             for name, one in [
@@ -245,9 +245,9 @@ class _Runner:
             raise _FailedError("bench_failed", *result.warnings)
         return result
 
-    def _incumbents_block(self, share: float, *, anew: bool = False) -> Result:
+    def _incumbents_block(self, share: float, *, again: bool = False) -> Result:
         """The incumbent's measurement; the last one where nothing but a trial came between."""
-        if share in self._latest and not anew:
+        if share in self._latest and not again:
             return self._latest[share]
         recipe = apply_knobs(self._base, self._incumbent)
         try:

@@ -19,7 +19,7 @@ from autosre_lab.recipe import Recipe
 from autosre_lab.stack import Stack
 from autosre_lab.tuning.knobs import Value
 
-__all__ = ["Bench", "Gate", "Operator", "Outcome", "Trial", "outcome_of"]
+__all__ = ["Operator", "Outcome", "Trial", "TrialBench", "TrialGate", "outcome_of"]
 
 Outcome = Literal[
     "ok",
@@ -80,14 +80,14 @@ class Operator(Protocol):
         """Leave things as they were before the experiment."""
 
 
-class Bench(Protocol):
+class TrialBench(Protocol):
     """Measures a running stack."""
 
     def __call__(self, stack: Stack, recipe: Recipe, *, share: float) -> Result:
         """Return the result for that share of the workload."""
 
 
-class Gate(Protocol):
+class TrialGate(Protocol):
     """Says whether a running stack may be measured."""
 
     def __call__(self, stack: Stack, recipe: Recipe) -> GateResult:

@@ -58,7 +58,8 @@ def promote(folder: Path, *, name: str | None = None, target: Path | None = None
         )
     if best.gated is not True:
         raise ExperimentError(
-            f"trial {best.number} was not gated: speed without right answers is none",
+            f"trial {best.number} was never checked for correct answers, so its speed does not "
+            "count",
             remedy="run the experiment again with `gate: true`",
         )
     base = load_recipe(experiment.recipe)

@@ -1,6 +1,6 @@
 """The one guard in front of everything that fetches: which URLs may be asked for, and where.
 
-A URL is parsed once and written anew, its host is resolved once, and every address is judged.
+A URL is parsed once and rewritten, its host is resolved once, and every address is judged.
 Whoever fetches connects to the addresses in the `CheckedUrl` and to nothing else: a name that
 answers differently a moment later (DNS rebinding) then changes nothing.
 """
@@ -42,7 +42,7 @@ class CheckedUrl:
     """A URL that may be fetched, and where it has to be fetched from.
 
     Attributes:
-        url: The URL written anew: host in ASCII, no user, no fragment.
+        url: The URL rewritten: host in ASCII, no user, no fragment.
         scheme: ``http`` or ``https``.
         host: The host in ASCII and small letters, without a trailing dot; an IPv6 address
             without brackets.

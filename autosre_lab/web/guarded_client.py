@@ -221,7 +221,7 @@ class GuardedClient:
                     content_callback=sink,
                     # Over plain HTTP curl would offer an upgrade to HTTP/2, which no browser does.
                     http_version="v1" if target.scheme == "http" else None,
-                    # As it is: the guard has written the URL, and curl must not write it anew.
+                    # As it is: the guard has written the URL, and curl must not rewrite it.
                     quote=False,
                 )
             except Exception as error:

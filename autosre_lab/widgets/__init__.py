@@ -33,7 +33,6 @@ if TYPE_CHECKING:
         plot_levels,
     )
     from autosre_lab.widgets.evaluation_panel import EvaluationPanel
-    from autosre_lab.widgets.look import figure_look, look_template
     from autosre_lab.widgets.measuring import (
         evaluate_stack,
         evaluations_in,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     )
     from autosre_lab.widgets.session_panel import SessionPanel
     from autosre_lab.widgets.surface import Shown, interactive
+    from autosre_lab.widgets.theme import figure_theme, theme_template
     from autosre_lab.widgets.tuning_panel import TuningPanel, design_experiment
     from autosre_lab.widgets.tuning_trials import (
         plot_parallel,
@@ -82,10 +82,9 @@ __all__ = [
     "evaluate_stack",
     "evaluation_comparison_table",
     "evaluations_in",
-    "figure_look",
+    "figure_theme",
     "interactive",
     "levels_table",
-    "look_template",
     "measure_stack",
     "observe",
     "plot_cache",
@@ -106,6 +105,7 @@ __all__ = [
     "session_profile",
     "sessions_table",
     "stack_badge",
+    "theme_template",
     "time_breakdown",
     "trials_table",
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from autosre_lab.errors import MissingExtraError
 from autosre_lab.markup import plot_text
-from autosre_lab.widgets.look import figure_look
+from autosre_lab.widgets.theme import figure_theme
 
 if TYPE_CHECKING:
     import pandas
@@ -161,4 +161,4 @@ def plot_time_breakdown(table: pandas.DataFrame, *, title: str = "") -> plotly.g
         legend={"orientation": "h", "traceorder": "normal", "y": -0.45},
         hovermode="closest",
     )
-    return figure_look(figure)
+    return figure_theme(figure)

@@ -54,5 +54,5 @@ def stack_badge(stack: Stack | StackStatus | None = None) -> Badge | None:
     try:
         return badge_of(load_recipe(name))
     except RecipeError:
-        # A recipe that was deleted meanwhile, or a path: nobody can tell, so no claim is made.
+        # A recipe that was deleted meanwhile, or a path: it is unknown, so no claim is made.
         return "unknown"

@@ -16,11 +16,11 @@ from autosre_lab.metrics.figures import figure_of, shown
 from autosre_lab.widgets.background import Work, error_html
 from autosre_lab.widgets.dashboard_figure import colour_series, dashboard_figure, show_observation
 from autosre_lab.widgets.front import front
-from autosre_lab.widgets.look import STYLE, figure_look
 from autosre_lab.widgets.observation import CHARTS, Observation
 from autosre_lab.widgets.paced import Paced, close_at_exit
 from autosre_lab.widgets.small_load import send_small_load
 from autosre_lab.widgets.surface import Shown, require_widgets
+from autosre_lab.widgets.theme import STYLE, figure_theme
 
 if TYPE_CHECKING:
     import pandas
@@ -238,7 +238,7 @@ class Dashboard(Shown):
     def _theme(self, dark: bool) -> None:  # noqa: FBT001 - the front's callback
         figure = self._parts["figure"]
         with figure.batch_update():
-            figure_look(figure, dark=dark)
+            figure_theme(figure, dark=dark)
             colour_series(figure, dark=dark)
 
     def _update(self) -> None:

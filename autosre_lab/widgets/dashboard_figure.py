@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.errors import MissingExtraError
-from autosre_lab.widgets.look import COLOURS, DASHES, figure_look
 from autosre_lab.widgets.observation import CHARTS, Observation
+from autosre_lab.widgets.theme import COLOURS, DASHES, figure_theme
 
 if TYPE_CHECKING:
     from autosre_lab.proxy.request_log import RequestRecord
@@ -26,7 +26,7 @@ _COLUMNS = 3
 _ROWS = len(CHARTS) // _COLUMNS
 _LANES = 8
 _KINDS = ("main", "subagent", "compaction", "background", "other")
-_TIMELINE = "Requests along time: waiting for the first token (thin), answer (thick)"
+_TIMELINE = "Request timeline: waiting for the first token (thin), answer (thick)"
 
 
 def dashboard_figure(*, live: bool) -> Any:
@@ -110,7 +110,7 @@ def dashboard_figure(*, live: bool) -> Any:
             showarrow=False,
             font={"size": 11},
         )
-    figure_look(figure)
+    figure_theme(figure)
     colour_series(figure, dark=False)
     if not live:
         return figure

@@ -14,9 +14,9 @@ from autosre_lab.recipe import load_recipe
 from autosre_lab.settings import load_settings
 from autosre_lab.widgets.background import Work, error_html
 from autosre_lab.widgets.deployment import CHECK_COLUMNS, check_rows, how_much
-from autosre_lab.widgets.look import STYLE
 from autosre_lab.widgets.recipe_choice import recipe_picker
 from autosre_lab.widgets.surface import Shown, interactive, require_widgets
+from autosre_lab.widgets.theme import STYLE
 
 if TYPE_CHECKING:
     from autosre_lab.lifecycle import Change
@@ -77,9 +77,9 @@ class DeployPanel(Shown):
         self._status = lifecycle.status(place=self.place)
         return self._status
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Preflight, and what a start would change; changes nothing."""
-        self._begin("Look", self._look)
+        self._begin("Check", self._check)
 
     def start(self) -> None:
         """Start the chosen recipe, or switch to it where another one runs.
@@ -144,7 +144,7 @@ class DeployPanel(Shown):
         else:
             call()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         recipe = load_recipe(self.recipe)
         self._checks = check_rows(recipe, place=self.place)
         self._changes = lifecycle.find_changes(recipe, place=self.place)
@@ -233,7 +233,7 @@ class DeployPanel(Shown):
         )
         buttons = {}
         for name, label, icon, tooltip, call in (
-            ("look", "Look", "search", "Preflight, and what a start would change", self.look),
+            ("look", "Check", "search", "Preflight, and what a start would change", self.check),
             ("begin", "Start or switch", "play", "Serve the chosen recipe", self.start),
             ("end", "Stop the stack", "power-off", "End what runs", self.stop),
             ("compare", "Compare", "balance-scale", "What runs against its recipe", self.compare),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from autosre_lab.badges import BADGES, Badge
 from autosre_lab.errors import MissingExtraError
-from autosre_lab.widgets.look import look_template
+from autosre_lab.widgets.theme import theme_template
 
 if TYPE_CHECKING:
     import pandas
@@ -57,7 +57,7 @@ def new_figure(title: str, *, dark: bool = False, live: bool = False, **layout: 
     size = {"height": 320, "margin": {"t": 48}, "autosize": True} | layout
     if live:
         figure._config = {**figure._config, "responsive": True, "displaylogo": False}
-    return figure.update_layout(template=look_template(dark=dark), title=title, **size)
+    return figure.update_layout(template=theme_template(dark=dark), title=title, **size)
 
 
 def draw(live: Any, figure: Any) -> None:

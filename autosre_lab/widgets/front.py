@@ -25,7 +25,7 @@ function isDark() {
   return window.matchMedia("(prefers-color-scheme: dark)").matches;
 }
 // A figure is drawn before its element has a place on the page, and takes 700 pixels for its width.
-// Plotly measures anew when the window says that it was resized.
+// Plotly measures again when the window says that it was resized.
 function fitter(el) {
   const asked = new WeakMap();
   let pending = false;

@@ -20,7 +20,7 @@ from autosre_lab.proxy.request_log import RequestRecord
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["CHARTS", "POINTS", "Chart", "Observation", "Series"]
+__all__ = ["CHARTS", "POINTS", "Chart", "FigureLine", "Observation"]
 
 POINTS = 1000
 """Samples that are kept, at most."""
@@ -33,7 +33,7 @@ _OWN_SCRAPE = '"GET /metrics '
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class FigureLine:
     """One line of a chart.
 
     Attributes:
@@ -59,7 +59,7 @@ class Chart:
     """
 
     title: str
-    series: tuple[Series, ...]
+    series: tuple[FigureLine, ...]
     source: str
     top: float = 1.0
 
@@ -70,25 +70,31 @@ _PERCENT = 0.01
 CHARTS: tuple[Chart, ...] = (
     Chart(
         "Throughput, tokens/s",
-        (Series("rates.gen_tps", "generated"), Series("rates.prompt_tps_compute", "prefilled")),
+        (
+            FigureLine("rates.gen_tps", "generated"),
+            FigureLine("rates.prompt_tps_compute", "prefilled"),
+        ),
         "engine",
     ),
     Chart(
         "Time to first token, s",
-        (Series("rates.mean_ttft_s", "mean"), Series("rates.p95_ttft_s", "95th percentile")),
+        (
+            FigureLine("rates.mean_ttft_s", "mean"),
+            FigureLine("rates.p95_ttft_s", "95th percentile"),
+        ),
         "engine",
         0.1,
     ),
     Chart(
         "Requests",
-        (Series("engine.running", "running"), Series("engine.waiting", "waiting")),
+        (FigureLine("engine.running", "running"), FigureLine("engine.waiting", "waiting")),
         "engine",
     ),
     Chart(
         "Cache, %",
         (
-            Series("engine.kv_usage", "KV blocks in use", _PERCENT),
-            Series("rates.prefix_hit", "prefix hits", _PERCENT),
+            FigureLine("engine.kv_usage", "KV blocks in use", _PERCENT),
+            FigureLine("rates.prefix_hit", "prefix hits", _PERCENT),
         ),
         "engine",
         100.0,
@@ -96,29 +102,29 @@ CHARTS: tuple[Chart, ...] = (
     Chart(
         "Preempted and refused, 1/s",
         (
-            Series("rates.preemptions_per_s", "preempted"),
-            Series("rates.rejections_per_s", "refused"),
+            FigureLine("rates.preemptions_per_s", "preempted"),
+            FigureLine("rates.rejections_per_s", "refused"),
         ),
         "engine",
     ),
     Chart(
         "GPU: power, W, and temperature, °C",
-        (Series("gpu.power_w", "power"), Series("gpu.temperature_c", "temperature")),
+        (FigureLine("gpu.power_w", "power"), FigureLine("gpu.temperature_c", "temperature")),
         "gpu",
         10.0,
     ),
-    Chart("GPU clock, MHz", (Series("gpu.sm_clock_mhz", "SM clock"),), "gpu", 100.0),
+    Chart("GPU clock, MHz", (FigureLine("gpu.sm_clock_mhz", "SM clock"),), "gpu", 100.0),
     Chart(
-        "Memory that can be had, GiB",
-        (Series("host.memory_available_bytes", "available", _GIB),),
+        "Memory available, GiB",
+        (FigureLine("host.memory_available_bytes", "available", _GIB),),
         "host",
     ),
     Chart(
         "Pressure of 10 s, % of time stalled",
         (
-            Series("host.pressure_memory_some.avg10", "memory", _PERCENT),
-            Series("host.pressure_cpu_some.avg10", "CPU", _PERCENT),
-            Series("host.pressure_io_some.avg10", "disk", _PERCENT),
+            FigureLine("host.pressure_memory_some.avg10", "memory", _PERCENT),
+            FigureLine("host.pressure_cpu_some.avg10", "CPU", _PERCENT),
+            FigureLine("host.pressure_io_some.avg10", "disk", _PERCENT),
         ),
         "host",
         5.0,

@@ -12,9 +12,9 @@ from autosre_lab.widgets.background import Work, error_html
 from autosre_lab.widgets.badge import badge_mark
 from autosre_lab.widgets.figures import draw, new_figure, table_of
 from autosre_lab.widgets.front import front
-from autosre_lab.widgets.look import STYLE
 from autosre_lab.widgets.paced import Paced
 from autosre_lab.widgets.surface import Shown, interactive, require_widgets
+from autosre_lab.widgets.theme import STYLE
 
 if TYPE_CHECKING:
     import pandas

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from autosre_lab.badges import Badge
 from autosre_lab.markup import plot_text
 from autosre_lab.widgets.figures import badged, new_figure, table_of
-from autosre_lab.widgets.look import COLOURS
+from autosre_lab.widgets.theme import COLOURS
 
 if TYPE_CHECKING:
     import pandas

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autosre_lab.bench.target import Protocol, Target
-from autosre_lab.bench.workload import Session, Turn, Workload
+from autosre_lab.bench.workload import Session, SessionTurn, Workload
 
 WEATHER = {
     "name": "weather",
@@ -27,7 +27,7 @@ def workload(*sessions: Session, history: str = "live") -> Workload:
 
 
 def session(name: str, *texts: str, system: str = "Be brief.", **more: object) -> Session:
-    turns = tuple(Turn(text=text, max_tokens=8) for text in texts or ("hello",))
+    turns = tuple(SessionTurn(text=text, max_tokens=8) for text in texts or ("hello",))
     return Session(id=name, system=system, turns=turns, **more)  # type: ignore[arg-type]
 
 

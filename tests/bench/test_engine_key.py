@@ -17,7 +17,7 @@ from autosre_lab.bench.target import Target, target_of
 from autosre_lab.errors import RemoteError
 from autosre_lab.metrics import Feed, Recorder, Sources
 from autosre_lab.metrics.vllm_text import read_engine_metrics
-from autosre_lab.scripted.upstream import HttpError, Turn
+from autosre_lab.scripted.chat_engine import HttpError, Turn
 from tests.bench.sessions import workload
 from tests.bench.test_measure import scripted
 from tests.support.scripted_http import ScriptedHttp, scripted_http

@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from autosre_lab.bench.card_text import gpu_text
-from autosre_lab.bench.gpu_use import Gpu, GpuWatch, gpu_reader_for
+from autosre_lab.bench.gpu_use import GpuWatch, MeasuredGpu, gpu_reader_for
 from autosre_lab.bench.measure import run_benchmark
 from autosre_lab.bench.plan import Plan
 from autosre_lab.bench.target import Target
 from autosre_lab.metrics import GpuReader
-from autosre_lab.scripted.upstream import Turn
+from autosre_lab.scripted.chat_engine import Turn
 from tests.bench.sessions import target_at, workload
 from tests.bench.test_measure import scripted
 from tests.metrics.fake_nvml import GIB, FakeNvml, data_centre, gb10, process
@@ -34,7 +34,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
     return fake
 
 
-def watched(fake: FakeNvml, *, tokens: int = 100) -> Gpu:
+def watched(fake: FakeNvml, *, tokens: int = 100) -> MeasuredGpu:
     with GpuWatch(GpuReader(fake)) as watch:
         begin = time.perf_counter_ns()
         found = watch.result(begin, time.perf_counter_ns(), tokens=tokens)

@@ -9,10 +9,10 @@ from aiohttp import web
 
 from autosre_lab.bench.arrivals import Arrivals, parse_arrivals
 from autosre_lab.bench.load import run_load
-from autosre_lab.bench.workload import Session, Turn
+from autosre_lab.bench.workload import Session, SessionTurn
 from autosre_lab.proxy.messages.claude_code import AGENT_HEADER, SESSION_HEADER
-from autosre_lab.scripted.upstream import HttpError, ScriptedUpstream, ToolCall
-from autosre_lab.scripted.upstream import Turn as Answer
+from autosre_lab.scripted.chat_engine import HttpError, ScriptedVllm, ToolCall
+from autosre_lab.scripted.chat_engine import Turn as Answer
 from tests.bench.sessions import WEATHER, session, target_at, workload
 
 HEADERS = (SESSION_HEADER, AGENT_HEADER)
@@ -26,7 +26,7 @@ def anyio_backend() -> str:
 
 
 async def test_a_live_history_holds_what_the_server_said() -> None:
-    async with ScriptedUpstream([Answer(text="first answer"), Answer(text="second")]) as upstream:
+    async with ScriptedVllm([Answer(text="first answer"), Answer(text="second")]) as upstream:
         run = await run_load(
             workload(session("s", "one", "two")), target_at(upstream.url), Arrivals()
         )
@@ -39,11 +39,11 @@ async def test_a_live_history_holds_what_the_server_said() -> None:
 
 async def test_a_scripted_history_is_the_same_on_every_run() -> None:
     turns = (
-        Turn(text="look", max_tokens=8, answer="I look.", tool="weather"),
-        Turn(text="sunny", max_tokens=8),
+        SessionTurn(text="look", max_tokens=8, answer="I look.", tool="weather"),
+        SessionTurn(text="sunny", max_tokens=8),
     )
     one = Session(id="s", system="x", turns=turns, tools=(WEATHER,))
-    async with ScriptedUpstream([Answer(text="whatever"), Answer(text="ok")]) as upstream:
+    async with ScriptedVllm([Answer(text="whatever"), Answer(text="ok")]) as upstream:
         await run_load(workload(one, history="scripted"), target_at(upstream.url), Arrivals())
         sent = upstream.requests[1].body["messages"]
     assert sent[-2]["tool_calls"][0]["function"]["name"] == "weather"
@@ -52,12 +52,12 @@ async def test_a_scripted_history_is_the_same_on_every_run() -> None:
 
 async def test_a_call_of_the_live_answer_gets_the_turns_text_as_its_result() -> None:
     called = Answer(tool_calls=[ToolCall(name="weather", arguments='{"city":"Rome"}', id="c1")])
-    async with ScriptedUpstream([called, Answer(text="ok")]) as upstream:
+    async with ScriptedVllm([called, Answer(text="ok")]) as upstream:
         one = Session(
             id="s",
             system="x",
             tools=(WEATHER,),
-            turns=(Turn(text="go", max_tokens=8), Turn(text="sunny", max_tokens=8)),
+            turns=(SessionTurn(text="go", max_tokens=8), SessionTurn(text="sunny", max_tokens=8)),
         )
         run = await run_load(workload(one), target_at(upstream.url), Arrivals())
         sent = upstream.requests[1].body["messages"]
@@ -68,7 +68,7 @@ async def test_a_call_of_the_live_answer_gets_the_turns_text_as_its_result() -> 
 
 async def test_a_failure_is_kept_and_ends_its_session_only() -> None:
     answers = [Answer(http_error=HttpError(status=503)), Answer(text="ok"), Answer(text="ok")]
-    async with ScriptedUpstream(answers) as upstream:
+    async with ScriptedVllm(answers) as upstream:
         run = await run_load(
             workload(session("a", "1", "2", "3"), session("b", "1", "2")),
             target_at(upstream.url),
@@ -85,7 +85,7 @@ async def test_a_failure_is_kept_and_ends_its_session_only() -> None:
 
 
 async def test_a_stream_that_stops_early_is_a_failure() -> None:
-    async with ScriptedUpstream([Answer(text="a b c d e", die_after_chunks=3)]) as upstream:
+    async with ScriptedVllm([Answer(text="a b c d e", die_after_chunks=3)]) as upstream:
         run = await run_load(workload(), target_at(upstream.url), Arrivals())
     assert run.timings[0].failed
     assert run.timings[0].e2el_s is None
@@ -100,7 +100,7 @@ async def test_nobody_there_is_a_failure_with_its_reason() -> None:
 async def test_a_closed_loop_never_has_more_requests_under_way_than_users() -> None:
     sessions = [session(str(n)) for n in range(9)]
     answers = [Answer(text="a b c", chunk_interval_s=0.01)] * 9
-    async with ScriptedUpstream(answers) as upstream:
+    async with ScriptedVllm(answers) as upstream:
         run = await run_load(
             workload(*sessions), target_at(upstream.url), parse_arrivals("closed:3")
         )
@@ -117,7 +117,7 @@ async def test_a_closed_loop_never_has_more_requests_under_way_than_users() -> N
 
 async def test_an_open_loop_sends_on_time_whatever_the_server_does() -> None:
     answers = [Answer(text="a", headers_delay_s=0.3)] * 5
-    async with ScriptedUpstream(answers) as upstream:
+    async with ScriptedVllm(answers) as upstream:
         run = await run_load(
             workload(*(session(str(n)) for n in range(5))),
             target_at(upstream.url),
@@ -134,13 +134,13 @@ async def test_an_open_loop_sends_on_time_whatever_the_server_does() -> None:
 async def test_a_subagent_runs_when_its_parents_turn_has_ended_and_the_parent_waits() -> None:
     parent = session("parent", "one", "two")
     child = session("child", parent="parent", after_turn=0)
-    async with ScriptedUpstream([Answer(text="ok")] * 3) as upstream:
+    async with ScriptedVllm([Answer(text="ok")] * 3) as upstream:
         run = await run_load(workload(parent, child), target_at(upstream.url), Arrivals())
     assert [one.session for one in run.timings] == ["parent", "child", "parent"]
 
 
 async def test_requests_of_the_first_seconds_are_marked_as_warm_up() -> None:
-    async with ScriptedUpstream([Answer(text="ok")] * 4) as upstream:
+    async with ScriptedVllm([Answer(text="ok")] * 4) as upstream:
         run = await run_load(
             workload(*(session(str(n)) for n in range(4))),
             target_at(upstream.url),
@@ -152,7 +152,7 @@ async def test_requests_of_the_first_seconds_are_marked_as_warm_up() -> None:
 
 
 async def test_nothing_is_started_after_the_duration() -> None:
-    async with ScriptedUpstream([Answer(text="ok")] * 10) as upstream:
+    async with ScriptedVllm([Answer(text="ok")] * 10) as upstream:
         run = await run_load(
             workload(*(session(str(n), "a", "b") for n in range(5))),
             target_at(upstream.url),
@@ -166,7 +166,7 @@ async def test_nothing_is_started_after_the_duration() -> None:
 
 
 async def test_sessions_and_subagents_say_who_they_are_as_claude_code_does() -> None:
-    # Without ids the proxy counted every turn's prompt anew: 18.4 ms instead of 0.18.
+    # Without ids the proxy counted every turn's prompt again: 18.4 ms instead of 0.18.
     parent = session("a", "one", "two")
     agent = session("a-agent", "three", parent="a")
     inner = session("a-agent-agent", "four", parent="a-agent")

@@ -17,7 +17,7 @@ from autosre_lab.bench.machine_check import (
 )
 from autosre_lab.bench.statistics import median
 from autosre_lab.errors import BenchmarkError
-from autosre_lab.scripted.upstream import RecordedRequest, Turn
+from autosre_lab.scripted.chat_engine import ReceivedRequest, Turn
 from tests.bench.sessions import target_at
 from tests.bench.test_measure import scripted
 from tests.support.h100 import card, facts
@@ -37,7 +37,7 @@ def check(passes: Sequence[float]) -> MachineCheck:
     )
 
 
-def bearer(request: RecordedRequest) -> str:
+def bearer(request: ReceivedRequest) -> str:
     return {name.lower(): value for name, value in request.headers.items()}["authorization"]
 
 

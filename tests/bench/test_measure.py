@@ -17,24 +17,24 @@ from autosre_lab.bench.plan import Plan
 from autosre_lab.bench.result import Result, load_result
 from autosre_lab.bench.running import run_async
 from autosre_lab.bench.target import Protocol, Target, badge_of, target_of
-from autosre_lab.bench.workload import Session, Turn
+from autosre_lab.bench.workload import Session, SessionTurn
 from autosre_lab.cli.main import main
 from autosre_lab.errors import BenchmarkError
 from autosre_lab.recipe import load_recipe
-from autosre_lab.scripted.upstream import ScriptedUpstream
-from autosre_lab.scripted.upstream import Turn as Answer
+from autosre_lab.scripted.chat_engine import ScriptedVllm
+from autosre_lab.scripted.chat_engine import Turn as Answer
 from autosre_lab.stack import Stack
 from tests.bench.sessions import WEATHER, target_at, workload
 from tests.cluster.recipes import cpu_recipe
 
 
 @contextmanager
-def scripted(*answers: Answer) -> Iterator[ScriptedUpstream]:
+def scripted(*answers: Answer) -> Iterator[ScriptedVllm]:
     """The scripted engine in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    upstream = ScriptedUpstream(answers)
+    upstream = ScriptedVllm(answers)
     try:
         asyncio.run_coroutine_threadsafe(upstream.__aenter__(), loop).result(10)
         yield upstream
@@ -45,12 +45,12 @@ def scripted(*answers: Answer) -> Iterator[ScriptedUpstream]:
         loop.close()
 
 
-def measured(upstream: ScriptedUpstream, **options: object) -> Result:
+def measured(upstream: ScriptedVllm, **options: object) -> Result:
     target = target_at(upstream.url)
     return run_benchmark(workload(), target, Plan(check_tokens=0, **options))  # type: ignore[arg-type]
 
 
-def systems(upstream: ScriptedUpstream) -> list[str]:
+def systems(upstream: ScriptedVllm) -> list[str]:
     return [one.body["messages"][0]["content"] for one in upstream.chats]
 
 
@@ -137,8 +137,8 @@ def test_a_target_never_shows_its_token() -> None:
 def test_a_real_engine_and_this_client_agree(real_stack: Stack, protocol: Protocol) -> None:
     recipe = load_recipe("smollm2-135m-cpu")
     turns = (
-        Turn(text="Tell me about Rome.", max_tokens=24, exact=True),
-        Turn(text="And the weather there?", max_tokens=60, tool_choice="weather"),
+        SessionTurn(text="Tell me about Rome.", max_tokens=24, exact=True),
+        SessionTurn(text="And the weather there?", max_tokens=60, tool_choice="weather"),
     )
     system = "You are a helpful assistant. " * 30
     sessions = [Session(id=str(n), system=system, turns=turns, tools=(WEATHER,)) for n in range(2)]

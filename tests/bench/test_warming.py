@@ -8,7 +8,7 @@ from autosre_lab.bench.measure import run_benchmark
 from autosre_lab.bench.plan import Plan
 from autosre_lab.bench.synthetic import make_workload
 from autosre_lab.bench.warming import warm_up_sizes
-from autosre_lab.scripted.upstream import CHARS_PER_TOKEN, Turn
+from autosre_lab.scripted.chat_engine import CHARS_PER_TOKEN, Turn
 from tests.bench.sessions import session, target_at, workload
 from tests.bench.test_measure import scripted
 

@@ -35,7 +35,7 @@ def install_browserless() -> Path:
     complete = folder / "complete"
     with locked(folder.with_name(f"{folder.name}.lock")):
         if not complete.exists():
-            # npm does not mend what was left half unpacked.
+            # npm does not fix what was left half unpacked.
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", *PACKAGES]

@@ -12,7 +12,7 @@ from autosre_lab.browser.snapshot import (
     find_in_snapshot,
     mask_values,
 )
-from autosre_lab.browser.steps import Step, parse_steps
+from autosre_lab.browser.steps import BrowserStep, parse_steps
 from autosre_lab.errors import ConfigError
 
 TREE = """\
@@ -87,8 +87,11 @@ def test_steps_that_cannot_be_done_are_named(given: list[dict[str, str]], says: 
 
 def test_a_target_is_a_ref_or_a_selector_and_an_empty_text_clears() -> None:
     (step,) = parse_steps([{"action": "fill", "target": "e12", "value": ""}])
-    assert step == Step(action="fill", target="e12", value="")
-    refs = {target: Step(action="click", target=target).ref for target in ("f2e3", "ref=e4", "#id")}
+    assert step == BrowserStep(action="fill", target="e12", value="")
+    refs = {
+        target: BrowserStep(action="click", target=target).ref
+        for target in ("f2e3", "ref=e4", "#id")
+    }
     assert refs == {"f2e3": "f2e3", "ref=e4": "e4", "#id": None}
 
 

@@ -1,4 +1,4 @@
-"""The committed renderings: ``python -m tests.chart.golden`` writes them anew."""
+"""The committed renderings: ``python -m tests.chart.golden`` writes them again."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def test_a_look_without_anybody_looking_leaves_the_cluster_as_it_is(
 ) -> None:
     before = dict(kube.cluster.objects)
     panel = deploy("cpu", place="cluster")
-    panel.look()
+    panel.check()
     summary = panel.summary()
     assert kube.cluster.objects == before
     assert summary["state"] == "stopped"
@@ -213,7 +213,7 @@ def test_the_panel_starts_compares_and_stops_where_dry_run_is_off(
     summary = panel.summary()
     assert (summary["state"], summary["serves"]) == ("ready", "cpu")
     assert summary["drift"] is not None
-    panel.look()
+    panel.check()
     assert set(panel.summary()["changes"].values()) == {"no change"}
     panel.stop()
     assert kube.find("Pod") == []

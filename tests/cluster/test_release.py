@@ -23,7 +23,7 @@ from autosre_lab.cluster.release import (
     read_token,
 )
 from autosre_lab.cluster.rollout import take_snapshot
-from autosre_lab.cluster.stack_status import engine_identity, look, mark_ready
+from autosre_lab.cluster.stack_status import engine_identity, mark_ready, read_status
 from autosre_lab.errors import KubeError
 from tests.cluster.fake_api import Behaviour, FakeCluster, FakeKube
 from tests.cluster.objects import config_map, service
@@ -121,16 +121,16 @@ def deployed(kube: FakeKube, behaviour: Behaviour | None = None) -> None:
 
 
 def test_a_stack_that_was_never_started_is_stopped(kube: FakeKube) -> None:
-    assert look(kube).state == "stopped"
+    assert read_status(kube).state == "stopped"
 
 
 def test_a_ready_pod_is_starting_until_its_container_has_generated_a_token(kube: FakeKube) -> None:
     deployed(kube)
-    assert look(kube).state == "starting"
+    assert read_status(kube).state == "starting"
     identity = engine_identity(take_snapshot(kube, ENGINE))
     assert identity is not None
     mark_ready(kube, identity)
-    status = look(kube)
+    status = read_status(kube)
     assert (status.state, status.recipe_name) == ("ready", "cpu")
     assert status.services["engine"].pod is not None
 
@@ -141,12 +141,12 @@ def test_another_container_than_the_proven_one_is_not_ready(kube: FakeKube) -> N
     (pod,) = kube.find("Pod", labels=ENGINE_LABELS)
     kube.delete("Pod", pod["metadata"]["name"], grace_s=1)
     kube.cluster.advance(15)
-    assert look(kube).state == "starting"
+    assert read_status(kube).state == "starting"
 
 
 def test_a_pod_that_cannot_run_is_crashed_with_its_cause(kube: FakeKube) -> None:
     deployed(kube, Behaviour(waits_for=("ErrImagePull", "no such image")))
-    status = look(kube)
+    status = read_status(kube)
     assert status.state == "crashed"
     assert "no such image" in (status.services["engine"].cause or "")
     assert status.services["engine"].remedy
@@ -157,6 +157,6 @@ def test_zero_replicas_are_stopping_until_the_last_pod_is_gone(kube: FakeKube) -
     for name in (ENGINE, PROXY):
         kube.patch("Deployment", name, {"spec": {"replicas": 0}})
     kube.cluster.advance(5)
-    assert look(kube).state == "stopping"
+    assert read_status(kube).state == "stopping"
     kube.cluster.advance(30)
-    assert look(kube).state == "stopped"
+    assert read_status(kube).state == "stopped"

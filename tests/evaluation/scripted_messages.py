@@ -11,12 +11,12 @@ from typing import Any
 
 from autosre_lab.bench.target import Target
 
-Reply = dict[str, Any]
-Script = Callable[[dict[str, Any], bool], Reply]
+ApiReply = dict[str, Any]
+Script = Callable[[dict[str, Any], bool], ApiReply]
 """From a request, and whether its prompt was seen before, to text, arguments, stop or status."""
 
 
-def right(request: dict[str, Any], _: bool) -> Reply:
+def right(request: dict[str, Any], _: bool) -> ApiReply:
     """Answers as a good model would."""
     if "tool_choice" in request:
         return {"arguments": '{"city": "Rome"}'}
@@ -27,7 +27,7 @@ def right(request: dict[str, Any], _: bool) -> Reply:
     return {"text": "Hello."}
 
 
-def stream_of(reply: Reply, prompt_tokens: int, cached: int) -> bytes:
+def stream_of(reply: ApiReply, prompt_tokens: int, cached: int) -> bytes:
     events: list[dict[str, Any]] = []
     usage = {"input_tokens": prompt_tokens - cached, "cache_read_input_tokens": cached}
     events.append({"type": "message_start", "message": {"id": "m", "usage": usage}})

@@ -13,7 +13,7 @@ from autosre_lab.evaluation import gate
 from autosre_lab.evaluation.protocol import grammar_faults, leaked
 from autosre_lab.recipe import load_recipe
 from autosre_lab.stack import Stack
-from tests.evaluation.scripted_messages import Reply, Script, messages_server, right
+from tests.evaluation.scripted_messages import ApiReply, Script, messages_server, right
 
 
 def outcome(script: Script, *, cache: bool = True) -> tuple[bool | None, dict[str, bool | None]]:
@@ -29,10 +29,10 @@ def test_a_good_engine_passes_everything() -> None:
     assert len(checks) == 15
 
 
-def warm(reply: Reply) -> Script:
+def warm(reply: ApiReply) -> Script:
     """Right cold, and as given out of the cache."""
 
-    def script(request: dict[str, Any], again: bool) -> Reply:
+    def script(request: dict[str, Any], again: bool) -> ApiReply:
         return reply if again and "tool_choice" in request else right(request, again)
 
     return script
@@ -49,14 +49,14 @@ def warm(reply: Reply) -> Script:
         {"status": 500},
     ],
 )
-def test_a_call_that_is_right_cold_and_malformed_out_of_the_cache_fails(reply: Reply) -> None:
+def test_a_call_that_is_right_cold_and_malformed_out_of_the_cache_fails(reply: ApiReply) -> None:
     passed, checks = outcome(warm(reply))
     assert passed is False
     assert checks["tool calls survive the cache"] is False
 
 
 def test_a_needle_that_is_lost_out_of_the_cache_fails() -> None:
-    def script(request: dict[str, Any], again: bool) -> Reply:
+    def script(request: dict[str, Any], again: bool) -> ApiReply:
         if again and "tool_choice" not in request:
             return {"text": "copper"}
         return right(request, again)
@@ -68,14 +68,14 @@ def test_a_needle_that_is_lost_out_of_the_cache_fails() -> None:
 
 
 def test_a_model_that_never_finds_the_needle_is_no_fault_of_the_cache() -> None:
-    def script(request: dict[str, Any], again: bool) -> Reply:
+    def script(request: dict[str, Any], again: bool) -> ApiReply:
         return right(request, again) if "tool_choice" in request else {"text": "Hello."}
 
     assert outcome(script)[0] is True
 
 
 def test_a_model_that_cannot_call_tools_fails_the_protocol_not_the_cache() -> None:
-    def script(request: dict[str, Any], again: bool) -> Reply:
+    def script(request: dict[str, Any], again: bool) -> ApiReply:
         return {"text": "I would look it up."}
 
     passed, checks = outcome(script)
@@ -85,7 +85,7 @@ def test_a_model_that_cannot_call_tools_fails_the_protocol_not_the_cache() -> No
 
 
 def test_other_words_out_of_the_cache_are_no_corruption() -> None:
-    def script(request: dict[str, Any], again: bool) -> Reply:
+    def script(request: dict[str, Any], again: bool) -> ApiReply:
         if again and "tool_choice" in request:
             return {"arguments": '{"city": "Roma"}'}
         return right(request, again)
@@ -104,7 +104,7 @@ def test_a_cache_that_is_never_hit_proves_nothing() -> None:
     "mark", ["<tool_call>", "<function=get_weather>", "</think>", "<|im_end|>"]
 )
 def test_marks_in_the_text_fail(mark: str) -> None:
-    def script(request: dict[str, Any], again: bool) -> Reply:
+    def script(request: dict[str, Any], again: bool) -> ApiReply:
         return right(request, again) if "tool_choice" in request else {"text": f"Hello {mark}"}
 
     assert leaked(f"a {mark} b") == mark or mark.startswith(leaked(f"a {mark} b") or "?")
@@ -112,7 +112,7 @@ def test_marks_in_the_text_fail(mark: str) -> None:
 
 
 def test_events_out_of_order_fail() -> None:
-    def script(request: dict[str, Any], again: bool) -> Reply:
+    def script(request: dict[str, Any], again: bool) -> ApiReply:
         return {
             **right(request, again),
             "events": lambda events: [events[1], events[0], *events[2:]],

@@ -17,12 +17,12 @@ from autosre_lab.evaluation.ladder import needle_depths
 from autosre_lab.recipe import load_recipe
 from autosre_lab.sandbox import isolation
 from autosre_lab.stack import Stack
-from tests.evaluation.scripted_messages import Reply, messages_server
+from tests.evaluation.scripted_messages import ApiReply, messages_server
 
 FIRST = problems()[0]
 
 
-def solutions(request: dict[str, Any], _: bool) -> Reply:
+def solutions(request: dict[str, Any], _: bool) -> ApiReply:
     """The right function for every problem."""
     prompt = request["messages"][0]["content"]
     problem = next(one for one in problems() if one.prompt in prompt)
@@ -132,7 +132,7 @@ def test_an_evaluation_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     journal = tmp_path / "deep" / "journal.jsonl"
     asked: list[str] = []
 
-    def counting(request: dict[str, Any], again: bool) -> Reply:
+    def counting(request: dict[str, Any], again: bool) -> ApiReply:
         asked.append(request["messages"][0]["content"])
         return solutions(request, again)
 

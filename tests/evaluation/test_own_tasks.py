@@ -13,7 +13,7 @@ from autosre_lab.agents.claude.trial import TrialStack
 from autosre_lab.agents.trial import TOKEN, by_round, call
 from autosre_lab.errors import ClaudeCodeError, EvaluationError
 from autosre_lab.evaluation.own_tasks import Task, evaluate_tasks, load_tasks
-from autosre_lab.scripted.upstream import Turn
+from autosre_lab.scripted.chat_engine import Turn
 from autosre_lab.stack import Stack
 from tests.agents.claude.conftest import MakeLab, claude_code, make_lab
 

@@ -15,12 +15,12 @@ from autosre_lab.evaluation import evaluate
 from autosre_lab.evaluation.tool_use import check_tool_use, scenario_names
 from autosre_lab.recipe import load_recipe
 from autosre_lab.stack import Stack
-from tests.evaluation.scripted_messages import Reply, messages_server
+from tests.evaluation.scripted_messages import ApiReply, messages_server
 
 YEAR = "TC-10 Trivial Knowledge"
 
 
-def knowing_when_the_war_ended(request: dict[str, Any], _: bool) -> Reply:
+def knowing_when_the_war_ended(request: dict[str, Any], _: bool) -> ApiReply:
     return {"text": "1945" if "World War" in str(request["messages"]) else "I do not know."}
 
 
@@ -36,7 +36,7 @@ def test_a_right_answer_passes_and_others_do_not() -> None:
 def test_tools_are_offered_and_the_token_is_shown() -> None:
     requests: list[dict[str, Any]] = []
 
-    def noting(request: dict[str, Any], _: bool) -> Reply:
+    def noting(request: dict[str, Any], _: bool) -> ApiReply:
         requests.append(request)
         return {"text": "No."}
 
@@ -48,7 +48,7 @@ def test_tools_are_offered_and_the_token_is_shown() -> None:
 
 
 def test_what_the_server_fails_at_says_nothing_of_the_model() -> None:
-    def failing(request: dict[str, Any], _: bool) -> Reply:
+    def failing(request: dict[str, Any], _: bool) -> ApiReply:
         if "World War" in str(request["messages"]):
             return {"text": "1945"}
         return {"status": 401}
@@ -70,7 +70,7 @@ def test_a_server_that_answers_nothing_is_no_result() -> None:
 def test_scenarios_that_were_judged_are_not_asked_again(tmp_path: Path) -> None:
     asked: list[str] = []
 
-    def counting(request: dict[str, Any], again: bool) -> Reply:
+    def counting(request: dict[str, Any], again: bool) -> ApiReply:
         asked.append(str(request["messages"][0]["content"]))
         return knowing_when_the_war_ended(request, again)
 
@@ -88,7 +88,7 @@ def test_without_the_extra_it_is_named_before_anything_is_asked(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tool_eval_bench.evals.scenarios", None)
 
-    def never(*_: object) -> Reply:
+    def never(*_: object) -> ApiReply:
         raise AssertionError("asked")
 
     with (

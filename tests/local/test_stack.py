@@ -127,7 +127,7 @@ def stand_in_proxy(*, port: int, engine_url: str, request_log: Path) -> list[str
 
 @pytest.fixture
 def running(own_home: None) -> Stack:
-    """The stack, ready; perhaps another test's, mended."""
+    """The stack, ready; perhaps another test's, fixed."""
     if status().recipe_name not in (None, "mine"):
         stop(timeout_s=10)
     return start(recipe())

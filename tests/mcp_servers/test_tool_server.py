@@ -34,7 +34,7 @@ async def greet(
 
 async def refuse() -> str:
     """Refuse."""
-    raise BlockedError("it is refused", remedy="mend it", url="http://x/", reason="why")
+    raise BlockedError("it is refused", remedy="fix it", url="http://x/", reason="why")
 
 
 async def crash() -> str:
@@ -96,7 +96,7 @@ def test_what_is_left_out_of_the_schema_still_holds() -> None:
 def test_an_error_of_ours_reaches_the_model_with_its_remedy() -> None:
     result = call(server(refuse), "refuse")
     assert result.is_error
-    assert text(result) == "it is refused\nwhat to do: mend it"
+    assert text(result) == "it is refused\nwhat to do: fix it"
 
 
 def test_any_other_error_is_masked() -> None:

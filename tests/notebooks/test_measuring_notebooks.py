@@ -43,7 +43,7 @@ def run(name: str, folder: Path, parameters: Mapping[str, Any] | None = None) ->
 
 @pytest.mark.notebook
 def test_a_stack_that_ran_before_is_left_running(scripted: Stack, tmp_path: Path) -> None:
-    more = {"RUN_DIR": str(tmp_path / "run"), "STOP_AT_END": True, "WORKLOAD": "smoke"}
+    more = {"RUN_DIR": str(tmp_path / "run"), "STOP_AT_END": True, "REPEATS": 1}
     run("4_benchmark", tmp_path, more)
     assert status().state == "ready"
 

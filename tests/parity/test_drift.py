@@ -71,7 +71,7 @@ def test_missing_extra_args_and_flags_are_found(running: Running) -> None:
         ("process", "--enable-prefix-caching", "true", None, "error"),
         ("process", "--flag-of-tomorrow", "1", None, "warn"),
     ]
-    assert "prefilled anew" in report.rows[0].why
+    assert "prefilled again" in report.rows[0].why
 
 
 def test_an_environment_that_differs_is_told_with_the_recipe_s_own_reason(running: Running) -> None:

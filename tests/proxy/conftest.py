@@ -14,7 +14,7 @@ import anthropic
 import pytest
 
 from autosre_lab.proxy import ProxyConfig, running_proxy
-from autosre_lab.scripted.upstream import ScriptedUpstream, Turn
+from autosre_lab.scripted.chat_engine import ScriptedVllm, Turn
 from tests.proxy.event_grammar import events_of
 
 
@@ -22,7 +22,7 @@ from tests.proxy.event_grammar import events_of
 class Lab:
     """One proxy, its scripted engine, and two clients for it."""
 
-    upstream: ScriptedUpstream
+    upstream: ScriptedVllm
     url: str
     http: aiohttp.ClientSession
     sdk: anthropic.AsyncAnthropic
@@ -75,7 +75,7 @@ async def start_lab(tmp_path: Path, anyio_backend: str) -> AsyncIterator[StartLa
             **config: Any,
         ) -> Lab:
             upstream = await stack.enter_async_context(
-                ScriptedUpstream(
+                ScriptedVllm(
                     script or turns or [Turn(text="Hello there.")],
                     max_model_len=max_model_len,
                     rejects_mid_system=rejects_mid_system,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.scripted.upstream import Turn
+from autosre_lab.scripted.chat_engine import Turn
 from tests.proxy.conftest import StartLab, ask
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.scripted.upstream import CUT, HttpError, Turn
+from autosre_lab.scripted.chat_engine import CUT, HttpError, Turn
 from tests.proxy.conftest import Lab, StartLab
 from tests.proxy.event_grammar import events_of, read_stream
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autosre_lab.scripted.upstream import HttpError, Turn
+from autosre_lab.scripted.chat_engine import HttpError, Turn
 from tests.proxy.conftest import Lab, StartLab, ask
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from autosre_lab.proxy import ProxyConfig, running_proxy
-from autosre_lab.scripted.upstream import ScriptedUpstream, Turn
+from autosre_lab.scripted.chat_engine import ScriptedVllm, Turn
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
@@ -81,7 +81,7 @@ async def visit(url: str, folder: Path, said: asyncio.Queue[Any]) -> Any:
 
 async def test_a_listed_page_streams_and_another_reads_nothing(tmp_path: Path) -> None:
     said: asyncio.Queue[Any] = asyncio.Queue()
-    async with ScriptedUpstream([Turn(text="Hello page")]) as upstream, site(said) as port:
+    async with ScriptedVllm([Turn(text="Hello page")]) as upstream, site(said) as port:
         config = ProxyConfig(
             upstream=upstream.url,
             port=0,

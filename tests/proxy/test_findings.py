@@ -8,7 +8,7 @@ import pytest
 
 from autosre_lab.proxy.findings import Finding, engine_findings
 from autosre_lab.proxy.refusals import Refused
-from autosre_lab.scripted.upstream import ScriptedUpstream, Turn
+from autosre_lab.scripted.chat_engine import ScriptedVllm, Turn
 
 pytestmark = pytest.mark.anyio
 HELLO = Turn(text="Hello", cached_tokens=1)
@@ -20,7 +20,7 @@ def no_parser(body: Mapping[str, Any]) -> str:
 
 
 async def found(**engine: Any) -> dict[str, Finding]:
-    async with ScriptedUpstream([HELLO], **engine) as upstream:
+    async with ScriptedVllm([HELLO], **engine) as upstream:
         findings = await asyncio.to_thread(engine_findings, upstream.url)
     return {one.name: one for one in findings}
 

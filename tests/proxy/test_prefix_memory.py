@@ -14,7 +14,7 @@ from autosre_lab.proxy import prefix_memory
 from autosre_lab.proxy.counting import encode_prompt
 from autosre_lab.proxy.prefix_memory import PrefixMemory, common_prefix
 from autosre_lab.proxy.request_log import RequestRecord
-from autosre_lab.scripted.upstream import Turn
+from autosre_lab.scripted.chat_engine import Turn
 from tests.proxy.conftest import StartLab, ask
 from tests.proxy.waiting import until
 

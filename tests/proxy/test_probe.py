@@ -13,7 +13,7 @@ import pytest
 from autosre_lab.proxy.probe import images_by_config, probe_profile
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.upstream import Upstream
-from autosre_lab.scripted.upstream import ScriptedUpstream, Turn
+from autosre_lab.scripted.chat_engine import ScriptedVllm, Turn
 from tests.proxy.conftest import StartLab, ask
 
 pytestmark = pytest.mark.anyio
@@ -52,7 +52,7 @@ def everything(body: Mapping[str, Any]) -> str:
 
 
 async def learned(refuses: Callable[[Mapping[str, Any]], str]) -> EngineProfile:
-    async with ScriptedUpstream([Turn(text="x")], refuses=refuses) as engine:
+    async with ScriptedVllm([Turn(text="x")], refuses=refuses) as engine:
         upstream = Upstream(engine.url, connect_timeout_s=5)
         await upstream.open()
         try:

@@ -13,7 +13,7 @@ import pytest
 from autosre_lab.errors import ConfigError, PortTakenError
 from autosre_lab.proxy import ProxyConfig, running_proxy
 from autosre_lab.proxy.__main__ import main
-from autosre_lab.scripted.upstream import HttpError, ScriptedUpstream, Turn
+from autosre_lab.scripted.chat_engine import HttpError, ScriptedVllm, Turn
 from tests.proxy.conftest import StartLab, ask
 from tests.proxy.waiting import until
 
@@ -58,7 +58,7 @@ async def test_an_engine_that_is_down_is_a_503_and_is_found_again(start_lab: Sta
     assert "autosre status" in body["error"]["message"]
     async with lab.http.get(lab.url + "/health") as response:
         assert response.status == 200
-    async with ScriptedUpstream([Turn(text="back")], port=port, model="another") as again:
+    async with ScriptedVllm([Turn(text="back")], port=port, model="another") as again:
         status, body, _ = await lab.post(ask())
         assert (status, body["content"][0]["text"]) == (200, "back")
         assert again.chats[0].body["model"] == "another"
@@ -158,7 +158,7 @@ async def test_without_a_token_no_web_page_is_served(start_lab: StartLab) -> Non
 
 async def test_a_proxy_that_ends_lets_answers_finish_or_says_so(tmp_path: Path) -> None:
     turns = [Turn(text="quick one", chunk_interval_s=0.1), Turn(text="x y z", hold=True)]
-    async with ScriptedUpstream(turns) as upstream, aiohttp.ClientSession() as http:
+    async with ScriptedVllm(turns) as upstream, aiohttp.ClientSession() as http:
         ending = running_proxy(ProxyConfig(upstream=upstream.url, port=0, shutdown_grace_s=0.6))
         url = await ending.__aenter__()
 

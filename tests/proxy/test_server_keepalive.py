@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from autosre_lab.proxy import read_request_log
-from autosre_lab.scripted.upstream import HttpError, Turn
+from autosre_lab.scripted.chat_engine import HttpError, Turn
 from tests.proxy.conftest import StartLab, ask
 from tests.proxy.event_grammar import events_of, read_stream
 from tests.proxy.waiting import until

@@ -10,7 +10,7 @@ import pytest
 from anthropic.types import ModelInfo
 
 from autosre_lab.proxy import read_request_log
-from autosre_lab.scripted.upstream import ToolCall, Turn
+from autosre_lab.scripted.chat_engine import ToolCall, Turn
 from tests.proxy.conftest import StartLab, ask
 from tests.proxy.waiting import until
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.scripted.upstream import HttpError, Turn
+from autosre_lab.scripted.chat_engine import HttpError, Turn
 from tests.proxy.conftest import StartLab, ask
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from autosre_lab.proxy import ProxyConfig, running_proxy
 from autosre_lab.proxy.__main__ import main
 from autosre_lab.proxy.refusals import retry_after
 from autosre_lab.proxy.upstream import IDLE_S, reason
-from autosre_lab.scripted.upstream import Turn
+from autosre_lab.scripted.chat_engine import Turn
 from tests.proxy.conftest import StartLab, ask
 from tests.proxy.waiting import until
 

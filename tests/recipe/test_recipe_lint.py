@@ -53,8 +53,8 @@ def test_the_embedded_default_has_no_finding_at_all() -> None:
 
 
 def test_a_finding_says_where_what_and_what_to_do() -> None:
-    text = str(Finding.error("engine.args.x", "it is wrong", "mend it"))
-    assert text == "error: engine.args.x: it is wrong\n  what to do: mend it"
+    text = str(Finding.error("engine.args.x", "it is wrong", "fix it"))
+    assert text == "error: engine.args.x: it is wrong\n  what to do: fix it"
 
 
 def test_errors_come_before_warnings(recipe: Make) -> None:

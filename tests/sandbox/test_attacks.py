@@ -17,14 +17,14 @@ import pytest
 from autosre_lab.sandbox import running
 from autosre_lab.sandbox.backends import Isolation
 from autosre_lab.sandbox.folders import scratch_folder
-from autosre_lab.sandbox.limits import Limits
+from autosre_lab.sandbox.limits import SandboxLimits
 from autosre_lab.sandbox.running import Outcome
 from tests.sandbox.attacks import ATTACKS, GREED, LEFTOVERS, PRELUDE
 from tests.sandbox.prey import Prey, laid_out
 
 BACKENDS: tuple[Isolation, ...] = ("bubblewrap", "namespaces")
-LIMITS = Limits(seconds=20)
-SMALL = Limits(seconds=30, processes=64, memory_bytes=1 << 29, folder_bytes=64 << 20)
+LIMITS = SandboxLimits(seconds=20)
+SMALL = SandboxLimits(seconds=30, processes=64, memory_bytes=1 << 29, folder_bytes=64 << 20)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,9 @@ def prey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prey]:
         yield found
 
 
-def attack(how: Isolation, code: str, folder: Path, limits: Limits, told: object = None) -> Outcome:
+def attack(
+    how: Isolation, code: str, folder: Path, limits: SandboxLimits, told: object = None
+) -> Outcome:
     program = f"{PRELUDE}\nprey = {told!r}\n{code}"
     return running._run([sys.executable, "-I", "-c", program], folder, limits, how)
 

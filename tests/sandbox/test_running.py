@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from autosre_lab.errors import SandboxError
-from autosre_lab.sandbox import Limits, Outcome, isolation, run_sandboxed, running
+from autosre_lab.sandbox import Outcome, SandboxLimits, isolation, run_sandboxed, running
 from autosre_lab.sandbox.backends import Isolation, command_line
 from tests.sandbox.attacks import ATTACKS, PRELUDE
 from tests.sandbox.prey import laid_out
@@ -18,7 +18,7 @@ from tests.sandbox.prey import laid_out
 
 def python(code: str, *, seconds: float = 10.0, folder: Path | None = None) -> Outcome:
     return run_sandboxed(
-        [sys.executable, "-I", "-c", code], limits=Limits(seconds=seconds), folder=folder
+        [sys.executable, "-I", "-c", code], limits=SandboxLimits(seconds=seconds), folder=folder
     )
 
 
@@ -122,7 +122,7 @@ def test_children_end_with_their_program_even_without_isolation(tmp_path: Path) 
         f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60) # {mark}'],"
         " start_new_session=True)"
     )
-    running._run([sys.executable, "-c", code], tmp_path, Limits(), "none")
+    running._run([sys.executable, "-c", code], tmp_path, SandboxLimits(), "none")
     assert not [one for one in Path("/proc").glob("[0-9]*") if mark in command(one)]
 
 
@@ -152,7 +152,7 @@ def test_a_step_that_fails_is_an_error_and_nothing_runs(
 
     monkeypatch.setattr(running, "command_line", broken)
     with pytest.raises(SandboxError, match="could not be made"):
-        running._run(["touch", "ran"], tmp_path, Limits(), "namespaces")
+        running._run(["touch", "ran"], tmp_path, SandboxLimits(), "namespaces")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -175,7 +175,7 @@ def test_a_refusal_names_what_each_backend_lacks(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("how", ["bubblewrap", "namespaces"])
 def test_a_program_that_is_not_there_was_not_started(how: Isolation, tmp_path: Path) -> None:
-    found = running._run(["no-such-program"], tmp_path, Limits(), how)
+    found = running._run(["no-such-program"], tmp_path, SandboxLimits(), how)
     assert (found.started, found.passed, found.exit_code) == (False, False, 127)
 
 
@@ -188,7 +188,7 @@ def test_what_is_named_can_be_read_and_not_written(how: Isolation, tmp_path: Pat
     (tools / "data").chmod(0o666)
     code = f"import sys; p = {str(tools / 'data')!r}; print(open(p).read()); open(p, 'a')"
     command = [sys.executable, "-c", code]
-    found = running._run(command, own, Limits(), how, readable=[tools])
+    found = running._run(command, own, SandboxLimits(), how, readable=[tools])
     assert "hello\n" in found.output
     assert "Read-only" in found.output
 
@@ -208,7 +208,7 @@ def test_what_programs_need_is_there(how: Isolation, tmp_path: Path) -> None:
         "os.urandom(3); open('/dev/null', 'w').write('x')\n"
         "print(sum(1 for _ in os.listdir('/etc/ssl/certs')) > 0, end='')\n"
     )
-    found = running._run([sys.executable, "-c", code], tmp_path, Limits(), how)
+    found = running._run([sys.executable, "-c", code], tmp_path, SandboxLimits(), how)
     assert (found.output, found.exit_code) == ("True", 0)
 
 
@@ -245,7 +245,7 @@ def test_the_attacks_are_real(name: str, tmp_path: Path) -> None:
     own.mkdir()
     with laid_out(prey) as found:
         program = f"{PRELUDE}\nprey = {found.told!r}\n{ATTACKS[name]}"
-        outcome = running._run([sys.executable, "-c", program], own, Limits(), "none")
+        outcome = running._run([sys.executable, "-c", program], own, SandboxLimits(), "none")
     assert "GOT" in outcome.output, outcome.output
 
 

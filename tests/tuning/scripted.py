@@ -16,7 +16,7 @@ from autosre_lab.evaluation import GateResult
 from autosre_lab.recipe import Recipe
 from autosre_lab.stack import Stack
 from autosre_lab.tuning import Experiment
-from autosre_lab.tuning.trial import Gate
+from autosre_lab.tuning.trial import TrialGate
 from tests.bench.test_comparison import result
 from tests.bench.timings import request
 
@@ -106,7 +106,7 @@ def passing(stack: Stack, recipe: Recipe) -> GateResult:
     return GateResult(passed=True, reasons=(), checks=(), seconds=1)
 
 
-def failing_at(number: int) -> Gate:
+def failing_at(number: int) -> TrialGate:
     def gate(stack: Stack, recipe: Recipe) -> GateResult:
         bad = slots(recipe) == number
         return GateResult(

@@ -207,6 +207,6 @@ def test_any_text_is_either_refused_or_a_public_address(text: str) -> None:
 
 
 def test_a_refusal_survives_pickling() -> None:
-    error = BlockedError("it is refused", remedy="mend it", url="http://x/", reason="why")
+    error = BlockedError("it is refused", remedy="fix it", url="http://x/", reason="why")
     again = pickle.loads(pickle.dumps(error))
     assert (again.url, again.reason, str(again)) == ("http://x/", "why", str(error))

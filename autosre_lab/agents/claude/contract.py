@@ -21,7 +21,7 @@ from autosre_lab.agents.claude.plan import NOISE
 from autosre_lab.agents.claude.profiles import PROFILES
 from autosre_lab.agents.claude.trial import TrialStack, by_round, call, in_order, trial, wait_until
 from autosre_lab.agents.claude.version import ClaudeCode
-from autosre_lab.scripted.upstream import HttpError, Turn
+from autosre_lab.scripted.chat_engine import HttpError, Turn
 
 __all__ = ["CONTRACT", "Behaviour", "BehaviourResult", "Broken", "check", "try_behaviour"]
 

@@ -22,7 +22,7 @@ from autosre_lab.agents.claude.window import output_tokens
 from autosre_lab.agents.launch import Launch
 from autosre_lab.agents.trial import TOKEN, by_round, call, in_order, trial_servers, wait_until
 from autosre_lab.agents.window import WindowFit
-from autosre_lab.scripted.upstream import RecordedRequest, ScriptedUpstream
+from autosre_lab.scripted.chat_engine import ReceivedRequest, ScriptedVllm
 
 __all__ = ["Ran", "TrialStack", "by_round", "call", "in_order", "trial", "wait_until"]
 
@@ -87,7 +87,7 @@ class TrialStack:
         folder: For its configuration and its work.
     """
 
-    upstream: ScriptedUpstream
+    upstream: ScriptedVllm
     proxy_url: str
     request_log: Path
     executable: Path
@@ -99,7 +99,7 @@ class TrialStack:
         return self.folder / "work"
 
     @property
-    def chats(self) -> list[RecordedRequest]:
+    def chats(self) -> list[ReceivedRequest]:
         """The chat requests that reached the engine."""
         return self.upstream.chats
 

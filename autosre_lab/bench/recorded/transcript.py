@@ -15,7 +15,7 @@ from typing import Any
 
 from autosre_lab.bench.recorded.request import RecordedRequest, RecordedSession
 from autosre_lab.bench.synthetic.text import prose
-from autosre_lab.bench.workload import Session, Turn, Workload
+from autosre_lab.bench.workload import Session, SessionTurn, Workload
 from autosre_lab.errors import BenchmarkError
 
 __all__ = ["read_transcript", "workload_from_transcript"]
@@ -95,10 +95,10 @@ def workload_from_transcript(path: str | Path, *, seed: int = 0) -> Workload:
     )
 
 
-def _turn(requests: list[RecordedRequest], at: int) -> Turn:
+def _turn(requests: list[RecordedRequest], at: int) -> SessionTurn:
     request = requests[at]
     wait_s = request.start_s - requests[at - 1].end_s if at else 0.0
-    return Turn(
+    return SessionTurn(
         text=request.text or "Continue.",
         max_tokens=max(1, request.output_tokens),
         wait_s=round(min(max(wait_s, 0.0), _LONGEST_WAIT_S), 3),

@@ -15,7 +15,7 @@ import msgspec
 
 from autosre_lab.bench.recorded.request import RecordedRequest, RecordedSession
 from autosre_lab.bench.synthetic.text import prose
-from autosre_lab.bench.workload import Session, Turn, Workload
+from autosre_lab.bench.workload import Session, SessionTurn, Workload
 from autosre_lab.errors import BenchmarkError
 
 __all__ = ["WekaTrace", "read_weka", "weka_trace", "workload_from_weka", "write_weka"]
@@ -283,7 +283,7 @@ def _chain(trace: WekaTrace, name: str, requests: list[_Request], scale: float) 
             fresh = request.input_length - before.input_length - before.output_length
         rng = random.Random(f"{trace.id} {name} {at}")  # noqa: S311 - a text, not a secret
         turns.append(
-            Turn(
+            SessionTurn(
                 text=prose(max(4, round(fresh * scale)), rng),
                 max_tokens=max(1, round(request.output_length * scale)),
                 wait_s=_wait_s(before, request),

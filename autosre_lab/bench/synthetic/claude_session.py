@@ -11,7 +11,7 @@ import random
 from typing import Any
 
 from autosre_lab.bench.synthetic.text import code, json_text, lognormal, prose
-from autosre_lab.bench.workload import Session, Turn, Workload
+from autosre_lab.bench.workload import Session, SessionTurn, Workload
 from autosre_lab.errors import ConfigError
 
 __all__ = ["cc_session"]
@@ -62,7 +62,9 @@ def cc_session(
             remedy="scale is above 0 and at most 1; one session and 256 tokens are the least",
         )
     if history not in ("live", "scripted"):
-        raise ConfigError(f"no history {history!r}", remedy="give live or scripted")
+        raise ConfigError(
+            f"history must be live or scripted, not {history!r}", remedy="give live or scripted"
+        )
     rng = random.Random(f"cc-session {seed}")  # noqa: S311 - a text, not a secret
     system, tools = _prefix(round(prefix_tokens * scale), rng)
     maker = _Maker(rng, scale=scale, context=context, waits=waits, history=history)
@@ -130,7 +132,7 @@ class _Maker:
     ) -> Session:
         rng = self._rng
         wanted = turns or round(lognormal(rng, mean=38, deviation=9, least=25, most=57))
-        made: list[Turn] = []
+        made: list[SessionTurn] = []
         # Sizes are only about right: a tenth more is reckoned with.
         used = prefix * 1.1 + 64
         for at in range(wanted):
@@ -149,7 +151,7 @@ class _Maker:
             after_turn=after_turn,
         )
 
-    def _turn(self, at: int, fresh: int, out: int) -> Turn:
+    def _turn(self, at: int, fresh: int, out: int) -> SessionTurn:
         rng = self._rng
         makers = (code, prose, json_text)
         text = rng.choices(makers, weights=(5, 3, 2))[0](fresh, rng)
@@ -160,7 +162,7 @@ class _Maker:
             names, weights = zip(*_TOOLS, strict=True)
             called = rng.choices(names, weights=weights)[0]
             scripted = {"answer": prose(max(8, out - 40), rng), "tool": called}
-        return Turn(
+        return SessionTurn(
             text=text,
             max_tokens=out,
             wait_s=round(min(wait_s, 60.0) * self._waits, 3) if at else 0.0,

@@ -6,7 +6,7 @@ import random
 from itertools import takewhile
 
 from autosre_lab.bench.synthetic.text import Content, content_of
-from autosre_lab.bench.workload import Session, Turn, Workload
+from autosre_lab.bench.workload import Session, SessionTurn, Workload
 from autosre_lab.errors import ConfigError
 
 __all__ = ["decode", "depth", "prefill_curve", "smoke"]
@@ -138,5 +138,5 @@ def _at_least_one(**numbers: int) -> None:
 
 
 def _session(name: str, text: str, max_tokens: int, *, exact: bool = False) -> Session:
-    turn = Turn(text=text, max_tokens=max_tokens, exact=exact)
+    turn = SessionTurn(text=text, max_tokens=max_tokens, exact=exact)
     return Session(id=name, system="You are a helpful assistant.", turns=(turn,))

@@ -11,13 +11,13 @@ from pathlib import Path
 from autosre_lab.evaluation.check import CheckResult
 from autosre_lab.evaluation.conversation import Conversation
 from autosre_lab.evaluation.humaneval.problems import Problem
-from autosre_lab.sandbox import Limits, run_sandboxed
+from autosre_lab.sandbox import SandboxLimits, run_sandboxed
 
 __all__ = ["extract_code", "judge", "solve"]
 
 _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _JUDGE = Path(__file__).with_name("judge.py")
-_LIMITS = Limits(seconds=10.0)
+_LIMITS = SandboxLimits(seconds=10.0)
 MAX_TOKENS = 700
 
 

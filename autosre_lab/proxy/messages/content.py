@@ -23,7 +23,7 @@ from autosre_lab.proxy.messages.request import (
 __all__ = [
     "BILLING_HEADER",
     "TEXT_SEPARATOR",
-    "Image",
+    "ImagePart",
     "Part",
     "changed_tool",
     "chat_content",
@@ -38,13 +38,13 @@ TEXT_SEPARATOR = "\n\n"
 _NO_IMAGES = "[image omitted: the served model cannot see images]"
 
 
-class Image(NamedTuple):
+class ImagePart(NamedTuple):
     """An image, as a URL or a data URL."""
 
     url: str
 
 
-Part = str | Image
+Part = str | ImagePart
 
 _TOLD = frozenset({"compaction", "mcp_tool_listing"})
 """Blocks that are nothing but the text inside of them: a summary of all before, a list of tools."""
@@ -138,7 +138,7 @@ def chat_content(parts: list[Part]) -> str | list[dict[str, Any]]:
     Text alone is always one string, however many blocks it came in: a client may send a message
     as a string today and as a block tomorrow, and both must render to the same tokens.
     """
-    if not any(isinstance(part, Image) for part in parts):
+    if not any(isinstance(part, ImagePart) for part in parts):
         return joined_text(parts)
     items: list[dict[str, Any]] = []
     texts: list[Part] = []
@@ -227,13 +227,13 @@ def _image(block: ContentBlock, *, images: bool) -> Part:
     if source is not None and source.type == "url" and source.url:
         # The engine would fetch whatever is named: a cloud's metadata, this machine, a file.
         if source.url[:11].lower() == "data:image/":
-            return Image(source.url)
+            return ImagePart(source.url)
         return (
             f"[image omitted: nothing is fetched for the model by its URL, {_quoted(source.url)}; "
             "send its bytes as base64]"
         )
     if source is not None and source.data and source.type in ("base64", ""):
-        return Image(f"data:{source.media_type or 'image/png'};base64,{source.data}")
+        return ImagePart(f"data:{source.media_type or 'image/png'};base64,{source.data}")
     return _omitted("image", detail="neither base64 nor a URL")
 
 

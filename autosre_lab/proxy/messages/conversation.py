@@ -19,7 +19,7 @@ import msgspec
 from autosre_lab.proxy.blocks import MALFORMED_ARGUMENTS
 from autosre_lab.proxy.messages.content import (
     TEXT_SEPARATOR,
-    Image,
+    ImagePart,
     Part,
     chat_content,
     joined_text,
@@ -266,8 +266,8 @@ def _result(
 def _result_text(block: ContentBlock, shown: list[Part], *, images: bool) -> str:
     texts: list[Part] = []
     for part in result_parts(block.content, images=images):
-        if isinstance(part, Image):
-            label = f"[image {sum(isinstance(one, Image) for one in shown) + 1}]"
+        if isinstance(part, ImagePart):
+            label = f"[image {sum(isinstance(one, ImagePart) for one in shown) + 1}]"
             texts.append(f"{label[:-1]}: shown in the next message]")
             shown += [label, part]
         else:

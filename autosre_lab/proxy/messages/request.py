@@ -117,9 +117,12 @@ class OutputFormat(msgspec.Struct):
 
 
 class OutputConfig(msgspec.Struct):
-    """How much effort the answer is worth and the form it has to have."""
+    """How much effort the answer is worth and the form it has to have.
 
-    effort: str | None = None
+    An effort that nobody knows counts as none given; it is never worth a refusal.
+    """
+
+    effort: Any = None
     format: OutputFormat | None = None
 
 
@@ -217,7 +220,7 @@ def _decode_mended(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Looking for them in every body would cost more than decoding it does.
-        mended = without_lone_surrogates(data)
-        if mended == data:
+        fixed = without_lone_surrogates(data)
+        if fixed == data:
             raise
-        return decoder.decode(mended)
+        return decoder.decode(fixed)

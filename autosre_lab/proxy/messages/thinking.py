@@ -46,7 +46,7 @@ def thinking_fields(request: MessagesRequest, engine: EngineProfile) -> dict[str
     return fields
 
 
-def nearest_effort(wanted: str | None, accepted: frozenset[str]) -> str | None:
+def nearest_effort(wanted: object, accepted: frozenset[str]) -> str | None:
     """Choose the accepted effort next to the wanted one, rather below than above it.
 
     Args:
@@ -56,7 +56,7 @@ def nearest_effort(wanted: str | None, accepted: frozenset[str]) -> str | None:
     Returns:
         One of `accepted`, or None if nothing should be sent.
     """
-    if wanted not in _EFFORTS:
+    if not isinstance(wanted, str) or wanted not in _EFFORTS:
         return None
     rank = _EFFORTS.index(wanted)
     below = [effort for effort in _EFFORTS[: rank + 1] if effort in accepted and effort != "none"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.messages.content import Image, Part, joined_text
+from autosre_lab.proxy.messages.content import ImagePart, Part, joined_text
 
 __all__ = ["parts_of", "text_of"]
 
@@ -78,7 +78,7 @@ def _image(part: _ContentPart, *, images: bool) -> Part:
     if isinstance(url, dict):
         url = url.get("url")
     if isinstance(url, str) and url.startswith("data:"):
-        return Image(url)
+        return ImagePart(url)
     return _REMOTE
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from autosre_lab.proxy.messages.content import (
     TEXT_SEPARATOR,
-    Image,
+    ImagePart,
     Part,
     chat_content,
     joined_text,
@@ -164,8 +164,8 @@ class _Writer:
         call_id = item.call_id if isinstance(item.call_id, str) else ""
         texts: list[Part] = []
         for part in parts_of(item.output, images=self._engine.images):
-            if isinstance(part, Image):
-                number = sum(isinstance(one, Image) for one in self._shown) + 1
+            if isinstance(part, ImagePart):
+                number = sum(isinstance(one, ImagePart) for one in self._shown) + 1
                 texts.append(f"[image {number}: shown in the next message]")
                 self._shown += [f"[image {number}]", part]
             else:

@@ -186,7 +186,7 @@ def _decode_mended(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T:
     try:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        mended = without_lone_surrogates(data)
-        if mended == data:
+        fixed = without_lone_surrogates(data)
+        if fixed == data:
             raise
-        return decoder.decode(mended)
+        return decoder.decode(fixed)

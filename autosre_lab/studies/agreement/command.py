@@ -35,8 +35,8 @@ from autosre_lab.settings import paths
 from autosre_lab.studies.agreement.paced_server import MODEL
 from autosre_lab.studies.agreement.tools import (
     AIPERF_VERSION,
-    Load,
     Times,
+    ToolLoad,
     aiperf_times,
     beside_engine,
     install_aiperf,
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 vllm_bench_times, engine=engine, pandas=pandas, tokenizer=tokenizer, folder=folder
             )
             other = partial(aiperf_times, environment=aiperf, tokenizer=tokenizer, folder=folder)
-            clients: list[tuple[str, Callable[[Load], Times]]] = [
+            clients: list[tuple[str, Callable[[ToolLoad], Times]]] = [
                 (OURS, own_times),
                 (VLLM, vllm),
                 (AIPERF, other),
@@ -183,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 del clients[2]
             turn = number % len(clients)
             for name, client in clients[turn:] + clients[:turn]:
-                load = Load(
+                load = ToolLoad(
                     url=url,
                     model=model,
                     prompts=_prompts(name, number, options.requests),

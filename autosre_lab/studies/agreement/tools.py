@@ -19,7 +19,7 @@ from autosre_lab.bench.arrivals import Arrivals
 from autosre_lab.bench.load import run_load
 from autosre_lab.bench.running import run_async
 from autosre_lab.bench.target import Target
-from autosre_lab.bench.workload import Session, Turn, Workload
+from autosre_lab.bench.workload import Session, SessionTurn, Workload
 from autosre_lab.errors import BenchmarkError, ProvisionError
 from autosre_lab.metrics.engine_sample import Histogram
 from autosre_lab.metrics.vllm_text import read_engine_metrics
@@ -27,8 +27,8 @@ from autosre_lab.progress import step
 
 __all__ = [
     "AIPERF_VERSION",
-    "Load",
     "Times",
+    "ToolLoad",
     "aiperf_times",
     "beside_engine",
     "install_aiperf",
@@ -44,7 +44,7 @@ _PANDAS = ("pandas==2.3.3", "pytz", "tzdata", "python-dateutil")
 _TIMEOUT_S = 900.0
 
 
-class Load(msgspec.Struct, frozen=True, kw_only=True):
+class ToolLoad(msgspec.Struct, frozen=True, kw_only=True):
     """What each client sends.
 
     Attributes:
@@ -81,13 +81,13 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
     engine_tpot_s: float | None = None
 
 
-def own_times(load: Load) -> Times:
+def own_times(load: ToolLoad) -> Times:
     """Measure with our client."""
     sessions = tuple(
         Session(
             id=str(number),
             system="",
-            turns=(Turn(text=text, max_tokens=load.tokens, exact=True),),
+            turns=(SessionTurn(text=text, max_tokens=load.tokens, exact=True),),
         )
         for number, text in enumerate(load.prompts)
     )
@@ -105,7 +105,7 @@ def own_times(load: Load) -> Times:
 
 
 def vllm_bench_times(
-    load: Load, *, engine: Path, pandas: Path, tokenizer: Path, folder: Path
+    load: ToolLoad, *, engine: Path, pandas: Path, tokenizer: Path, folder: Path
 ) -> Times:
     """Measure with ``vllm bench serve``.
 
@@ -135,7 +135,7 @@ def vllm_bench_times(
     return read_vllm_bench(folder / "vllm.json")
 
 
-def aiperf_times(load: Load, *, environment: Path, tokenizer: Path, folder: Path) -> Times:
+def aiperf_times(load: ToolLoad, *, environment: Path, tokenizer: Path, folder: Path) -> Times:
     """Measure with aiperf.
 
     Args:
@@ -159,7 +159,7 @@ def aiperf_times(load: Load, *, environment: Path, tokenizer: Path, folder: Path
     return read_aiperf(artifacts / "profile_export.jsonl")
 
 
-def beside_engine(client: Callable[[Load], Times], load: Load) -> Times:
+def beside_engine(client: Callable[[ToolLoad], Times], load: ToolLoad) -> Times:
     """Measure with a client, and keep what the engine says of the same requests."""
     before = read_engine_metrics(load.url, key=load.key)
     found = client(load)

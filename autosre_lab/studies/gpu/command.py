@@ -23,7 +23,7 @@ from autosre_lab.studies.gpu.measuring import (
     proxy_rows,
 )
 from autosre_lab.studies.gpu.steps import Steps
-from autosre_lab.studies.preemption import SCENARIOS, Load, measure_on, state_apart, table
+from autosre_lab.studies.preemption import SCENARIOS, BusyLoad, measure_on, state_apart, table
 
 __all__ = ["RECIPES", "main", "variant"]
 
@@ -120,9 +120,9 @@ def _preemption(steps: Steps, recipe: Recipe, options: argparse.Namespace) -> No
         sys.stdout.write(text + "\n")
 
 
-def _scenarios(options: argparse.Namespace) -> tuple[Load, ...]:
+def _scenarios(options: argparse.Namespace) -> tuple[BusyLoad, ...]:
     """The slots taken, and a long prefill before: blocks run out on small caches only."""
-    busy = Load(
+    busy = BusyLoad(
         name="slots",
         requests=options.slots,
         prompt_words=30,

@@ -16,9 +16,9 @@ from typing import cast
 
 __all__ = [
     "MARKER",
-    "Answer",
     "Connection",
-    "Target",
+    "LoadTarget",
+    "TimedAnswer",
     "http_request",
     "read_answer",
     "run_concurrently",
@@ -32,7 +32,7 @@ _HEADERS_END = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class LoadTarget:
     """Where a contender listens and how a request to it begins.
 
     Attributes:
@@ -49,7 +49,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class TimedAnswer:
     """What came back for one request. Times are `time.perf_counter_ns()`.
 
     Attributes:
@@ -74,7 +74,7 @@ class Answer:
         return None if self.first_ns is None else (self.first_ns - self.sent_ns) / 1e6
 
 
-def http_request(target: Target, body: bytes) -> bytes:
+def http_request(target: LoadTarget, body: bytes) -> bytes:
     """Return the bytes of a POST of `body`."""
     lines = [
         f"POST {target.path} HTTP/1.1",
@@ -110,7 +110,7 @@ def read_answer(raw: bytes, *, end: bytes) -> tuple[int, int, str | None]:
 class Connection(asyncio.Protocol):
     """One kept-alive connection; one request at a time."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: LoadTarget) -> None:
         self._target = target
         self._transport: asyncio.Transport | None = None
         self._received: list[bytes] = []
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
         self._size = 0
         self._done: asyncio.Future[str | None] | None = None
 
-    async def stream(self, body: bytes, *, timeout_s: float) -> Answer:
+    async def stream(self, body: bytes, *, timeout_s: float) -> TimedAnswer:
         """Send one request and read its answer to the end; faults are returned, not raised."""
         loop = asyncio.get_running_loop()
         request = http_request(self._target, body)
@@ -128,7 +128,7 @@ class Connection(asyncio.Protocol):
                 await loop.create_connection(lambda: self, "127.0.0.1", self._target.port)
         except OSError as error:
             now = time.perf_counter_ns()
-            return Answer(
+            return TimedAnswer(
                 sent_ns=now, first_ns=None, ended_ns=now, status=0, chunks=0, fault=repr(error)
             )
         assert self._transport is not None  # noqa: S101 - connection_made has run
@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol):
         status, chunks, bad = read_answer(b"".join(self._received), end=self._target.end)
         if bad is not None or fault is not None:
             self.close()
-        return Answer(
+        return TimedAnswer(
             sent_ns=sent_ns,
             first_ns=self._first_ns,
             ended_ns=ended_ns,

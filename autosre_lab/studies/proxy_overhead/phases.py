@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from autosre_lab.bench.processes import MeasuredProcess
 from autosre_lab.studies.proxy_overhead.bodies import Body
 from autosre_lab.studies.proxy_overhead.load import (
-    Answer,
     Connection,
-    Target,
+    LoadTarget,
+    TimedAnswer,
     run_concurrently,
 )
 from autosre_lab.studies.proxy_overhead.stats import peak_overlap
@@ -47,7 +47,7 @@ class Lane:
     """
 
     name: str
-    target: Target
+    target: LoadTarget
     process: MeasuredProcess
     direct: bool
 
@@ -195,11 +195,11 @@ async def measure_streams(lane: Lane, body: Body, burst: Burst) -> StreamRun:
     )
 
 
-async def _ask(lane: Lane, body: Body, burst: Burst) -> tuple[list[Answer], float]:
+async def _ask(lane: Lane, body: Body, burst: Burst) -> tuple[list[TimedAnswer], float]:
     # Fresh connections each time: some servers close idle ones after seconds, and the race between
     # that and our next request would be counted against them.
     connections = [Connection(lane.target) for _ in range(burst.concurrency)]
-    answers: list[Answer] = []
+    answers: list[TimedAnswer] = []
 
     async def job(connection: Connection) -> None:
         content = lane.body(body, next(_numbers))
@@ -214,7 +214,7 @@ async def _ask(lane: Lane, body: Body, burst: Burst) -> tuple[list[Answer], floa
     return answers, time.perf_counter() - started
 
 
-def _faults(answers: Sequence[Answer], chunks: int) -> list[str]:
+def _faults(answers: Sequence[TimedAnswer], chunks: int) -> list[str]:
     found = []
     for answer in answers:
         if answer.fault is not None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from autosre_lab.errors import ConfigError, ProvisionError
 from autosre_lab.progress import step
-from autosre_lab.studies.proxy_overhead.load import Target
+from autosre_lab.studies.proxy_overhead.load import LoadTarget
 
 __all__ = [
     "RIVAL_NAMES",
@@ -61,7 +61,7 @@ class Contender:
     argv: Sequence[str]
     env: Mapping[str, str]
     files: Mapping[Path, str]
-    target: Target
+    target: LoadTarget
     ready_path: str
 
 
@@ -157,8 +157,8 @@ def own_proxy(*, version: str, run_folder: Path, port: int, upstream_port: int) 
     )
 
 
-def _target(port: int) -> Target:
-    return Target(
+def _target(port: int) -> LoadTarget:
+    return LoadTarget(
         port=port,
         path=MESSAGES_PATH,
         # The headers of a real first request that a proxy may look at.

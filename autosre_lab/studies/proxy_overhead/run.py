@@ -21,7 +21,7 @@ from autosre_lab.bench.processes import free_port, running
 from autosre_lab.progress import step
 from autosre_lab.settings import paths
 from autosre_lab.studies.proxy_overhead.bodies import body_named
-from autosre_lab.studies.proxy_overhead.load import Target
+from autosre_lab.studies.proxy_overhead.load import LoadTarget
 from autosre_lab.studies.proxy_overhead.phases import (
     Burst,
     Lane,
@@ -33,7 +33,16 @@ from autosre_lab.studies.proxy_overhead.phases import (
 )
 from autosre_lab.studies.proxy_overhead.rivals import Contender, clean_environment, own_proxy, rival
 
-__all__ = ["DEFAULT", "DIRECT", "OURS", "QUICK", "Measured", "Plan", "Results", "run_benchmark"]
+__all__ = [
+    "DEFAULT",
+    "DIRECT",
+    "OURS",
+    "QUICK",
+    "Measured",
+    "Results",
+    "StudyPlan",
+    "run_benchmark",
+]
 
 DIRECT = "direct"
 """Name of the way without a proxy; its process is the upstream itself."""
@@ -43,7 +52,7 @@ SCHEMA = "autosre.proxy-overhead/v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class StudyPlan:
     """How much is measured.
 
     Attributes:
@@ -69,7 +78,7 @@ class Plan:
     streams_pace_ms: int
 
 
-DEFAULT = Plan(
+DEFAULT = StudyPlan(
     ttft_rounds=1000,
     ttft_warm_up=50,
     ttft_chunks=3,
@@ -80,7 +89,7 @@ DEFAULT = Plan(
     streams=Burst(requests=500, concurrency=500, chunks=50),
     streams_pace_ms=100,
 )
-QUICK = Plan(
+QUICK = StudyPlan(
     ttft_rounds=100,
     ttft_warm_up=10,
     ttft_chunks=3,
@@ -118,7 +127,7 @@ class Results:
 
     date: str
     machine: dict[str, Any]
-    plan: Plan
+    plan: StudyPlan
     contenders: dict[str, Measured]
     ttft_faults: list[str] = field(default_factory=list)
 
@@ -128,7 +137,7 @@ class Results:
 
 
 def run_benchmark(
-    plan: Plan, *, rivals: Sequence[str] = (), data: Path | None = None, run_folder: Path
+    plan: StudyPlan, *, rivals: Sequence[str] = (), data: Path | None = None, run_folder: Path
 ) -> Results:
     """Start everything, measure, and end everything.
 
@@ -169,12 +178,12 @@ def _contenders(rivals: Sequence[str], data: Path, run_folder: Path) -> list[Con
             name=DIRECT,
             version="",
             argv=[
-                *(sys.executable, "-m", "autosre_lab.studies.proxy_overhead.upstream"),
+                *(sys.executable, "-m", "autosre_lab.studies.proxy_overhead.load_engine"),
                 str(upstream_port),
             ],
             env=clean_environment(run_folder, PYTHONPATH=str(Path(__file__).resolve().parents[3])),
             files={},
-            target=Target(
+            target=LoadTarget(
                 port=upstream_port, path="/v1/chat/completions", headers={}, end=b"data: [DONE]"
             ),
             ready_path="/health",
@@ -223,7 +232,7 @@ def _start(
     return lanes
 
 
-async def _measure(plan: Plan, lanes: Sequence[Lane], results: Results) -> None:
+async def _measure(plan: StudyPlan, lanes: Sequence[Lane], results: Results) -> None:
     for name in ("small", "claude"):
         body = body_named(name, chunks=plan.ttft_chunks, interval_ms=0)
         rounds = plan.ttft_warm_up + plan.ttft_rounds

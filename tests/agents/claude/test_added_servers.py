@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from autosre_lab.agents.claude.config_home import added_servers, servers_of
-from autosre_lab.scripted.upstream import Turn
+from autosre_lab.scripted.chat_engine import Turn
 from tests.agents.claude.conftest import EACH_VERSION, MakeLab
 from tests.agents.claude.facts import plan
 

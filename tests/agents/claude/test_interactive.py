@@ -6,7 +6,7 @@ import pytest
 
 from autosre_lab.agents.claude.session import status_line_command
 from autosre_lab.agents.claude.trial import by_round, call
-from autosre_lab.scripted.upstream import Turn
+from autosre_lab.scripted.chat_engine import Turn
 from tests.agents.claude.conftest import EACH_VERSION, MakeLab
 from tests.agents.claude.terminal import Terminal, terminal
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autosre_lab.agents.claude.trial import by_round, call
-from autosre_lab.scripted.upstream import ToolCall, Turn
+from autosre_lab.scripted.chat_engine import ToolCall, Turn
 from tests.agents.claude.conftest import EACH_VERSION, MakeLab
 
 pytestmark = [pytest.mark.claude, EACH_VERSION]
@@ -82,17 +82,17 @@ def test_malformed_tool_json_comes_back_to_the_model_and_is_tried_again(
     lab = make_lab()
     lab.upstream.script = by_round(
         Turn(tool_calls=[ToolCall(name="Bash", arguments='{"command": "echo bro')]),
-        Turn(tool_calls=[call("Bash", command="echo mended")]),
+        Turn(tool_calls=[call("Bash", command="echo fixed")]),
         DONE,
     )
 
     ran = lab.ask("Run something.")
 
     assert (ran.code, ran.text) == (0, "All done.")
-    broken, mended = ran.tool_results
+    broken, fixed = ran.tool_results
     assert broken["is_error"]
     assert "InputValidationError" in str(broken["content"])
-    assert "mended" in str(mended["content"])
+    assert "fixed" in str(fixed["content"])
 
 
 def test_any_model_name_is_answered_by_the_model_served(make_lab: MakeLab) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from autosre_lab.agents.claude.trial import Ran, by_round, call
 from autosre_lab.agents.web_servers import WEB_SERVERS
-from autosre_lab.scripted.upstream import ToolCall, Turn
+from autosre_lab.scripted.chat_engine import ToolCall, Turn
 from tests.agents.claude.conftest import MakeLab
 from tests.web.site import Answer, Site, serving
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from autosre_lab.agents.trial import by_round, call, in_order, wait_until
-from autosre_lab.scripted.upstream import HttpError, ToolCall, Turn
+from autosre_lab.scripted.chat_engine import HttpError, ToolCall, Turn
 from tests.agents.codex.conftest import CodexLab
 
 pytestmark = pytest.mark.codex

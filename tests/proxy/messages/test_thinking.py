@@ -68,3 +68,10 @@ def test_the_profiles_own_template_arguments_go_along() -> None:
     )
     kwargs = translate("hi", engine, thinking={"type": "adaptive"})["chat_template_kwargs"]
     assert kwargs == {"preserve_thinking": True, "thinking": True}
+
+
+@pytest.mark.parametrize("effort", ["max", "xhigh", "ultra", "", None, 3, ["high"], {"a": 1}])
+def test_no_word_for_effort_is_worth_a_refusal(effort: Any) -> None:
+    chat = translate("hi", output_config={"effort": effort}, thinking={"type": "adaptive"})
+    expected = "high" if effort in ("max", "xhigh") else None
+    assert chat.get("reasoning_effort") == expected

@@ -167,7 +167,7 @@ def test_a_recorded_session_only_grows(name: str) -> None:
         tools = declared_tools(request.tools)
         messages = chat_messages(request.instructions, request.items, PLAIN, tools)
         data = msgspec.json.encode(messages)
-        # A compaction begins anew behind what leads.
+        # A compaction begins again behind what leads.
         shared = before[:-1] if len(data) > len(before) else b""
         assert data.startswith(shared)
         before = data

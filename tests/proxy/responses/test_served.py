@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from autosre_lab.proxy import read_request_log
-from autosre_lab.scripted.upstream import HttpError, ToolCall, Turn
+from autosre_lab.scripted.chat_engine import HttpError, ToolCall, Turn
 from tests.proxy.conftest import Lab, StartLab
 from tests.proxy.responses.bodies import FUNCTION, ask, recorded, said_by
 from tests.proxy.responses.reading import read_stream

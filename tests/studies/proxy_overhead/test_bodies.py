@@ -5,7 +5,7 @@ import json
 import pytest
 
 from autosre_lab.studies.proxy_overhead.bodies import body_named
-from autosre_lab.studies.proxy_overhead.upstream import read_directive
+from autosre_lab.studies.proxy_overhead.load_engine import read_directive
 
 
 @pytest.mark.parametrize("name", ["small", "claude"])

@@ -15,12 +15,12 @@ from autosre_lab.studies.proxy_overhead.run import (
     OURS,
     QUICK,
     Measured,
-    Plan,
     Results,
+    StudyPlan,
     run_benchmark,
 )
 
-TINY = Plan(
+TINY = StudyPlan(
     ttft_rounds=3,
     ttft_warm_up=1,
     ttft_chunks=2,

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 
 from autosre_lab.bench.processes import free_port
 from autosre_lab.studies.proxy_overhead.load import (
-    Answer,
     Connection,
-    Target,
+    LoadTarget,
+    TimedAnswer,
     http_request,
     read_answer,
 )
@@ -20,10 +20,10 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def ask(serve: Serve, *, times: int = 1, timeout_s: float = 5.0) -> list[Answer]:
+def ask(serve: Serve, *, times: int = 1, timeout_s: float = 5.0) -> list[TimedAnswer]:
     """Send requests over one connection to a server that answers as `serve` does."""
 
-    async def run() -> list[Answer]:
+    async def run() -> list[TimedAnswer]:
         served = asyncio.get_running_loop().create_future()
 
         async def serve_and_close(
@@ -37,7 +37,7 @@ def ask(serve: Serve, *, times: int = 1, timeout_s: float = 5.0) -> list[Answer]
 
         server = await asyncio.start_server(serve_and_close, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        connection = Connection(Target(port=port, path="/", headers={}, end=END))
+        connection = Connection(LoadTarget(port=port, path="/", headers={}, end=END))
         answers = [await connection.stream(b"{}", timeout_s=timeout_s) for _ in range(times)]
         connection.close()
         await served
@@ -52,7 +52,7 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
 
 
 def test_a_request_states_its_length_and_headers() -> None:
-    target = Target(port=80, path="/v1?beta=true", headers={"x-app": "cli"}, end=b"")
+    target = LoadTarget(port=80, path="/v1?beta=true", headers={"x-app": "cli"}, end=b"")
 
     head, _, body = http_request(target, b"hello").partition(b"\r\n\r\n")
 
@@ -140,8 +140,8 @@ def test_an_answer_that_never_ends_is_given_up() -> None:
 
 
 def test_nobody_listening_is_a_fault() -> None:
-    async def run() -> Answer:
-        target = Target(port=free_port(), path="/", headers={}, end=END)
+    async def run() -> TimedAnswer:
+        target = LoadTarget(port=free_port(), path="/", headers={}, end=END)
         return await Connection(target).stream(b"{}", timeout_s=5)
 
     answer = asyncio.run(run())
@@ -152,7 +152,7 @@ def test_nobody_listening_is_a_fault() -> None:
 
 
 def test_every_contender_stands_equally_often_in_every_place() -> None:
-    target = Target(port=1, path="/", headers={}, end=b"")
+    target = LoadTarget(port=1, path="/", headers={}, end=b"")
     lanes = [Lane(name, target, None, direct=False) for name in "abc"]  # type: ignore[arg-type]
 
     orders = [tuple(lane.name for lane in order) for order in turning_order(lanes, 12)]

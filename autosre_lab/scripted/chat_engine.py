@@ -3,10 +3,10 @@
 In a test::
 
     busy = Turn(http_error=HttpError(status=503))
-    async with ScriptedUpstream([Turn(text="Hello"), busy]) as upstream:
+    async with ScriptedVllm([Turn(text="Hello"), busy]) as upstream:
         ...  # point a proxy at upstream.url, then look at upstream.requests
 
-As a process: ``python -m autosre_lab.scripted.upstream 8010 --text "Hello"``.
+As a process: ``python -m autosre_lab.scripted.chat_engine 8010 --text "Hello"``.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from autosre_lab.scripted.turns import CUT, HttpError, ToolCall, Turn, chunks_of
 __all__ = [
     "CUT",
     "HttpError",
-    "RecordedRequest",
-    "ScriptedUpstream",
+    "ReceivedRequest",
+    "ScriptedVllm",
     "ToolCall",
     "Turn",
     "chunks_of",
@@ -46,7 +46,7 @@ TEMPLATE_TOKENS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedRequest:
+class ReceivedRequest:
     """One request as it came.
 
     Attributes:
@@ -68,7 +68,7 @@ Script = Sequence[Turn] | Callable[[Mapping[str, Any]], Turn]
 HELLO: Script = (Turn(text="Hello from the script."),)
 
 
-class ScriptedUpstream:
+class ScriptedVllm:
     """vLLM's HTTP face with scripted answers, on loopback.
 
     Args:
@@ -103,7 +103,7 @@ class ScriptedUpstream:
         self.script = script
         self.model = model
         self.max_model_len = max_model_len
-        self.requests: list[RecordedRequest] = []
+        self.requests: list[ReceivedRequest] = []
         self.disconnects = 0
         self.running = 0
         self.key = ""
@@ -121,11 +121,11 @@ class ScriptedUpstream:
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def chats(self) -> list[RecordedRequest]:
+    def chats(self) -> list[ReceivedRequest]:
         """The chat requests alone."""
         return [one for one in self.requests if one.path == "/v1/chat/completions"]
 
-    async def __aenter__(self) -> ScriptedUpstream:
+    async def __aenter__(self) -> ScriptedVllm:
         app = web.Application(client_max_size=256 * 1024**2, middlewares=[self._guard()])
         app.router.add_get("/health", self._health)
         app.router.add_get("/version", self._version)
@@ -165,7 +165,7 @@ class ScriptedUpstream:
         raw = await request.read()
         body = json.loads(raw) if raw else {}
         self.requests.append(
-            RecordedRequest(
+            ReceivedRequest(
                 at_s=time.monotonic(),
                 method=request.method,
                 path=request.path,
@@ -346,7 +346,7 @@ def engine_error(status: int, message: str) -> web.Response:
 
 def main(argv: list[str] | None = None) -> None:
     """Serve one repeated turn until interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m autosre_lab.scripted.upstream")
+    parser = argparse.ArgumentParser(prog="python -m autosre_lab.scripted.chat_engine")
     parser.add_argument("port", type=int)
     parser.add_argument("--text", default="Hello from the script.")
     parser.add_argument("--max-model-len", type=int, default=262_144)
@@ -360,7 +360,7 @@ def main(argv: list[str] | None = None) -> None:
     )
 
     async def serve() -> None:
-        upstream = ScriptedUpstream([turn], port=options.port, max_model_len=options.max_model_len)
+        upstream = ScriptedVllm([turn], port=options.port, max_model_len=options.max_model_len)
         async with upstream:
             await asyncio.Event().wait()
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import plotly.graph_objects as graph
 import pytest
 
-from autosre_lab.widgets import figure_look, look_template
-from autosre_lab.widgets.look import COLOURS
+from autosre_lab.widgets import figure_theme, theme_template
+from autosre_lab.widgets.theme import COLOURS
 
 
 def luminance(colour: str) -> float:
@@ -20,7 +20,7 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_colour_stands_out_from_its_ground_and_text_can_be_read(dark: bool) -> None:
-    layout = look_template(dark=dark).layout
+    layout = theme_template(dark=dark).layout
     for colour in COLOURS["dark" if dark else "light"]:
         assert contrast(colour, layout.paper_bgcolor) >= 3, colour
     assert contrast(layout.font.color, layout.paper_bgcolor) >= 7
@@ -28,7 +28,7 @@ def test_every_colour_stands_out_from_its_ground_and_text_can_be_read(dark: bool
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_series_differ_by_dash_marker_and_pattern_too(dark: bool) -> None:
-    data = look_template(dark=dark).data
+    data = theme_template(dark=dark).data
     count = len(COLOURS["light"])
     assert len({one.line.dash for one in data.scatter}) == count
     assert len({one.marker.symbol for one in data.scatter}) == count
@@ -36,7 +36,7 @@ def test_series_differ_by_dash_marker_and_pattern_too(dark: bool) -> None:
 
 
 def test_a_figure_takes_the_look_and_another_theme_later() -> None:
-    figure = figure_look(graph.Figure(graph.Scatter(y=[1])))
+    figure = figure_theme(graph.Figure(graph.Scatter(y=[1])))
     light = figure.layout.template.layout.paper_bgcolor
-    figure_look(figure, dark=True)
+    figure_theme(figure, dark=True)
     assert figure.layout.template.layout.paper_bgcolor != light

@@ -1,8 +1,8 @@
-"""The engine's stand-in for load: `python -m autosre_lab.studies.proxy_overhead.upstream PORT`.
+"""The engine's stand-in for load: `python -m autosre_lab.studies.proxy_overhead.load_engine PORT`.
 
 It speaks just enough of vLLM's API to stream as many chunks as a request's own text asks for, and
 it is written on bare protocols because it shares two cores with what is measured. For scripted
-turns, errors and recorded requests there is `autosre_lab.scripted.upstream`.
+turns, errors and recorded requests there is `autosre_lab.scripted.chat_engine`.
 
 Chunks look like vLLM's, with token counts in each where the request asks for them. A burst writes
 one chunk of each stream per turn of the event loop, so that streams interleave and a slow reader

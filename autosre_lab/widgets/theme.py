@@ -14,7 +14,7 @@ from autosre_lab.errors import MissingExtraError
 if TYPE_CHECKING:
     import plotly.graph_objects
 
-__all__ = ["COLOURS", "DASHES", "STYLE", "SYMBOLS", "figure_look", "look_template"]
+__all__ = ["COLOURS", "DASHES", "STYLE", "SYMBOLS", "figure_theme", "theme_template"]
 
 COLOURS = {
     "light": ("#0072b2", "#c04a00", "#00795a", "#a8457d", "#8a6100", "#444444"),
@@ -60,7 +60,7 @@ STYLE = """
 style of tables, numbers to the right, would win."""
 
 
-def look_template(*, dark: bool = False) -> plotly.graph_objects.layout.Template:
+def theme_template(*, dark: bool = False) -> plotly.graph_objects.layout.Template:
     """Return the template.
 
     Raises:
@@ -112,7 +112,7 @@ def look_template(*, dark: bool = False) -> plotly.graph_objects.layout.Template
     return template
 
 
-def figure_look(figure: Any, *, dark: bool = False) -> Any:
+def figure_theme(figure: Any, *, dark: bool = False) -> Any:
     """Give a figure, live or static, our look, and return it."""
-    figure.update_layout(template=look_template(dark=dark))
+    figure.update_layout(template=theme_template(dark=dark))
     return figure
