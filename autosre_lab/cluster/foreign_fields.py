@@ -39,7 +39,7 @@ def as_if_new(client: KubeClient, wanted: Object) -> Object | None:
 
 
 def foreign_fields(fresh: Object, live: Object) -> list[tuple[str, Any]]:
-    """Return path and value of what a live object's spec has and a new one would not have."""
+    """Return path and value of what a live object's spec has otherwise than a new one would."""
     return list(_additions(fresh["spec"], live["spec"], "spec"))
 
 
@@ -88,3 +88,5 @@ def _additions(fresh: Any, live: Any, path: str) -> Iterator[tuple[str, Any]]:
                 yield below, entry
             else:
                 yield from _additions(known[name], entry, below)
+    elif fresh != live:
+        yield path, live  # a default of the server's that somebody changed

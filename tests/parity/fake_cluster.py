@@ -146,6 +146,8 @@ def _key(obj: Object) -> tuple[str, str]:
 
 def _defaults(obj: Object) -> Object:
     """Return what a server adds to a new object of this kind."""
+    if obj["kind"] == "Service":
+        return {"spec": {"sessionAffinity": "None"}}
     if obj["kind"] != "Deployment":
         return {}
     containers = [

@@ -62,6 +62,8 @@ def as_the_server_keeps_it(obj: Object) -> Object:
         "annotations": {"deployment.kubernetes.io/revision": "3"},
     }
     live["status"] = {"replicas": 1}
+    if obj["kind"] == "Service":
+        live["spec"]["sessionAffinity"] = "None"
     if obj["kind"] == "Deployment":
         live["spec"]["revisionHistoryLimit"] = 10
         live["spec"]["template"]["spec"]["containers"][0]["terminationMessagePath"] = "/dev/log"
