@@ -9,7 +9,7 @@ from autosre_lab.cli.output import Format, plain, show
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autosre_lab.proxy.findings import Finding
+    from autosre_lab.proxy.findings import EngineFinding
     from autosre_lab.stack import Stack, StackStatus
 
 __all__ = ["show_stack", "show_status"]
@@ -33,7 +33,9 @@ def show_stack(stack: Stack, *, output: Format) -> None:
     )
 
 
-def show_status(status: StackStatus, *, output: Format, findings: Sequence[Finding] = ()) -> None:
+def show_status(
+    status: StackStatus, *, output: Format, findings: Sequence[EngineFinding] = ()
+) -> None:
     """Print what runs, and what was found out about the engine."""
     facts = plain(status)
     rows = list(facts["services"].values())
@@ -43,7 +45,7 @@ def show_status(status: StackStatus, *, output: Format, findings: Sequence[Findi
     show(facts, output=output, text=lambda: text, rows=rows)
 
 
-def _finding_text(finding: Finding) -> str:
+def _finding_text(finding: EngineFinding) -> str:
     missing = f"  (missing: {finding.flag})" if finding.flag else ""
     return f"  {finding.name:32}{finding.found}{missing}"
 

@@ -19,13 +19,13 @@ from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import engine_message, lacks_tool_parser
 from autosre_lab.proxy.upstream import Upstream, read_error
 
-__all__ = ["Finding", "engine_findings"]
+__all__ = ["EngineFinding", "engine_findings"]
 
 CONNECT_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class EngineFinding:
     """One thing that was found.
 
     Attributes:
@@ -44,7 +44,7 @@ class Finding:
         return not self.flag
 
 
-def engine_findings(url: str, *, api_key: str | None = None) -> list[Finding]:
+def engine_findings(url: str, *, api_key: str | None = None) -> list[EngineFinding]:
     """Ask an engine, and return what was found.
 
     Args:
@@ -57,7 +57,7 @@ def engine_findings(url: str, *, api_key: str | None = None) -> list[Finding]:
     return asyncio.run(_findings(url, api_key))
 
 
-async def _findings(url: str, api_key: str | None) -> list[Finding]:
+async def _findings(url: str, api_key: str | None) -> list[EngineFinding]:
     upstream = Upstream(url, connect_timeout_s=CONNECT_TIMEOUT_S, api_key=api_key)
     await upstream.open()
     try:
@@ -73,7 +73,10 @@ async def _findings(url: str, api_key: str | None) -> list[Finding]:
         await upstream.close()
     found = [_tools(lacks=lacks), *_template(profile)]
     if refused is not None:
-        return [*found, Finding(name="answers", found=f"a short request was refused: {refused}")]
+        return [
+            *found,
+            EngineFinding(name="answers", found=f"a short request was refused: {refused}"),
+        ]
     return [*found, *_answered(profile, answer)]
 
 
@@ -100,18 +103,18 @@ async def _one_token(
             return "its answer is no JSON", {}
 
 
-def _tools(*, lacks: bool) -> Finding:
+def _tools(*, lacks: bool) -> EngineFinding:
     if lacks:
-        return Finding(
+        return EngineFinding(
             name="tool calls",
             found="the engine parses none: tools are left out of every request, and the model is "
             "told so",
             flag="--enable-auto-tool-choice --tool-call-parser …",
         )
-    return Finding(name="tool calls", found="parsed by the engine")
+    return EngineFinding(name="tool calls", found="parsed by the engine")
 
 
-def _template(profile: EngineProfile) -> list[Finding]:
+def _template(profile: EngineProfile) -> list[EngineFinding]:
     """What the template insists on; each is followed, so that no flag is missing."""
     mid = profile.mid_system == "system"
     said = [
@@ -139,10 +142,10 @@ def _template(profile: EngineProfile) -> list[Finding]:
             "no switch in the template",
         ),
     ]
-    return [Finding(name=name, found=yes if holds else no) for name, holds, yes, no in said]
+    return [EngineFinding(name=name, found=yes if holds else no) for name, holds, yes, no in said]
 
 
-def _answered(profile: EngineProfile, answer: dict[str, Any]) -> list[Finding]:
+def _answered(profile: EngineProfile, answer: dict[str, Any]) -> list[EngineFinding]:
     found = []
     if profile.opens_thinking != "never":
         choices = answer.get("choices") or [{}]
@@ -150,7 +153,7 @@ def _answered(profile: EngineProfile, answer: dict[str, Any]) -> list[Finding]:
         parsed = bool(message.get("reasoning") or message.get("reasoning_content"))
         unparsed = bool(message.get("content")) and not parsed
         found.append(
-            Finding(
+            EngineFinding(
                 name="thoughts",
                 found="begun by the template; the engine does not tell them from the answer, the "
                 "proxy does"
@@ -161,7 +164,7 @@ def _answered(profile: EngineProfile, answer: dict[str, Any]) -> list[Finding]:
         )
     details = (answer.get("usage") or {}).get("prompt_tokens_details")
     found.append(
-        Finding(
+        EngineFinding(
             name="cached tokens",
             found="told with each answer" if details else "not told: they are shown as 0",
             flag="" if details else "--enable-prompt-tokens-details",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.proxy.findings import Finding, engine_findings
+from autosre_lab.proxy.findings import EngineFinding, engine_findings
 from autosre_lab.proxy.refusals import Refused
 from autosre_lab.scripted.chat_engine import ScriptedVllm, Turn
 
@@ -19,7 +19,7 @@ def no_parser(body: Mapping[str, Any]) -> str:
     return told if body.get("tools") else ""
 
 
-async def found(**engine: Any) -> dict[str, Finding]:
+async def found(**engine: Any) -> dict[str, EngineFinding]:
     async with ScriptedVllm([HELLO], **engine) as upstream:
         findings = await asyncio.to_thread(engine_findings, upstream.url)
     return {one.name: one for one in findings}
