@@ -31,7 +31,7 @@ from tests.cluster.real_images import BASE
 from tests.cluster.test_real_cluster import ask
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
 AWAY = "autosre-away"
 """A network namespace that reaches the API server, and has no way to the Services."""
