@@ -38,7 +38,10 @@ PYTHON = "3.11"
 _PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
 PACKAGE = Path(__file__).resolve().parents[1]
 
-_BASICS = ("__init__.py", "errors.py", "lazy.py", "logs.py", "py.typed", "serving")
+_BASICS = (
+    *("__init__.py", "errors.py", "lazy.py", "logs.py", "private_files.py", "py.typed"),
+    "serving",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "metrics": ("cli.watch:metrics", "Show what is measured, or export it."),
         "study": (
             "cli.passed_on:study",
-            "Repeat a study: agreement, harness-cost, preemption, proxy-overhead, start-cost.",
+            "Repeat a study: agreement, gpu, harness-cost, preemption, proxy-overhead, start-cost.",
         ),
     },
     "Improve": {

@@ -94,7 +94,7 @@ def preemption(*, arguments: tuple[str, ...]) -> None:
 @passed_on()
 @explained
 def study(*, arguments: tuple[str, ...]) -> None:
-    """Repeat a study: agreement, harness-cost, preemption, proxy-overhead, start-cost.
+    """Repeat a study: agreement, gpu, harness-cost, preemption, proxy-overhead, start-cost.
 
     Example: autosre study harness-cost
     """

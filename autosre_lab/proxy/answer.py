@@ -9,10 +9,10 @@ from autosre_lab.proxy.chat_stream import FINISH_REASONS, ChatChoice, ChatChunk,
 from autosre_lab.proxy.inline_thinking import InlineThinking
 from autosre_lab.proxy.tool_calls import ToolCalls
 
-__all__ = ["EngineAnswer"]
+__all__ = ["DialectAnswer"]
 
 
-class EngineAnswer(ABC):
+class DialectAnswer(ABC):
     """One answer on its way from the engine to the client.
 
     What the engine sends is sorted here; a dialect's own class says how it is written.

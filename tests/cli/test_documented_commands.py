@@ -38,6 +38,8 @@ OF_OTHERS = {
         "tee",
         "pip",
     ),
+    # The shell's own.
+    *("for", "do", "done"),
 }
 
 

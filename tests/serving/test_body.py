@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import gzip
 import sys
 import types
@@ -10,6 +11,7 @@ import pytest
 from autosre_lab.serving.body import BodyError, plain_body
 
 LIMIT = 1000
+zipped = functools.partial(gzip.compress, mtime=0)  # the same at each collection
 
 
 @pytest.mark.parametrize(
@@ -17,11 +19,11 @@ LIMIT = 1000
     [
         (b"plain", ""),
         (b"plain", "identity"),
-        (gzip.compress(b"plain", mtime=0), "gzip"),
-        (gzip.compress(b"pl", mtime=0) + gzip.compress(b"ain", mtime=0), "GZip"),
+        (zipped(b"plain"), "gzip"),
+        (zipped(b"pl") + zipped(b"ain"), "GZip"),
         (zlib.compress(b"plain"), "deflate"),
         (zlib.compress(b"plain")[2:-4], "deflate"),
-        (zlib.compress(gzip.compress(b"plain", mtime=0)), "gzip, deflate"),
+        (zlib.compress(zipped(b"plain")), "gzip, deflate"),
     ],
 )
 def test_what_can_be_undone_is_undone(raw: bytes, encoding: str) -> None:
@@ -33,11 +35,11 @@ def test_what_can_be_undone_is_undone(raw: bytes, encoding: str) -> None:
     [
         (b"plain", "gzip", 400),
         (b"plain", "deflate", 400),
-        (gzip.compress(b"plain", mtime=0)[:-3], "gzip", 400),
-        (gzip.compress(b"plain", mtime=0) + b"rest", "gzip", 400),
-        (gzip.compress(bytes(LIMIT + 1), mtime=0), "gzip", 413),
-        (gzip.compress(bytes(50_000_000), mtime=0), "gzip", 413),
-        (gzip.compress(gzip.compress(bytes(50_000_000), mtime=0), mtime=0), "gzip, gzip", 413),
+        (zipped(b"plain")[:-3], "gzip", 400),
+        (zipped(b"plain") + b"rest", "gzip", 400),
+        (zipped(bytes(LIMIT + 1)), "gzip", 413),
+        (zipped(bytes(50_000_000)), "gzip", 413),
+        (zipped(zipped(bytes(50_000_000))), "gzip, gzip", 413),
         (bytes(LIMIT + 1), "", 413),
         (b"x", "compress", 415),
         (b"x", "\udcff", 415),

@@ -12,8 +12,8 @@ from __future__ import annotations
 from autosre_lab.agents.answer import Answer
 from autosre_lab.agents.codex.answer import ask
 from autosre_lab.agents.codex.plan import plan_launch
-from autosre_lab.agents.codex.profiles import PROFILES, Profile
+from autosre_lab.agents.codex.profiles import PROFILES, CodexProfile
 from autosre_lab.agents.codex.session import launch
 from autosre_lab.agents.launch import Launch
 
-__all__ = ["PROFILES", "Answer", "Launch", "Profile", "ask", "launch", "plan_launch"]
+__all__ = ["PROFILES", "Answer", "CodexProfile", "Launch", "ask", "launch", "plan_launch"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from autosre_lab.agents.codex.arguments import is_headless, subcommand, writes
-from autosre_lab.agents.codex.profiles import Profile, compacts_at
+from autosre_lab.agents.codex.profiles import CodexProfile, compacts_at
 from autosre_lab.agents.environment import browser_settings, without_proxies
 from autosre_lab.agents.launch import Browser, Endpoint, Launch
 from autosre_lab.agents.web_servers import WEB_SERVERS, server_command
@@ -44,7 +44,7 @@ def plan_launch(
     args: Sequence[str],
     *,
     fit: WindowFit,
-    profile: Profile,
+    profile: CodexProfile,
     executable: Path,
     environ: Mapping[str, str],
     config_dir: Path | None,
@@ -171,7 +171,7 @@ def _with_ours(args: Sequence[str]) -> list[str]:
 
 
 def _notes(
-    stack: Endpoint, fit: WindowFit, profile: Profile, args: Sequence[str]
+    stack: Endpoint, fit: WindowFit, profile: CodexProfile, args: Sequence[str]
 ) -> tuple[str, ...]:
     notes = (
         f"{stack.model} at {stack.proxy_url}, {profile.name} profile, window {fit.window} tokens, "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from autosre_lab.agents.window import Sizing, WindowFit
 
-__all__ = ["COMPACT_PERCENT", "PROFILES", "SIZING", "Profile", "compacts_at", "estimate"]
+__all__ = ["COMPACT_PERCENT", "PROFILES", "SIZING", "CodexProfile", "compacts_at", "estimate"]
 
 COMPACT_PERCENT = 70
 """Codex compacts by what the last answer's counts say; the rest of the window is for one turn."""
@@ -17,7 +17,7 @@ BYTES_PER_TOKEN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
+class CodexProfile:
     """One way to start Codex.
 
     Attributes:
@@ -38,14 +38,14 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile(
+        CodexProfile(
             name="full",
             summary="all of Codex that needs no server of OpenAI's",
             settings={},
             recorded_bytes=21_000,
             room_tokens=8_000,
         ),
-        Profile(
+        CodexProfile(
             name="lean",
             summary="no subagents and no goals: five tools",
             settings={"agents.enabled": "false", "features.goals": "false"},
@@ -61,13 +61,13 @@ def compacts_at(window: int) -> int:
     return window * COMPACT_PERCENT // 100
 
 
-def estimate(profile: Profile) -> int:
+def estimate(profile: CodexProfile) -> int:
     """Return an upper estimate of a profile's first prompt, in tokens."""
     return profile.recorded_bytes // BYTES_PER_TOKEN
 
 
 def _fit(
-    window: int, profile: Profile, first_prompt: int, *, wish: int | None = None
+    window: int, profile: CodexProfile, first_prompt: int, *, wish: int | None = None
 ) -> WindowFit | None:
     """Return how a profile fits a window; `wish` has no meaning here: Codex sets no limit."""
     room = compacts_at(window) - first_prompt

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from autosre_lab.agents.codex.arguments import USAGE, needs_model, split_arguments
 from autosre_lab.agents.codex.plan import is_foreign, plan_launch
-from autosre_lab.agents.codex.profiles import PROFILES, SIZING, Profile, estimate
+from autosre_lab.agents.codex.profiles import PROFILES, SIZING, CodexProfile, estimate
 from autosre_lab.agents.launch import Launch, show_launch
 from autosre_lab.agents.options import OwnOptions
 from autosre_lab.agents.running import become, run_in_terminal
@@ -111,7 +111,7 @@ def _config_dir(own: OwnOptions) -> Path | None:
     return None if own.use_my_config else paths().state / "codex"
 
 
-def _fit(own: OwnOptions, window: int, recipe: Recipe | None) -> SessionFit[Profile]:
+def _fit(own: OwnOptions, window: int, recipe: Recipe | None) -> SessionFit[CodexProfile]:
     recommended = recipe.claude.profile if recipe else "full"
     return fit_session(
         SIZING,

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.answer import EngineAnswer
+from autosre_lab.proxy.answer import DialectAnswer
 from autosre_lab.proxy.arguments import is_json_object
 from autosre_lab.proxy.blocks import MALFORMED_ARGUMENTS, UNNAMED_TOOL, Block, Delta
 from autosre_lab.proxy.messages import events as sse
@@ -20,7 +20,7 @@ from autosre_lab.proxy.refusals import Refusal
 __all__ = ["MessageStream", "Usage"]
 
 
-class MessageStream(EngineAnswer):
+class MessageStream(DialectAnswer):
     """One answer as Anthropic's events, or as one Message.
 
     Args:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.answer import EngineAnswer
+from autosre_lab.proxy.answer import DialectAnswer
 from autosre_lab.proxy.blocks import UNNAMED_TOOL, Block, Delta
 from autosre_lab.proxy.refusals import Refusal
 from autosre_lab.proxy.responses.compaction import COMPACTION_MARK
@@ -54,7 +54,7 @@ class AnswerPlan:
     inside_thinking: bool = False
 
 
-class ResponseStream(EngineAnswer):
+class ResponseStream(DialectAnswer):
     """One answer as the Responses API's events, or as one response object."""
 
     def __init__(self, plan: AnswerPlan) -> None:
