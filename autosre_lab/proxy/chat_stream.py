@@ -13,6 +13,7 @@ import msgspec
 
 from autosre_lab.errors import RemoteError
 from autosre_lab.proxy import chunk_mending
+from autosre_lab.proxy.chunk_mending import MOST_TOKENS
 
 __all__ = [
     "FINISH_REASONS",
@@ -132,10 +133,11 @@ class TokenCounts:
 
     def note(self, usage: ChatUsage) -> None:
         """Take what the engine says now; what it leaves out, or cannot be, changes nothing."""
-        if 0 < usage.prompt_tokens <= chunk_mending.MOST_TOKENS:
-            self.prompt = usage.prompt_tokens
-        if usage.completion_tokens and 0 < usage.completion_tokens <= chunk_mending.MOST_TOKENS:
-            self.output = usage.completion_tokens
+        prompt, output = usage.prompt_tokens, usage.completion_tokens
+        if 0 < prompt <= MOST_TOKENS:
+            self.prompt = prompt
+        if output and 0 < output <= MOST_TOKENS:
+            self.output = output
         if (details := usage.prompt_tokens_details) is not None:
             if details.cached_tokens and details.cached_tokens > 0:
                 self._cached = details.cached_tokens

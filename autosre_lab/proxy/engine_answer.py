@@ -67,31 +67,28 @@ class EngineAnswer:
             UpstreamStreamError: The engine reports an error, or sends what is no answer.
             aiohttp.ClientError, OSError: The connection broke.
         """
-        if self._over and self._failed is None:
-            return None
         try:
-            if self._failed is not None:
-                raise self._failed
-            return await self._next()
+            if self._over:
+                if self._failed is not None:
+                    raise self._failed
+                return None
+            if not self._begun:
+                self._begun = True
+                whole, piece = await _first_bytes(self._response)
+                if whole:
+                    self._over = True
+                    return [completion_chunk(piece + await _rest(self._response, len(piece)))]
+            elif self._answer.finished:
+                piece = await self._read_in_grace()
+            else:
+                piece = await self._read()
         except (UpstreamStreamError, aiohttp.ClientError, OSError):
             if not self._answer.finished:
                 raise
             return None
+        return self._chunks_of(piece)
 
-    async def _next(self) -> list[ChatChunk] | None:
-        if not self._begun:
-            self._begun = True
-            whole, piece = await _first_bytes(self._response)
-            if whole:
-                self._over = True
-                return [completion_chunk(piece + await _rest(self._response, len(piece)))]
-        elif self._answer.finished:
-            try:
-                piece = await self._read_in_grace()
-            except TimeoutError:
-                return None
-        else:
-            piece = await self._read()
+    def _chunks_of(self, piece: bytes) -> list[ChatChunk]:
         self._size += len(piece)
         chunks: list[ChatChunk] = []
         try:
@@ -107,7 +104,7 @@ class EngineAnswer:
             self._failed = UpstreamStreamError(
                 f"it has more than {MAX_STREAM_BYTES // 1024**2} MB", status=502, body=""
             )
-        self._over = self._events.done
+        self._over = self._events.done or self._failed is not None
         return chunks
 
     async def _read_in_grace(self) -> bytes:
@@ -119,7 +116,6 @@ class EngineAnswer:
 
 async def _first_bytes(response: aiohttp.ClientResponse) -> tuple[bool, bytes]:
     """Return whether one JSON text comes instead of a stream, and what was read to tell it."""
-    text = response.content_type.rpartition("/")[2]
     first = b""
     while not (start := first.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]):
         if len(first) > MAX_ANSWER_BYTES or not (piece := await response.content.readany()):
@@ -131,7 +127,9 @@ async def _first_bytes(response: aiohttp.ClientResponse) -> tuple[bool, bytes]:
             status=502,
             body=first[:2000].decode("utf-8", "replace"),
         )
-    return start in b"{[" or (text == "json" and start in b'"'), first
+    return start in b"{[" or (
+        start == b'"' and response.content_type.rpartition("/")[2] == "json"
+    ), first
 
 
 async def _rest(response: aiohttp.ClientResponse, size: int) -> bytes:

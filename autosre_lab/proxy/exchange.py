@@ -35,6 +35,12 @@ class _NoToolParser(Refused):
     """The engine calls no tools at all; the request can be answered without them."""
 
 
+class _EventStream(web.StreamResponse):
+    # The status line goes out with the first events, in one packet: a write costs more than all
+    # that is done for a chunk.
+    _send_headers_immediately = False
+
+
 class Exchange:
     """A request and everything that is known of it so far.
 
@@ -63,7 +69,10 @@ class Exchange:
         self._record = record
         self._started_s = started_s
         self._response: web.StreamResponse | None = None
-        self._committing: asyncio.Task[None] | None = None
+        self._committing = asyncio.Lock()
+        self._committed = False
+        self._begun = False
+        self._alive: asyncio.Task[None] | None = None
         self._last_write_s = started_s
         self._outbox = b""
 
@@ -207,62 +216,72 @@ class Exchange:
         self, prompt: EncodedPrompt, body: bytes, stream: AnswerStream
     ) -> web.StreamResponse:
         response = self._response = self._event_stream()
-        alive = asyncio.create_task(self._keep_alive(prompt, stream))
+        silent_s = time.perf_counter() - self._last_write_s
+        # A timer, and no task before the engine has been silent for long: few requests need one.
+        timer = asyncio.get_running_loop().call_later(
+            max(0.0, self._state.config.keepalive_after_s - silent_s),
+            self._begin_keepalive,
+            prompt,
+            stream,
+        )
         try:
             async for events in self._events(prompt, body, stream):
                 await self._write(events)
-            await self._write(stream.finish())
-            await response.write_eof()
+            await self._write(stream.finish(), last=True)
         except Refused as error:
-            if self._committing is None:
+            if not self._committed:
                 raise
             await self._end_with(error.refusal, stream)
         except asyncio.CancelledError:
-            if self._state.closing and self._committing is not None:
+            if self._state.closing and self._committed:
                 await self._end_with(refusals.closing(), stream)
             raise
         finally:
-            alive.cancel()
-            await asyncio.gather(alive, return_exceptions=True)
+            timer.cancel()
+            if self._alive is not None:
+                self._alive.cancel()
+                await asyncio.gather(self._alive, return_exceptions=True)
         return response
 
     def _event_stream(self) -> web.StreamResponse:
-        return web.StreamResponse(
+        return _EventStream(
             headers={**_EVENT_STREAM, self._dialect.id_header: self._record.request_id}
         )
 
-    async def _commit(self) -> None:
-        """Send status 200, once, whoever comes first."""
-        if self._committing is None:
-            assert self._response is not None  # noqa: S101 - made before anything is written
-            self._record.status = 200
-            self._committing = asyncio.create_task(self._begin(self._response))
-        await asyncio.shield(self._committing)
-
-    async def _begin(self, response: web.StreamResponse) -> None:
-        await response.prepare(self._http)
-
-    async def _write(self, events: bytes) -> None:
+    async def _write(self, events: bytes, *, last: bool = False) -> None:
         """Write events in the order in which they were made, whoever waits for the status line."""
         response = self._response
         assert response is not None  # noqa: S101 - made before anything is written
         self._outbox += events
-        if not response.prepared:
-            await self._commit()
-        if ready := self._outbox:
-            self._outbox = b""
+        if not self._begun:
+            await self._begin(response)
+        ready, self._outbox = self._outbox, b""
+        if ready:
             self._last_write_s = time.perf_counter()
             self._record.bytes_out += len(ready)
+        if last:
+            await response.write_eof(ready)
+        elif ready:
             await response.write(ready)
 
+    async def _begin(self, response: web.StreamResponse) -> None:
+        """Answer with status 200, once, whoever comes first."""
+        self._committed = True
+        async with self._committing:
+            if not self._begun:
+                self._record.status = 200
+                await response.prepare(self._http)
+                self._begun = True
+
     async def _end_with(self, refusal: Refusal, stream: AnswerStream) -> None:
-        assert self._response is not None  # noqa: S101 - made before anything is written
         self._record.error = self._dialect.error_type(refusal)
         try:
-            await self._write(stream.refuse(refusal))
-            await self._response.write_eof()
+            await self._write(stream.refuse(refusal), last=True)
         except ConnectionError:
             self._record.disconnected = True
+
+    def _begin_keepalive(self, prompt: EncodedPrompt, stream: AnswerStream) -> None:
+        self._alive = asyncio.create_task(self._keep_alive(prompt, stream))
 
     async def _keep_alive(self, prompt: EncodedPrompt, stream: AnswerStream) -> None:
         """Write a sign of life whenever nothing was written for too long.
@@ -310,8 +329,7 @@ class Exchange:
         if not self._ask.stream:
             return self._whole(canned.body)
         self._response = self._event_stream()
-        await self._write(canned.body)
-        await self._response.write_eof()
+        await self._write(canned.body, last=True)
         return self._response
 
     # What is remembered ---------------------------------------------------------------------------
@@ -329,9 +347,9 @@ class Exchange:
         record.output_tokens = counts.output
         record.stop_reason = stream.stop_reason or ""
         tokens = self._state.metrics.tokens
-        tokens.labels("input").inc(counts.computed)
-        tokens.labels("cached").inc(counts.cached)
-        tokens.labels("output").inc(counts.output)
+        tokens.labels("input").inc(record.input_tokens)
+        tokens.labels("cached").inc(record.cached_tokens)
+        tokens.labels("output").inc(record.output_tokens)
         if stream.first_token_seen and counts.prompt:
             self._state.known.learn(prompt, counts.prompt)
             self._state.prefixes.learn(record, prompt)

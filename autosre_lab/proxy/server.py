@@ -64,6 +64,7 @@ def create_app(config: ProxyConfig) -> web.Application:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Route:
     method: str
+    text: str
     path: re.Pattern[str]
     handler: Handler
     dialect: Dialect
@@ -86,6 +87,8 @@ class Proxy:
         self._state = ProxyState(config)
         self._dialects: Sequence[Dialect] = dialects or (MessagesDialect(), ResponsesDialect())
         self._routes = list(self._made_routes())
+        # The routes as most clients write them; the patterns are for all the others.
+        self._plain = {(route.method, route.text): route for route in self._routes}
         self.app = web.Application()
         # The paths that clients write need fixing first, so one route takes them all.
         self.app.router.add_route("*", "/{path:.*}", self._answer, expect_handler=self._expected)
@@ -141,11 +144,17 @@ class Proxy:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         """Find the route, check who asks, and turn every failure into the dialect's form."""
-        path = plain_path(request.path)
-        method = "GET" if request.method == "HEAD" else request.method
-        matching = [route for route in self._routes if route.path.fullmatch(path)]
-        route = next((one for one in matching if one.method == method), None)
-        dialect = matching[0].dialect if matching else self._dialect_of(path)
+        path, method = request.path, request.method
+        route = self._plain.get((method, path))
+        matching: list[_Route] = []
+        if route is not None:
+            dialect = route.dialect
+        else:
+            path = plain_path(path)
+            method = "GET" if method == "HEAD" else method
+            matching = [one for one in self._routes if one.path.fullmatch(path)]
+            route = next((one for one in matching if one.method == method), None)
+            dialect = matching[0].dialect if matching else self._dialect_of(path)
         if method == "OPTIONS" and "origin" in request.headers:
             return preflight(request, self._config.origins) or self._error(
                 dialect, refusals.forbidden("this web page may not ask this server")
@@ -232,8 +241,8 @@ class Proxy:
 
     # Counting and answering -----------------------------------------------------------------------
 
-    async def _count(self, dialect: Dialect, request: web.Request) -> web.StreamResponse:
-        async def counted(ask: Ask, record: RequestRecord) -> web.StreamResponse:
+    def _count(self, dialect: Dialect, request: web.Request) -> Awaitable[web.StreamResponse]:
+        async def counted(ask: Ask, record: RequestRecord, _: float) -> web.StreamResponse:
             record.kind = "count_tokens"
             profile = await self._state.profiles.current(images=ask.images)
             prompt = encode_prompt(dialect.chat(ask, profile, priority=0))
@@ -242,22 +251,21 @@ class Proxy:
             record.status = 200
             return _json(dialect.count(tokens))
 
-        return await self._recorded(dialect, request, counted, counting=True)
+        return self._recorded(dialect, request, counted, counting=True)
 
-    async def _ask(self, dialect: Dialect, request: web.Request) -> web.StreamResponse:
-        started_s = time.perf_counter()
+    def _ask(self, dialect: Dialect, request: web.Request) -> Awaitable[web.StreamResponse]:
+        def answered(
+            ask: Ask, record: RequestRecord, started_s: float
+        ) -> Awaitable[web.StreamResponse]:
+            return Exchange(self._state, dialect, request, ask, record, started_s).answer()
 
-        async def answered(ask: Ask, record: RequestRecord) -> web.StreamResponse:
-            exchange = Exchange(self._state, dialect, request, ask, record, started_s)
-            return await exchange.answer()
-
-        return await self._recorded(dialect, request, answered, counting=False)
+        return self._recorded(dialect, request, answered, counting=False)
 
     async def _recorded(
         self,
         dialect: Dialect,
         request: web.Request,
-        answer: Callable[[Ask, RequestRecord], Awaitable[web.StreamResponse]],
+        answer: Callable[[Ask, RequestRecord, float], Awaitable[web.StreamResponse]],
         *,
         counting: bool,
     ) -> web.StreamResponse:
@@ -277,7 +285,7 @@ class Proxy:
             record.tools = ask.tools
             if not counting:
                 await self._admit(client, ask, dialect, body, record)
-            return await answer(ask, record)
+            return await answer(ask, record, started_s)
         except (asyncio.CancelledError, ConnectionError):
             record.disconnected = not self._state.closing
             record.status = record.status or CLIENT_CLOSED_REQUEST
@@ -327,6 +335,7 @@ def _route(
 ) -> _Route:
     return _Route(
         method=method,
+        text=path,
         path=_pattern(path),
         handler=handler,
         dialect=dialect,

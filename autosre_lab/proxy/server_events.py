@@ -35,7 +35,7 @@ class ServerEvents:
         [b'2']
     """
 
-    __slots__ = ("_after_return", "_data", "_rest", "_size", "done")
+    __slots__ = ("_after_return", "_between", "_data", "_rest", "_size", "done")
 
     def __init__(self) -> None:
         self.done = False
@@ -43,6 +43,8 @@ class ServerEvents:
         self._data: list[bytes] = []
         self._size = 0
         self._after_return = False
+        # Nothing is left of what came: the next bytes begin an event.
+        self._between = True
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the data of each event that is complete now, `[DONE]` included.
@@ -50,11 +52,22 @@ class ServerEvents:
         Raises:
             EventTooLargeError: An event has more than `MAX_EVENT_BYTES`.
         """
-        whole = self._whole_events(piece)
-        if whole:
-            return whole
+        if self._between and piece[-3:] == b"}\n\n" and piece[:7] == b"data: {":
+            # What vLLM writes, cut where vLLM cuts it: an object a line, a blank line behind each.
+            ends = piece.count(b"\n")
+            if ends == 2 and b"\r" not in piece:
+                return [piece[6:-2]]
+            if b"\r" not in piece and b"data: [DONE]" not in piece:
+                whole = piece[6:-2].split(b"\n\ndata: ")
+                if ends == 2 * len(whole):
+                    return whole
         if self.done:
             return []
+        found = self._found_in(piece)
+        self._between = not (self._rest or self._data or self._after_return or self.done)
+        return found
+
+    def _found_in(self, piece: bytes) -> list[bytes]:
         if b"\r" in piece or self._after_return:
             piece = self._plain_ends(piece)
         if b"\n" not in piece:
@@ -86,22 +99,6 @@ class ServerEvents:
         if rest:
             self._rest.append(rest)
         return found
-
-    def _whole_events(self, piece: bytes) -> list[bytes]:
-        """Cut what vLLM writes, where vLLM cuts it: an object a line, a blank line behind each."""
-        if (
-            piece[:7] != b"data: {"
-            or piece[-3:] != b"}\n\n"
-            or self._rest
-            or self._data
-            or self._after_return
-            or self.done
-            or b"\r" in piece
-            or b"data: [DONE]" in piece
-        ):
-            return []
-        found = piece[6:-2].split(b"\n\ndata: ")
-        return found if piece.count(b"\n") == 2 * len(found) else []
 
     def flush(self) -> list[bytes]:
         """Return what the last line holds, which had no line end: the stream is over."""

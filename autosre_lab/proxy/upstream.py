@@ -6,11 +6,12 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
+from contextvars import ContextVar
 from typing import Any
 
 import aiohttp
 import msgspec
+from aiohttp.client_proto import ResponseHandler
 
 from autosre_lab.engine.protocol import ServedModel, parse_models
 from autosre_lab.proxy.refusals import (
@@ -41,6 +42,9 @@ _ERROR_TIMEOUT_S = 10.0
 _READ_BYTES = 256 * 1024
 _SETTLE_S = 1.0
 """Seconds that a connection has to end behind a finished answer; later, it is closed."""
+
+_new_connection: ContextVar[bool] = ContextVar("_new_connection", default=True)
+"""This task's request got a connection of its own rather than an idle one."""
 
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 
@@ -77,11 +81,7 @@ class Upstream:
 
     async def open(self) -> None:
         """Make the connection pool; to be called inside the event loop."""
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_reuseconn.append(_reused)
-        self._session = self._open(
-            aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ttl_dns_cache=60), [trace]
-        )
+        self._session = self._open(_Connector(limit=0, keepalive_timeout=IDLE_S, ttl_dns_cache=60))
         self._fresh = self._open(aiohttp.TCPConnector(limit=0, force_close=True, ttl_dns_cache=60))
 
     async def close(self) -> None:
@@ -170,9 +170,7 @@ class Upstream:
     def _down(self, why: str) -> EngineUnreachableError:
         return EngineUnreachableError(engine_down(self.url, why))
 
-    def _open(
-        self, connector: aiohttp.TCPConnector, traces: list[aiohttp.TraceConfig] | None = None
-    ) -> aiohttp.ClientSession:
+    def _open(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(
@@ -181,7 +179,6 @@ class Upstream:
             read_bufsize=_READ_BYTES,
             auto_decompress=False,
             headers=self._headers,
-            trace_configs=traces,
         )
 
     async def _whole(
@@ -202,23 +199,28 @@ class Upstream:
         if self._session is None or self._fresh is None:
             raise RuntimeError("open() comes first")
         method = "GET" if body is None else "POST"
-        trace = SimpleNamespace(reused=False)
+        _new_connection.set(False)
         try:
             return await self._session.request(
-                method, self.url + path, data=body, allow_redirects=False, trace_request_ctx=trace
+                method, self.url + path, data=body, allow_redirects=False
             )
         except _LOST:
-            if not trace.reused:
+            if _new_connection.get():
                 raise
         return await self._fresh.request(method, self.url + path, data=body, allow_redirects=False)
 
 
-async def _reused(
-    _: aiohttp.ClientSession,
-    context: SimpleNamespace,
-    __: aiohttp.TraceConnectionReuseconnParams,
-) -> None:
-    context.trace_request_ctx.reused = True
+class _Connector(aiohttp.TCPConnector):
+    """Notes that a connection is made; the library's own way, its traces, costs far more."""
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: Any,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as inherited
+    ) -> ResponseHandler:
+        _new_connection.set(True)
+        return await super()._create_connection(req, traces, timeout)
 
 
 async def _settle(response: aiohttp.ClientResponse) -> None:

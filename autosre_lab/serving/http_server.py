@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
@@ -81,26 +81,33 @@ async def read_body(request: web.BaseRequest, limit: int) -> bytes:
     """
     if (request.content_length or 0) > limit:
         raise BodyError(too_large(limit))
-    pieces: list[bytes] = []
-    size = 0
     try:
-        async with asyncio.timeout(_BODY_S):
-            while True:
-                async with asyncio.timeout(PAUSE_S):
-                    piece = await request.content.readany()
-                if not piece:
-                    break
-                pieces.append(piece)
-                size += len(piece)
-                if size > limit:
-                    raise BodyError(too_large(limit))
+        if request.content.is_eof():  # it came with its headers: nothing is waited for
+            raw = await request.content.readany()
+        else:
+            raw = await _read_slowly(request.content, limit)
     except TimeoutError as error:
         raise BodyError(Denial(408, "the request's body did not come in time")) from error
     except web.RequestPayloadError as error:
         raise BodyError(Denial(400, "the request's body is not valid HTTP")) from error
-    raw = b"".join(pieces)
+    if len(raw) > limit:
+        raise BodyError(too_large(limit))
     encoding = request.headers.get("content-encoding", "")
     return plain_body(raw, encoding, limit) if encoding else raw
+
+
+async def _read_slowly(content: StreamReader, limit: int) -> bytes:
+    """Read a body as it comes, and a little more than the limit at most."""
+    pieces: list[bytes] = []
+    size = 0
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + _BODY_S
+    async with asyncio.timeout(PAUSE_S) as pause:
+        while size <= limit and (piece := await content.readany()):
+            pieces.append(piece)
+            size += len(piece)
+            pause.reschedule(min(loop.time() + PAUSE_S, ends_at))
+    return b"".join(pieces)
 
 
 class _Connection(RequestHandler):

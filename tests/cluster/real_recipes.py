@@ -46,7 +46,7 @@ def write_recipe(folder: Path, name: str = "smollm2-pod", **changes: Any) -> Pat
         "storage": {
             "mounts": [{"host_path": str(path), "mount": str(path)} for path in mounts],
         },
-        "lifecycle": {"startup_budget_s": 420, "grace_s": 10},
+        "lifecycle": {"startup_budget_s": 900, "grace_s": 10},
         "bench": None,
     }
     for key, value in changes.items():

@@ -51,7 +51,9 @@ def token(kube: ApiServerClient, recipe_file: Path, served: Site) -> Iterator[st
     ensure_namespace(kube)
     shown = ensure_token(kube, BROWSER_SECRET)
     options = ChartOptions(browser=True, fetch_allow=f"{served.host}:{served.port}")
-    objects = render(helm_values(load_recipe(recipe_file), options), namespace=kube.namespace)
+    values = helm_values(load_recipe(recipe_file), options)
+    values["browser"]["allowTo"] = [f"{served.host}/32"]  # the guard's door, and the policy's
+    objects = render(values, namespace=kube.namespace)
     ours = [obj for obj in objects if _is_ours(obj)]
     assert {obj["kind"] for obj in ours} == {
         *("Deployment", "Service", "NetworkPolicy", "ServiceAccount")

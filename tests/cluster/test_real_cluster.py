@@ -29,7 +29,7 @@ from autosre_lab.recipe import load_recipe
 from autosre_lab.stack import Stack
 from tests.cluster.real_recipes import write_recipe
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
 QUESTION = "What is the capital of France?"
 

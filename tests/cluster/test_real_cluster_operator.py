@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ from tests.cluster.real_images import BASE
 from tests.cluster.test_real_cluster import ask
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
 AWAY = "autosre-away"
 """A network namespace that reaches the API server, and has no way to the Services."""
@@ -186,23 +187,24 @@ def test_a_token_that_was_changed_rolls_the_proxies_and_not_the_engine(
 def test_a_start_that_is_terminated_gives_the_lease_back(
     kube: ApiServerClient, stack: Stack, tmp_path: Path
 ) -> None:
-    """A wait that cannot end: the proxy's image does not exist."""
-    release = read_release(kube)
-    assert release is not None
+    """Terminated where it is about to apply, which stands still here."""
     file = tmp_path / "smollm2-pod.yaml"
-    file.write_text(json.dumps(yaml.safe_load(_recipe_text(kube))), encoding="utf-8")
+    file.write_text(_recipe_text(kube), encoding="utf-8")
     program = (
         "import autosre_lab, autosre_lab.cluster.deploying as d, time, sys\n"
         "d.apply_release = lambda *_: print('applied', flush=True) or time.sleep(600)\n"
         "autosre_lab.start(sys.argv[1], place='cluster')"
     )
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", program, str(file)], stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "applied\n"
-    child.terminate()
-    child.wait(60)
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "applied\n"
+        held = kube.get("Lease", LEASE)
+        assert held is not None
+        assert held["spec"]["holderIdentity"]
+        child.terminate()
+        assert child.wait(120) == 128 + signal.SIGTERM
     lease = kube.get("Lease", LEASE)
     assert lease is not None
     assert not lease["spec"].get("holderIdentity")

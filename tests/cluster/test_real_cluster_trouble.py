@@ -15,7 +15,7 @@ from autosre_lab.errors import ClusterError, RolloutError
 from tests.cluster.real_recipes import write_recipe
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
 
 def test_memory_that_runs_out_is_told_with_the_engines_last_words(

@@ -27,7 +27,7 @@ from tests.cluster.real_images import BASE
 from tests.cluster.real_recipes import write_recipe
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
 PRODUCTION = load_recipe("qwen3.6-35b-a3b-nvfp4")
 GPU = PRODUCTION.resources.gpu

@@ -20,7 +20,7 @@ from autosre_lab.cluster.kubeconfig import connect
 from autosre_lab.errors import ClusterError
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
 NAMESPACE = "autosre-test-helm"
 ADDRESSES = {
@@ -94,7 +94,7 @@ def test_helm_installs_a_stack_that_answers_and_stays_helms(
     installed = helm("install", values)
     assert installed.returncode == 0, installed.stderr
 
-    ready = autosre_lab.wait_ready(place="cluster", timeout_s=420)
+    ready = autosre_lab.wait_ready(place="cluster", timeout_s=900)
     assert (ready.proxy_url, ready.token) == ("http://10.96.0.41:8011", TOKEN)
     question = {"model": "any", "max_tokens": 4, "messages": [{"role": "user", "content": "Hi"}]}
     headers = {"authorization": f"Bearer {TOKEN}"}

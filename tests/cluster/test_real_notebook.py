@@ -12,7 +12,7 @@ from autosre_lab.cluster.release import ENGINE, PROXY
 from autosre_lab.cluster.rollout import pods_of
 from autosre_lab.notebooks import run_notebook
 
-pytestmark = [pytest.mark.cluster, pytest.mark.notebook, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.notebook, pytest.mark.timeout(1500)]
 
 KINDS = ("Deployment", "Service", "ConfigMap", "NetworkPolicy", "ServiceAccount", "Pod", "Lease")
 

@@ -6,6 +6,7 @@ but `priority`: what comes first is decided here, by kind of request.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -105,6 +106,8 @@ _REFUSED = frozenset(
     }
 )
 _NAMES = EngineFields.__struct_fields__
+_values = attrgetter(*_NAMES)
+_ALL_ABSENT = (_UNSET,) * len(_NAMES)
 _NOTHING = (b"", b"null")
 _AS_IF_ABSENT = (b"", b"null", b"false", b"[]")
 
@@ -116,8 +119,10 @@ def engine_fields(request: EngineFields) -> dict[str, Any]:
         BadRequestError: One of them cannot be, or `chat_template_kwargs` is no object.
     """
     fields: dict[str, Any] = {}
-    for name in _NAMES:
-        raw: msgspec.Raw = getattr(request, name)
+    values: tuple[msgspec.Raw, ...] = _values(request)
+    if values == _ALL_ABSENT:
+        return fields
+    for name, raw in zip(_NAMES, values, strict=True):
         data = bytes(raw)
         if name in _REFUSED:
             if data not in _AS_IF_ABSENT and not (name == "n" and data == b"1"):
