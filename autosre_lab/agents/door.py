@@ -1,4 +1,4 @@
-"""What ``python -m autosre_lab.claude`` and its like have in common."""
+"""What the doors to the agents (`autosre_lab.claude`, `autosre_lab.codex`) have in common."""
 
 from __future__ import annotations
 
