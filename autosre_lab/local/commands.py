@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autosre_lab.engine.guard import guard_folder
 from autosre_lab.preemption import STATUS_VARIABLE, hook_file
 from autosre_lab.provision.installed_engine import installed_python
 from autosre_lab.settings import Paths
@@ -38,6 +39,9 @@ _KEPT = (
 ENGINE_KEY = "VLLM_API_KEY"
 """Where vLLM reads the key that its clients have to show; on a command line all would read it."""
 
+ENGINE_GUARD = "autosre_engine_guard.EngineGuard"
+"""vLLM guards some of its routes with the key; this guards the others that do work."""
+
 _PROXY_SETTINGS = ("AUTOSRE_PROXY_ORIGINS",)
 
 
@@ -49,15 +53,24 @@ def engine_command(recipe: Recipe, *, python: Path, model: Path, port: int) -> l
     executable = [str(command), "serve"]
     if python == installed_python(recipe) and not command.exists():
         executable = [str(python), "-m", "vllm.entrypoints.cli.main", "serve"]
-    if recipe.runtime is not None and recipe.runtime.device == "scripted":
+    if _is_scripted(recipe):
         executable = [str(python), "-m", "autosre_lab.scripted"]
-    return build_vllm_serve_cmd(
+    built = build_vllm_serve_cmd(
         recipe,
         host="127.0.0.1",
         port=port,
         model_path=model,
         executable=executable,
     )
+    return [*built, "--middleware", ENGINE_GUARD] if _is_guarded(recipe) else built
+
+
+def _is_scripted(recipe: Recipe) -> bool:
+    return recipe.runtime is not None and recipe.runtime.device == "scripted"
+
+
+def _is_guarded(recipe: Recipe) -> bool:
+    return not _is_scripted(recipe) and ENGINE_KEY not in recipe.env.unset
 
 
 def engine_key(recipe: Recipe, environ: Mapping[str, str], *, before: str | None) -> str | None:
@@ -146,12 +159,13 @@ def _without_flashinfer(python: Path) -> dict[str, str]:
 
 
 def engine_python_path(recipe: Recipe) -> dict[str, str | None]:
-    """Return the engine's own PYTHONPATH, which is not its supervisor's: the hook's, or none."""
+    """Return the engine's own PYTHONPATH, not its supervisor's: the hook's and the guard's."""
     from autosre_lab.recipe import build_runtime_env
 
     stand_ins = dict.fromkeys(recipe.env.secret, "-")
     environment = build_runtime_env(recipe, secrets=stand_ins, hook_folder=hook_file().parent)
-    return {"PYTHONPATH": environment.get("PYTHONPATH")}
+    folders = [environment.get("PYTHONPATH"), guard_folder() if _is_guarded(recipe) else None]
+    return {"PYTHONPATH": os.pathsep.join(str(folder) for folder in folders if folder) or None}
 
 
 def proxy_command(*, port: int, engine_url: str, request_log: Path) -> list[str]:

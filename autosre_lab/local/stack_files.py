@@ -58,7 +58,8 @@ class StackNote:
         from autosre_lab.recipe import parse_recipe
 
         try:
-            return parse_recipe(yaml.safe_load(self.recipe))
+            written = yaml.safe_load(self.recipe)
+            return parse_recipe(written) if isinstance(written, dict) else None
         except (RecipeError, yaml.YAMLError):
             return None
 

@@ -11,7 +11,9 @@ from typing import Any
 from pydantic import JsonValue, ValidationError
 
 from autosre_lab.chart.from_recipe import ENGINE_KEY
+from autosre_lab.engine.guard import guard_folder
 from autosre_lab.errors import RecipeError
+from autosre_lab.local.commands import ENGINE_GUARD
 from autosre_lab.parity.command_line import SECRET_FLAGS, VLLM_PORT, CommandLine, read_command_line
 from autosre_lab.parity.environment import is_of_the_engine
 from autosre_lab.parity.process_probe import is_secret
@@ -192,6 +194,8 @@ def _scheduler(flags: dict[str, JsonValue]) -> dict[str, Any]:
     if policy is not None:
         scheduler["policy"] = policy
     more = flags.get("--additional-config")
+    if flags.get("--middleware") in (ENGINE_GUARD, [ENGINE_GUARD]):
+        del flags["--middleware"]
     if flags.get("--scheduler-cls") == _HOOK_CLASS:
         del flags["--scheduler-cls"]
         preemption: dict[str, Any] = {"mode": "hook"}
@@ -218,6 +222,12 @@ def without_hook(python_path: str) -> str:
     """Return a PYTHONPATH without the hook's folder, which the recipe adds by itself."""
     first, _, rest = python_path.partition(":")
     return rest if first in (HOOK_FOLDER, str(hook_file().parent)) else python_path
+
+
+def _without_guard(python_path: str) -> str:
+    """Return a PYTHONPATH without the folder of the guard that every local start adds."""
+    folders = [folder for folder in python_path.split(":") if folder != str(guard_folder())]
+    return ":".join(folders)
 
 
 def _engine(flags: Mapping[str, JsonValue], line: CommandLine, draft: Draft) -> dict[str, Any]:
@@ -261,6 +271,8 @@ def _environment(
     for name, value in environ.items():
         if hooked and name == "PYTHONPATH":
             value = without_hook(value)
+        if name == "PYTHONPATH":
+            value = _without_guard(value)
         if not is_of_the_engine(name) or (name == "PYTHONPATH" and not value):
             continue
         if not _VARIABLE.fullmatch(name):

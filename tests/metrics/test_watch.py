@@ -269,7 +269,7 @@ def test_metrics_are_listed_with_meaning_and_the_dashboard_is_written(tmp_path: 
     assert "rates.prefix_hit [share]: Prefix cache hits" in listed
     assert "= Δprompt_tokens_by_source{local_cache_hit} / Δprompt_tokens" in listed
     path = tmp_path / "dashboard.json"
-    told = CliRunner().invoke(metrics, ["grafana", "-o", str(path)])
+    told = CliRunner().invoke(metrics, ["grafana", "--out", str(path)])
     assert "Import" in told.output
     assert json.loads(path.read_text())["uid"] == "autosre-stack"
     printed_one = CliRunner().invoke(metrics, ["grafana"]).output

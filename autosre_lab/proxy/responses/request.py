@@ -21,7 +21,6 @@ __all__ = [
     "TextConfig",
     "TextFormat",
     "Tool",
-    "decode_items",
     "decode_request",
 ]
 
@@ -122,6 +121,8 @@ class ResponsesRequest(msgspec.Struct, kw_only=True):
     user: str | None = None
     metadata: dict[str, str] | None = None
     client_metadata: msgspec.Raw = _NOTHING
+    conversation: msgspec.Raw = _NOTHING
+    prompt: msgspec.Raw = _NOTHING
 
     @property
     def items(self) -> list[InputItem]:
@@ -133,7 +134,6 @@ class ResponsesRequest(msgspec.Struct, kw_only=True):
 
 
 _request_decoder = msgspec.json.Decoder(ResponsesRequest)
-_items_decoder = msgspec.json.Decoder(list[InputItem])
 
 
 def decode_request(body: bytes) -> ResponsesRequest:
@@ -155,10 +155,7 @@ def decode_request(body: bytes) -> ResponsesRequest:
         raise BadRequestError("A model name is required.")
     if request.max_output_tokens is not None and request.max_output_tokens < 1:
         raise BadRequestError("max_output_tokens has to be at least 1.")
-    if request.background:
-        raise BadRequestError(
-            "Responses in the background are not served here; leave `background` out.",
-        )
+    _refuse_what_is_not_kept(request)
     wanted = request.text.format if request.text is not None else None
     if wanted is not None and wanted.type not in ("text", "json_object", "json_schema"):
         raise BadRequestError(
@@ -170,16 +167,21 @@ def decode_request(body: bytes) -> ResponsesRequest:
     return request
 
 
-def decode_items(data: bytes) -> list[InputItem]:
-    """Decode items that were stored.
-
-    Raises:
-        BadRequestError: They are none.
-    """
-    try:
-        return _decode_mended(_items_decoder, data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequestError(f"The stored items are not valid: {error}") from error
+def _refuse_what_is_not_kept(request: ResponsesRequest) -> None:
+    """Refuse what only a server that stores responses could answer, instead of forgetting it."""
+    stored = {
+        "background": bool(request.background),
+        "previous_response_id": bool(request.previous_response_id),
+        "conversation": bytes(request.conversation) not in (b"", b"null"),
+        "prompt": bytes(request.prompt) not in (b"", b"null"),
+        "an item_reference": any(item.type == "item_reference" for item in request.items),
+    }
+    asked = [name for name, given in stored.items() if given]
+    if asked:
+        raise BadRequestError(
+            f"No response is stored here, so {' and '.join(asked)} cannot be served; send the "
+            "whole input with each request."
+        )
 
 
 def _decode_mended(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T:

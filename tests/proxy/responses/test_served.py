@@ -117,6 +117,26 @@ async def test_what_is_no_request_is_400_in_openais_form(start_lab: StartLab, bo
     assert answer["error"]["type"] == "invalid_request_error"
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"previous_response_id": "resp_1"},
+        {"background": True},
+        {"conversation": "conv_1"},
+        {"prompt": {"id": "pmpt_1"}},
+        {"input": [{"type": "item_reference", "id": "msg_1"}]},
+    ],
+)
+async def test_what_would_have_to_be_stored_is_refused_and_not_forgotten(
+    start_lab: StartLab, fields: dict[str, Any]
+) -> None:
+    lab = await start_lab()
+    status, answer, _ = await lab.post({**ask("Hi"), **fields}, PATH)
+    assert status == 400
+    assert "stored" in answer["error"]["message"]
+    assert not lab.upstream.chats
+
+
 async def test_a_broken_answer_is_a_failed_response(start_lab: StartLab) -> None:
     lab = await start_lab(Turn(text="Hello there, friend.", die_after_chunks=2))
     read = read_stream(await events(lab, ask("Hi")))
