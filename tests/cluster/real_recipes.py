@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from autosre_lab.chart.image import this_architecture
+from autosre_lab.cluster.api_client import ApiServerClient
 from autosre_lab.provision import provision
 from autosre_lab.recipe import load_recipe
 from tests.cluster.real_images import BASE
@@ -53,4 +54,14 @@ def write_recipe(folder: Path, name: str = "smollm2-pod", **changes: Any) -> Pat
         tree[key] = {**tree.get(key, {}), **value} if isinstance(value, dict) else value
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    return file
+
+
+def recipe_that_runs(kube: ApiServerClient, folder: Path) -> Path:
+    """Write what the cluster says that it runs to a file of the recipe's name."""
+    config = kube.get("ConfigMap", "autosre-recipe")
+    assert config is not None
+    text = config["data"]["recipe.yaml"]
+    file = folder / f"{yaml.safe_load(text)['name']}.yaml"
+    file.write_text(text, encoding="utf-8")
     return file

@@ -27,7 +27,7 @@ from autosre_lab.errors import ClusterError, LeaseHeldError, RolloutError, Stack
 from autosre_lab.parity import DriftWarning, find_drift, recipe_from_pod, warn_on_recipe_drift
 from autosre_lab.recipe import load_recipe
 from autosre_lab.stack import Stack
-from tests.cluster.real_recipes import write_recipe
+from tests.cluster.real_recipes import recipe_that_runs, write_recipe
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
@@ -100,22 +100,14 @@ def test_start_shows_what_it_waits_for_and_ends_with_a_first_token(
     assert found["services"]["engine"]["pod"].startswith("autosre-vllm-local-")
 
 
-def test_starting_what_runs_changes_nothing(kube: ApiServerClient, stack: Stack) -> None:
+def test_starting_what_runs_changes_nothing(
+    kube: ApiServerClient, stack: Stack, tmp_path: Path
+) -> None:
     (before,) = pods_of(kube, ENGINE)
-    again = autosre_lab.start(autosre_lab.load_recipe(recipe_of(kube)), place="cluster")
+    again = autosre_lab.start(recipe_that_runs(kube, tmp_path), place="cluster")
     assert again == stack
     (after,) = pods_of(kube, ENGINE)
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
-
-
-def recipe_of(kube: ApiServerClient) -> Path:
-    """Write what the cluster says that it runs to a file."""
-    config = kube.get("ConfigMap", "autosre-recipe")
-    assert config is not None
-    file = Path(os.environ["AUTOSRE_STATE_DIR"]) / "smollm2-pod.yaml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(config["data"]["recipe.yaml"], encoding="utf-8")
-    return file
 
 
 def test_claude_code_is_answered_through_the_cluster_ip(
@@ -189,9 +181,9 @@ def test_a_pod_killed_in_the_middle_of_an_answer_is_told_and_comes_back(
 
 
 def test_what_somebody_edited_by_hand_is_reported_with_why_it_matters(
-    kube: ApiServerClient, stack: Stack
+    kube: ApiServerClient, stack: Stack, tmp_path: Path
 ) -> None:
-    recipe = load_recipe(recipe_of(kube))
+    recipe = load_recipe(recipe_that_runs(kube, tmp_path))
     live = kube.get("Deployment", ENGINE)
     assert live is not None
     (container,) = live["spec"]["template"]["spec"]["containers"]

@@ -29,6 +29,7 @@ from autosre_lab.cluster.rollout import pods_of
 from autosre_lab.cluster.stack_status import FIRST_TOKEN
 from autosre_lab.stack import Stack
 from tests.cluster.real_images import BASE
+from tests.cluster.real_recipes import recipe_that_runs
 from tests.cluster.test_real_cluster import ask
 from tests.support.waiting import until
 
@@ -119,10 +120,7 @@ def test_an_operator_without_a_route_to_the_services_sees_the_truth_and_replaces
     assert json.loads(status.stdout)["state"] == "ready", status.stdout + status.stderr
 
     forget_the_proof(kube)
-    recipe = kube.get("ConfigMap", "autosre-recipe")
-    assert recipe is not None
-    file = tmp_path / "smollm2-pod.yaml"
-    file.write_text(recipe["data"]["recipe.yaml"], encoding="utf-8")
+    file = recipe_that_runs(kube, tmp_path)
     started = run(*away, "start", str(file), "--place", "cluster")
     assert started.returncode == 0, started.stderr
     assert "cannot be reached from this machine" in started.stderr
@@ -188,8 +186,7 @@ def test_a_start_that_is_terminated_gives_the_lease_back(
     kube: ApiServerClient, stack: Stack, tmp_path: Path
 ) -> None:
     """Terminated where it is about to apply, which stands still here."""
-    file = tmp_path / "smollm2-pod.yaml"
-    file.write_text(_recipe_text(kube), encoding="utf-8")
+    file = recipe_that_runs(kube, tmp_path)
     program = (
         "import autosre_lab, autosre_lab.cluster.deploying as d, time, sys\n"
         "d.apply_release = lambda *_: print('applied', flush=True) or time.sleep(600)\n"
@@ -208,12 +205,6 @@ def test_a_start_that_is_terminated_gives_the_lease_back(
     lease = kube.get("Lease", LEASE)
     assert lease is not None
     assert not lease["spec"].get("holderIdentity")
-
-
-def _recipe_text(kube: ApiServerClient) -> str:
-    config = kube.get("ConfigMap", "autosre-recipe")
-    assert config is not None
-    return str(config["data"]["recipe.yaml"])
 
 
 @pytest.fixture
@@ -249,8 +240,7 @@ def ann(kube: ApiServerClient, tmp_path: Path) -> Iterator[Path]:
 def test_the_role_that_we_ship_suffices_for_every_verb_and_a_stop_leaves_nothing(
     kube: ApiServerClient, stack: Stack, ann: Path, tmp_path: Path
 ) -> None:
-    file = tmp_path / "smollm2-pod.yaml"
-    file.write_text(_recipe_text(kube), encoding="utf-8")
+    file = recipe_that_runs(kube, tmp_path)
     autosre = (sys.executable, "-m", "autosre_lab")
     who = {"KUBECONFIG": str(ann)}
     before = uids(kube, ENGINE)

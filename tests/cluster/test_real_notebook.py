@@ -59,7 +59,7 @@ def test_a_dry_run_tells_what_a_start_would_do_and_changes_nothing(
     assert out.stat().st_size < 1_000_000
 
 
-def test_with_dry_run_off_the_notebook_starts_the_stack_and_stops_it_at_its_end(
+def test_with_dry_run_off_the_notebook_starts_the_stack_and_a_second_run_leaves_it_as_it_is(
     stopped: ApiServerClient, recipe_file: Path, tmp_path: Path
 ) -> None:
     kube = stopped
@@ -73,14 +73,18 @@ def test_with_dry_run_off_the_notebook_starts_the_stack_and_stops_it_at_its_end(
     assert token is not None
     assert token["data"]["token"] not in out.read_text(encoding="utf-8")
     before = kube.get("Deployment", ENGINE)
+    pods = [pod["metadata"]["uid"] for pod in pods_of(kube, ENGINE) + pods_of(kube, PROXY)]
 
-    # What runs is what the recipe says: a second run changes nothing, and ends it.
-    out = tmp_path / "stop" / "2_deploy.ipynb"
+    # What runs is what the recipe says: a second run changes nothing, and ends nothing that it did
+    # not start.
+    out = tmp_path / "again" / "2_deploy.ipynb"
     summary = run_notebook("deploy", out, asked)
     assert set(summary["changes"].values()) == {"no change"}, summary["changes"]
     after = kube.get("Deployment", ENGINE)
     assert before is not None
     assert after is not None
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
-    assert pods_of(kube, ENGINE) == pods_of(kube, PROXY) == []
-    assert autosre_lab.status(place="cluster").state == "stopped"
+    same = [pod["metadata"]["uid"] for pod in pods_of(kube, ENGINE) + pods_of(kube, PROXY)]
+    assert same == pods
+    assert autosre_lab.status(place="cluster").state == "ready"
+    autosre_lab.stop(place="cluster")
