@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -56,6 +57,7 @@ def test_a_function_that_only_looks_says_at_what(file: Path) -> None:
     assert defined == []
 
 
+@functools.cache
 def shown_texts(file: Path) -> list[str]:
     """Every string that is not a docstring of a private name or a module's comment."""
     tree = ast.parse(file.read_text("utf-8"))
