@@ -123,7 +123,7 @@ def test_what_was_not_gated_cannot_be_promoted(tmp_path: Path) -> None:
     speeds = Speeds(lambda slots: 0.5 if slots == 4 else 1.0)
     trials = run_experiment(experiment(gate=False), tmp_path, Engines(), speeds, None)
     assert trials[1].better is True
-    with pytest.raises(ExperimentError, match="not gated"):
+    with pytest.raises(ExperimentError, match="never checked"):
         promote(tmp_path)
 
 

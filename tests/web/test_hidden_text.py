@@ -146,7 +146,7 @@ def test_the_known_limits_are_as_the_documentation_says(way: str) -> None:
     assert "INJECTED" in found.markdown
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     "page",
     [
