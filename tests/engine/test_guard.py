@@ -29,14 +29,14 @@ def statuses(
     return told
 
 
-@pytest.mark.parametrize("path", ["/health", "/metrics", "/version", "/ping"])
+@pytest.mark.parametrize("path", ["/health", "/metrics", "/version", "/ping", "/tokenize"])
 def test_a_state_is_told_to_everybody(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert statuses(path, monkeypatch=monkeypatch) == ["served"]
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/invocations", "/v1/completions", "/tokenize", "/sleep", "/health/../invocations", "/Health"],
+    ["/invocations", "/v1/completions", "/sleep", "/health/../invocations", "/Health"],
 )
 def test_work_wants_the_key(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert statuses(path, monkeypatch=monkeypatch)[0] == 401

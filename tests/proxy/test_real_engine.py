@@ -109,7 +109,11 @@ def test_counted_tokens_are_the_tokens_that_are_computed(sdk: anthropic.Anthropi
 def test_the_second_turn_is_read_from_the_prefix_cache(sdk: anthropic.Anthropic) -> None:
     first = ask("Remember this. " + "All work and no play. " * 150)
     answer = sdk.messages.create(**first)
-    before = answer.usage.input_tokens + (answer.usage.cache_read_input_tokens or 0)
+    before = (
+        answer.usage.input_tokens
+        + (answer.usage.cache_read_input_tokens or 0)
+        + (answer.usage.cache_creation_input_tokens or 0)
+    )
     again = sdk.messages.create(
         **ask(
             messages=[

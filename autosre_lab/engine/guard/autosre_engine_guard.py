@@ -14,8 +14,8 @@ from typing import Any
 
 __all__ = ["EngineGuard"]
 
-OPEN = frozenset({"/health", "/metrics", "/version", "/ping"})
-"""Routes that tell a state and do no work."""
+OPEN = frozenset({"/health", "/metrics", "/version", "/ping", "/tokenize"})
+"""Routes that generate nothing and change nothing."""
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
