@@ -16,7 +16,7 @@ from autosre_lab.scripted.chat_engine import Turn
 from tests.agents.claude.conftest import EACH_VERSION, MakeLab
 from tests.agents.claude.facts import plan
 
-HERE = Path("/work/here")
+HERE = Path("/home/me/here")
 USERS = {"command": "users-server"}
 LOCAL = {"command": "local-server", "env": {"API_KEY": "s3cret"}}
 STATE = {
