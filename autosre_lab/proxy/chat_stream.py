@@ -133,12 +133,14 @@ class TokenCounts:
 
     def note(self, usage: ChatUsage) -> None:
         """Take what the engine says now; what it leaves out, or cannot be, changes nothing."""
-        prompt, output = usage.prompt_tokens, usage.completion_tokens
+        prompt = usage.prompt_tokens
         if 0 < prompt <= MOST_TOKENS:
             self.prompt = prompt
+        output = usage.completion_tokens
         if output and 0 < output <= MOST_TOKENS:
             self.output = output
-        if (details := usage.prompt_tokens_details) is not None:
+        details = usage.prompt_tokens_details
+        if details is not None:
             if details.cached_tokens and details.cached_tokens > 0:
                 self._cached = details.cached_tokens
             if details.created_cache_tokens and details.created_cache_tokens > 0:
@@ -148,13 +150,16 @@ class TokenCounts:
 class ChatChunk(msgspec.Struct, gc=False):
     """One `data:` line of a Chat Completions stream.
 
-    `error` is set only on the chunk by which vLLM reports that the request failed mid-stream; some
-    engines write such a chunk flat, with `object` "error".
+    `error` is set only on the chunk by which vLLM reports that the request failed mid-stream.
     """
 
     choices: list[ChatChoice] | None = None
     usage: ChatUsage | None = None
     error: msgspec.Raw = _NOTHING
+
+
+class _FlatError(msgspec.Struct):
+    # Some engines report an error in the chunk itself.
     object: str | None = None
 
 
@@ -185,6 +190,7 @@ class _ErrorDetail(msgspec.Struct):
 
 _BODY_CHARS = 2000
 _decoder = msgspec.json.Decoder(ChatChunk)
+_flat_decoder = msgspec.json.Decoder(_FlatError)
 _detail_decoder = msgspec.json.Decoder(_ErrorDetail)
 
 
@@ -221,11 +227,18 @@ class ChunkDecoder:
             if self._halves:
                 chunk_mending.join_halves(chunk, self._halves)
         # `Raw | None` would take nothing but null: the union swallows the raw part.
-        if chunk.error and bytes(chunk.error) != b"null":
+        if chunk.error is not _NOTHING and bytes(chunk.error) not in (b"", b"null"):
             raise reported_error(bytes(chunk.error), data)
-        if chunk.object == "error":
+        if not chunk.choices and _is_flat_error(data):
             raise reported_error(data, data)
         return chunk
+
+
+def _is_flat_error(data: bytes) -> bool:
+    try:
+        return _flat_decoder.decode(data).object == "error"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def decode_chunk(data: bytes) -> ChatChunk | None:

@@ -92,8 +92,8 @@ class AnswerStream(Protocol):
         """The engine has produced something of it."""
 
     @property
-    def finished(self) -> bool:
-        """The engine said why it stopped, with a reason that ends an answer."""
+    def finish_reason(self) -> str | None:
+        """The engine's reason to stop, one that ends an answer; None before it."""
 
     @property
     def stop_reason(self) -> str | None:

@@ -32,27 +32,32 @@ MAX_STREAM_BYTES = 1024**3
 """Largest stream read; a window of 1,048,576 tokens makes less than half of it."""
 
 
-class Ending(Protocol):
+class Reader(Protocol):
     """What the chunks are fed to."""
 
     @property
-    def finished(self) -> bool:
-        """They have held a reason to stop."""
+    def finish_reason(self) -> str | None:
+        """The engine's reason to stop; None as long as they have held none."""
+
+    def feed(self, chunk: ChatChunk) -> bytes:
+        """Translate one."""
 
 
 class EngineAnswer:
-    """The chunks of one answer, a read at a time.
+    """The events of one answer, a read at a time.
 
     Args:
         response: The engine's, of status 200.
-        answer: What the chunks are fed to before the next ones are asked for.
+        reader: Translates the chunks.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, answer: Ending) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, reader: Reader) -> None:
         self._response = response
-        self._answer = answer
+        self._reader = reader
+        self._feed = reader.feed
         self._read = response.content.readany
         self._events = ServerEvents()
+        self._cut = self._events.feed
         self._decode = ChunkDecoder().decode
         self._begun = False
         self._over = False
@@ -60,52 +65,67 @@ class EngineAnswer:
         self._ends_at: float | None = None
         self._size = 0
 
-    async def next(self) -> list[ChatChunk] | None:
-        """Return the next chunks, perhaps none; None where the answer is over.
+    async def next(self) -> bytes | None:
+        """Return the next read's events, perhaps none; None where the answer is over.
 
         Raises:
             UpstreamStreamError: The engine reports an error, or sends what is no answer.
             aiohttp.ClientError, OSError: The connection broke.
         """
-        try:
-            if self._over:
-                if self._failed is not None:
-                    raise self._failed
+        if self._begun and not self._over and self._reader.finish_reason is None:
+            # The way of nearly every read; all that costs is in here.
+            piece = await self._read()
+        else:
+            try:
+                edge = await self._read_at_an_edge()
+            except (UpstreamStreamError, aiohttp.ClientError, OSError):
+                if self._reader.finish_reason is None:
+                    raise
                 return None
-            if not self._begun:
-                self._begun = True
-                whole, piece = await _first_bytes(self._response)
-                if whole:
-                    self._over = True
-                    return [completion_chunk(piece + await _rest(self._response, len(piece)))]
-            elif self._answer.finished:
-                piece = await self._read_in_grace()
-            else:
-                piece = await self._read()
-        except (UpstreamStreamError, aiohttp.ClientError, OSError):
-            if not self._answer.finished:
-                raise
-            return None
-        return self._chunks_of(piece)
-
-    def _chunks_of(self, piece: bytes) -> list[ChatChunk]:
+            if edge is None:
+                return None
+            if isinstance(edge, ChatChunk):
+                return self._feed(edge)
+            piece = edge
         self._size += len(piece)
-        chunks: list[ChatChunk] = []
+        events = b""
         try:
-            for data in self._events.feed(piece) if piece else self._events.flush():
+            for data in self._cut(piece) if piece else self._events.flush():
                 chunk = self._decode(data)
                 if chunk is not None:
-                    chunks.append(chunk)
+                    events += self._feed(chunk)
         except UpstreamStreamError as error:
-            self._failed = error  # the chunks before it count
+            self._fail(error)  # the chunks before it count
         except EventTooLargeError as error:
-            self._failed = UpstreamStreamError(str(error), status=502, body="")
+            self._fail(UpstreamStreamError(str(error), status=502, body=""))
         if self._size > MAX_STREAM_BYTES:
-            self._failed = UpstreamStreamError(
-                f"it has more than {MAX_STREAM_BYTES // 1024**2} MB", status=502, body=""
+            self._fail(
+                UpstreamStreamError(
+                    f"it has more than {MAX_STREAM_BYTES // 1024**2} MB", status=502, body=""
+                )
             )
-        self._over = self._events.done or self._failed is not None
-        return chunks
+        if self._events.done:
+            self._over = True
+        return events
+
+    async def _read_at_an_edge(self) -> bytes | ChatChunk | None:
+        """Read the first bytes, or what follows the reason to stop; None where all is over."""
+        if self._over:
+            if self._failed is not None:
+                raise self._failed
+            return None
+        if self._begun:
+            return await self._read_in_grace()
+        self._begun = True
+        whole, piece = await _first_bytes(self._response)
+        if not whole:
+            return piece
+        self._over = True
+        return completion_chunk(piece + await _rest(self._response, len(piece)))
+
+    def _fail(self, error: UpstreamStreamError) -> None:
+        self._failed = error
+        self._over = True
 
     async def _read_in_grace(self) -> bytes:
         if self._ends_at is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 import msgspec
@@ -144,10 +144,14 @@ class Exchange:
 
     # The engine ---------------------------------------------------------------------------------
 
-    async def _events(
-        self, prompt: EncodedPrompt, body: bytes, stream: AnswerStream
-    ) -> AsyncIterator[bytes]:
-        """Send the request and yield the translated events of each read.
+    async def _relay(
+        self,
+        prompt: EncodedPrompt,
+        body: bytes,
+        stream: AnswerStream,
+        write: Callable[[bytes], Awaitable[None]] | None = None,
+    ) -> None:
+        """Send the request and write the translated events of each read.
 
         Raises:
             Refused: The engine refused, cannot be reached, or broke off.
@@ -161,12 +165,11 @@ class Exchange:
                     said = refusals.engine_message(await read_error(response))
                     raise await self._refused(response.status, said, response, prompt)
                 answer = EngineAnswer(response, stream)
-                while (chunks := await answer.next()) is not None:
-                    events = b"".join(map(stream.feed, chunks))
+                while (events := await answer.next()) is not None:
                     if self._record.ttft_ms is None and stream.first_token_seen:
                         self._note_first_token()
-                    if events:
-                        yield events
+                    if events and write is not None:
+                        await write(events)
         except EngineUnreachableError:
             self._state.profiles.forget()
             raise
@@ -177,7 +180,7 @@ class Exchange:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             self._state.profiles.forget()
             raise Refused(refusals.broken_stream(reason(error))) from error
-        if not stream.finished:
+        if stream.finish_reason is None:
             raise Refused(refusals.broken_stream("it gave no reason to stop"))
 
     async def _refused(
@@ -208,8 +211,7 @@ class Exchange:
     # The answer ---------------------------------------------------------------------------------
 
     async def _collect(self, prompt: EncodedPrompt, body: bytes, stream: AnswerStream) -> None:
-        async for _ in self._events(prompt, body, stream):
-            pass
+        await self._relay(prompt, body, stream)
         stream.finish()
 
     async def _stream(
@@ -225,8 +227,7 @@ class Exchange:
             stream,
         )
         try:
-            async for events in self._events(prompt, body, stream):
-                await self._write(events)
+            await self._relay(prompt, body, stream, self._write)
             await self._write(stream.finish(), last=True)
         except Refused as error:
             if not self._committed:
@@ -252,17 +253,18 @@ class Exchange:
         """Write events in the order in which they were made, whoever waits for the status line."""
         response = self._response
         assert response is not None  # noqa: S101 - made before anything is written
-        self._outbox += events
-        if not self._begun:
-            await self._begin(response)
-        ready, self._outbox = self._outbox, b""
-        if ready:
+        if not self._begun or self._outbox:
+            self._outbox += events
+            if not self._begun:
+                await self._begin(response)
+            events, self._outbox = self._outbox, b""
+        if events:
             self._last_write_s = time.perf_counter()
-            self._record.bytes_out += len(ready)
+            self._record.bytes_out += len(events)
         if last:
-            await response.write_eof(ready)
-        elif ready:
-            await response.write(ready)
+            await response.write_eof(events)
+        elif events:
+            await response.write(events)
 
     async def _begin(self, response: web.StreamResponse) -> None:
         """Answer with status 200, once, whoever comes first."""

@@ -52,14 +52,15 @@ class ServerEvents:
         Raises:
             EventTooLargeError: An event has more than `MAX_EVENT_BYTES`.
         """
-        if self._between and piece[-3:] == b"}\n\n" and piece[:7] == b"data: {":
+        if self._between and piece[-3:] == b"}\n\n" and b"\r" not in piece:
             # What vLLM writes, cut where vLLM cuts it: an object a line, a blank line behind each.
-            ends = piece.count(b"\n")
-            if ends == 2 and b"\r" not in piece:
-                return [piece[6:-2]]
-            if b"\r" not in piece and b"data: [DONE]" not in piece:
-                whole = piece[6:-2].split(b"\n\ndata: ")
-                if ends == 2 * len(whole):
+            if piece.find(b"\n", 0, -2) < 0:
+                if piece[:7] == b"data: {":
+                    return [piece[6:-2]]
+            else:
+                lines = piece.split(b"\n")
+                whole = [line[6:] for line in lines[:-1:2] if line[:7] == b"data: {"]
+                if 2 * len(whole) == len(lines) - 1 and not any(lines[1::2]):
                     return whole
         if self.done:
             return []

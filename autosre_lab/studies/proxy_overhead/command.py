@@ -1,7 +1,7 @@
 """What a proxy adds between Claude Code and the engine: ours, its rivals, and no proxy at all.
 
     autosre study proxy-overhead [--rivals litellm,ccr] [--install-rivals]
-                                               [--quick] [--json FILE]
+                                               [--against FOLDER] [--quick] [--json FILE]
 
 All contenders run at the same time, in front of one scripted upstream, and are visited in turns;
 only one is loaded at any moment. Latency is the paired difference against asking the upstream
@@ -102,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             results = run_benchmark(
                 QUICK if options.quick else DEFAULT,
                 rivals=names,
+                against=options.against,
                 data=data,
                 run_folder=Path(folder),
             )
@@ -136,6 +137,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--install-rivals",
         action="store_true",
         help="install them first, each into its own environment below the data folder",
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="FOLDER",
+        help="another checkout of this project (git worktree add), whose proxy takes part too",
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds: no p99, wider errors")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every raw sample here")

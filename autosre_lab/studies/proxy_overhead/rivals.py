@@ -40,6 +40,7 @@ MESSAGES_END = b'"message_stop"'
 _KEY = "sk-autosre-benchmark-0000000000000000"
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 _INSTALL_TIMEOUT_S = 1800.0
+_CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,21 +136,39 @@ def rival(name: str, *, data: Path, run_folder: Path, port: int, upstream_port: 
     return make(rival_folder(data, name), run_folder, port, upstream_port)
 
 
-def own_proxy(*, version: str, run_folder: Path, port: int, upstream_port: int) -> Contender:
-    """Return how to start this project's proxy as the stack does, request log and all."""
+def own_proxy(
+    *,
+    version: str,
+    run_folder: Path,
+    port: int,
+    upstream_port: int,
+    name: str = "autosre",
+    checkout: Path = _CHECKOUT,
+) -> Contender:
+    """Return how to start this project's proxy as the stack does, request log and all.
+
+    Args:
+        version: Of what is measured.
+        run_folder: A folder for this run only.
+        port: Where it shall listen, on loopback.
+        upstream_port: Where the upstream listens.
+        name: As the table shows it.
+        checkout: Where the package lies: this one, or an older state to compare with.
+    """
     return Contender(
-        name="autosre",
+        name=name,
         version=version,
         argv=[
-            *(sys.executable, "-m", "autosre_lab.proxy"),
+            # -P: the folder in which the benchmark was started must not win over the checkout.
+            *(sys.executable, "-P", "-m", "autosre_lab.proxy"),
             *(str(port), f"http://127.0.0.1:{upstream_port}"),
             *("--host", "127.0.0.1"),
-            *("--request-log", str(run_folder / "requests.jsonl")),
+            *("--request-log", str(run_folder / f"{name}.jsonl")),
         ],
         env=clean_environment(
             run_folder,
             AUTOSRE_PROXY_TOKEN=_KEY,
-            PYTHONPATH=str(Path(__file__).resolve().parents[3]),
+            PYTHONPATH=str(checkout),
         ),
         files={},
         target=_target(port),

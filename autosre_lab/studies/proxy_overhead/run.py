@@ -18,6 +18,7 @@ from typing import Any
 
 from autosre_lab import __version__
 from autosre_lab.bench.processes import free_port, running
+from autosre_lab.errors import ConfigError
 from autosre_lab.progress import step
 from autosre_lab.settings import paths
 from autosre_lab.studies.proxy_overhead.bodies import body_named
@@ -48,6 +49,7 @@ DIRECT = "direct"
 """Name of the way without a proxy; its process is the upstream itself."""
 
 OURS = "autosre"
+BEFORE = "before"
 SCHEMA = "autosre.proxy-overhead/v1"
 
 
@@ -137,25 +139,31 @@ class Results:
 
 
 def run_benchmark(
-    plan: StudyPlan, *, rivals: Sequence[str] = (), data: Path | None = None, run_folder: Path
+    plan: StudyPlan,
+    *,
+    rivals: Sequence[str] = (),
+    against: Path | None = None,
+    data: Path | None = None,
+    run_folder: Path,
 ) -> Results:
     """Start everything, measure, and end everything.
 
     Args:
         plan: How much is measured.
         rivals: Which rivals take part besides our proxy; they must be installed.
+        against: Another checkout of this project, whose proxy takes part too.
         data: The data folder; the configured one when None.
         run_folder: Where logs, configurations and request logs of this run go.
 
     Raises:
-        ConfigError: A rival is unknown or not installed.
+        ConfigError: A rival is unknown or not installed, or `against` is no checkout.
         ServiceCrashedError: A contender ended instead of serving.
         EngineError: A contender does not serve in time.
     """
     import uvloop
 
     with contextlib.ExitStack() as stack:
-        contenders = _contenders(rivals, data or paths().data, run_folder)
+        contenders = _contenders(rivals, against, data or paths().data, run_folder)
         lanes = _start(contenders, run_folder, stack)
         results = Results(
             date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -171,7 +179,9 @@ def run_benchmark(
     return results
 
 
-def _contenders(rivals: Sequence[str], data: Path, run_folder: Path) -> list[Contender]:
+def _contenders(
+    rivals: Sequence[str], against: Path | None, data: Path, run_folder: Path
+) -> list[Contender]:
     upstream_port = free_port()
     found = [
         Contender(
@@ -195,6 +205,22 @@ def _contenders(rivals: Sequence[str], data: Path, run_folder: Path) -> list[Con
             upstream_port=upstream_port,
         ),
     ]
+    if against is not None:
+        if not (against / "autosre_lab" / "proxy" / "__main__.py").is_file():
+            raise ConfigError(
+                f"{against} holds no checkout of this project",
+                remedy="make one: git worktree add FOLDER COMMIT",
+            )
+        found.append(
+            own_proxy(
+                name=BEFORE,
+                version=f"({against.name})",
+                checkout=against.resolve(),
+                run_folder=run_folder,
+                port=free_port(),
+                upstream_port=upstream_port,
+            )
+        )
     for name in rivals:
         home = run_folder / name
         home.mkdir(parents=True, exist_ok=True)

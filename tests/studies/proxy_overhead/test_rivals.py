@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,25 @@ def test_a_failed_installation_says_so_and_is_tried_again(
     npm.write_text("#!/bin/sh\nexit 0\n")
     install_rival(tmp_path, "ccr")
     assert rival_is_installed(tmp_path, "ccr")
+
+
+def test_an_older_checkouts_proxy_is_the_one_that_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "autosre_lab"
+    (folder / "proxy").mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "proxy" / "__init__.py").touch()
+    (folder / "proxy" / "__main__.py").write_text("print('the older one')", encoding="utf-8")
+    made = own_proxy(
+        name="before", checkout=tmp_path, version="", run_folder=tmp_path, port=1, upstream_port=2
+    )
+
+    done = subprocess.run(made.argv, env=made.env, check=True, capture_output=True, text=True)
+
+    assert done.stdout == "the older one\n"
+
+
+def test_a_folder_without_the_project_is_refused_with_the_way_to_make_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--against", str(tmp_path)]) == 1
+    assert "git worktree add" in capsys.readouterr().err
