@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from autosre_lab.proxy.blocks import Block, BlockKind, BlockSequence, Delta
 from autosre_lab.proxy.chat_stream import FINISH_REASONS, ChatChoice, ChatChunk, TokenCounts
 from autosre_lab.proxy.inline_thinking import InlineThinking
+from autosre_lab.proxy.resuming import Delivered, Overlap, delivered
 from autosre_lab.proxy.tool_calls import ToolCalls
 
 __all__ = ["DialectAnswer"]
@@ -28,6 +29,7 @@ class DialectAnswer(ABC):
         finish_reason: The engine's reason to stop; None as long as it has given none.
         matched_stop: The stop string that ended it.
         refused: The model refused.
+        inside_thinking: As given.
     """
 
     def __init__(self, answer_id: str, *, call_prefix: str, inside_thinking: bool = False) -> None:
@@ -36,6 +38,7 @@ class DialectAnswer(ABC):
         self.finish_reason: str | None = None
         self.matched_stop: str | None = None
         self.refused = False
+        self.inside_thinking = inside_thinking
         self._started = False
         self._ended = False
         self._first_token_seen = False
@@ -46,6 +49,7 @@ class DialectAnswer(ABC):
         # Fragments of the open text block while nothing waits behind it: the fast path.
         self._text_parts: list[str] | None = None
         self._calls = ToolCalls(answer_id, self.sequence, prefix=call_prefix)
+        self._overlap: Overlap | None = None
 
     # What a dialect writes ------------------------------------------------------------------------
 
@@ -106,6 +110,36 @@ class DialectAnswer(ABC):
         self.counts.prompt = self.counts.prompt or input_tokens
         return self.opening()
 
+    def delivered(self) -> Delivered:
+        """Return what the client has of it."""
+        return delivered(self.sequence.blocks)
+
+    def rewind(self, *, continuing: bool, inside_thinking: bool = False) -> None:
+        """Forget what has not gone out: the engine broke off and is asked again.
+
+        Args:
+            continuing: The engine goes on with the text; else it answers from the start.
+            inside_thinking: As for a new answer.
+        """
+        given = self.delivered()
+        self.counts.begin_again(keep=continuing)
+        self.sequence.waiting.clear()
+        self._held.clear()
+        self._text_parts = None
+        self._inline = None if continuing else InlineThinking(opened=inside_thinking)
+        self._overlap = Overlap(given, continuing=continuing)
+        self._calls.make_again(given.call)
+        self.finish_reason = self.matched_stop = None
+        self.refused = False
+
+    def end_with_calls(self) -> None:
+        """End it as if the engine had, after a whole tool call: the client runs it."""
+        self.sequence.waiting.clear()
+        self._held.clear()
+        self._inline = None
+        self._calls.make_again(self.delivered().call)
+        self.finish_reason = "tool_calls"
+
     def feed(self, chunk: ChatChunk) -> bytes:
         """Translate one chunk into zero or more events."""
         usage = chunk.usage
@@ -154,6 +188,7 @@ class DialectAnswer(ABC):
             # It was no thought: the engine cut the thoughts off itself, and there were none.
             events.append(self._append("text", "".join(b.content for b in sequence.blocks)))
         sequence.drop_empty_calls()
+        events.append(self._calls.settle())
         events.append(sequence.advance(at_end=True))
         events.append(self._calls.finish())
         if not any(block.kind != "thinking" or block.parts for block in sequence.blocks):
@@ -195,9 +230,24 @@ class DialectAnswer(ABC):
         """Add text or thinking to the block it belongs to, or open one for it."""
         self._first_token_seen = True
         sequence = self.sequence
+        if self._overlap is not None:
+            kind = self._overlap.kind(kind)
+            text = self._overlap.new(kind, text)
+            if not text:
+                return b""
+            if self._calls.waits:
+                # Before the call is made again; only what is not part of the way there counts.
+                if kind == "thinking" or text.isspace():
+                    return b""
+                events = self._calls.settle()
+                return events + self._opened(kind, text)
         last = sequence.last
         if last is not None and last.kind == kind:
             return sequence.extend(last, text)
+        return self._opened(kind, text)
+
+    def _opened(self, kind: BlockKind, text: str) -> bytes:
+        sequence = self.sequence
         if self._held_kind != kind:
             self._held.clear()
             self._held_kind = kind

@@ -65,10 +65,12 @@ class Block:
         complete: Nothing that could still arrive for it would belong to it.
         begun: Something of its content has been sent to the client.
         closed: It has been closed towards the client.
+        abandoned: It is a call that never got whole: closed so that nobody runs it.
     """
 
     __slots__ = (
         "_end",
+        "abandoned",
         "begun",
         "closed",
         "complete",
@@ -90,6 +92,7 @@ class Block:
         self.complete = kind != "call"
         self.begun = False
         self.closed = False
+        self.abandoned = False
         self._end: ArgumentsEnd | None = None if self.complete else ArgumentsEnd()
 
     @property
@@ -203,6 +206,16 @@ class BlockSequence:
         self.open = None
         block.closed = True
         return self._writer.block_closed(block, index)
+
+    def abandon(self) -> bytes:
+        """Close the open call so that the client does not run it: its arguments stay half."""
+        block = self.open
+        if block is None or block.kind != "call" or block.complete:
+            return b""
+        # Without any, a client would run it with none.
+        half = b"" if block.content.strip() else self.extend(block, "{")
+        block.abandoned = True
+        return half + self.close()
 
     def _start(self, block: Block) -> bytes:
         index = len(self.blocks)

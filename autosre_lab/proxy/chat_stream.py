@@ -108,11 +108,13 @@ class TokenCounts:
         output: Generated tokens.
     """
 
-    __slots__ = ("_cached", "_created", "output", "prompt")
+    __slots__ = ("_before", "_cached", "_created", "_prompt_told", "output", "prompt")
 
     def __init__(self) -> None:
         self.prompt = 0
         self.output = 0
+        self._before = 0
+        self._prompt_told = False
         self._cached = 0
         self._created = 0
 
@@ -131,16 +133,23 @@ class TokenCounts:
         """Of the computed ones, what the cache keeps from now on, where the engine says so."""
         return min(self._created, self.computed)
 
+    def begin_again(self, *, keep: bool) -> None:
+        """The engine is asked again; `keep`: what it generated before is part of the answer."""
+        self._before = self.output if keep else 0
+        self.output = self._before
+        # A prompt that carries half of the answer is not the client's.
+        self._prompt_told = keep and self.prompt > 0
+
     def note(self, usage: ChatUsage) -> None:
         """Take what the engine says now; what it leaves out, or cannot be, changes nothing."""
         prompt = usage.prompt_tokens
-        if 0 < prompt <= MOST_TOKENS:
+        if 0 < prompt <= MOST_TOKENS and not self._prompt_told:
             self.prompt = prompt
         output = usage.completion_tokens
         if output and 0 < output <= MOST_TOKENS:
-            self.output = output
+            self.output = output + self._before
         details = usage.prompt_tokens_details
-        if details is not None:
+        if details is not None and not self._prompt_told:
             if details.cached_tokens and details.cached_tokens > 0:
                 self._cached = details.cached_tokens
             if details.created_cache_tokens and details.created_cache_tokens > 0:

@@ -34,6 +34,9 @@ class ProxyConfig:
         connect_timeout_s: Seconds the engine has to accept a connection.
         shutdown_grace_s: Seconds that running answers get when the proxy is told to end.
         profile_ttl_s: Seconds after which the engine is asked again which model it serves.
+        resume_tries: How often an answer that broke off is asked for again; 0 never.
+        resume_for_s: Seconds that the engine has to come back, each time.
+        resume_tokens: Tokens of one answer that may be generated for nothing.
         priorities: vLLM's `priority` by kind of request, lower first.
     """
 
@@ -53,6 +56,9 @@ class ProxyConfig:
     connect_timeout_s: float = 5.0
     shutdown_grace_s: float = 5.0
     profile_ttl_s: float = 300.0
+    resume_tries: int = 3
+    resume_for_s: float = 600.0
+    resume_tokens: int = 32_000
     priorities: Mapping[RequestKind, int] = field(default_factory=lambda: PRIORITIES)
 
     def __post_init__(self) -> None:

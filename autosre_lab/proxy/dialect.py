@@ -16,6 +16,7 @@ from autosre_lab.proxy.chat_stream import ChatChunk, TokenCounts
 from autosre_lab.proxy.priority import RequestKind
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import Refusal
+from autosre_lab.proxy.resuming import Delivered
 
 __all__ = ["AnswerStream", "Ask", "Canned", "Client", "Dialect", "Page"]
 
@@ -83,6 +84,9 @@ class AnswerStream(Protocol):
     write. `whole` is the same answer for a client that wanted no stream, after `finish`.
     """
 
+    inside_thinking: bool
+    """The prompt ends with an opened `<think>`."""
+
     @property
     def started(self) -> bool:
         """Its opening has been written."""
@@ -111,6 +115,15 @@ class AnswerStream(Protocol):
 
     def feed(self, chunk: ChatChunk) -> bytes:
         """Translate one chunk of the engine."""
+
+    def delivered(self) -> Delivered:
+        """Return what the client has of it."""
+
+    def rewind(self, *, continuing: bool, inside_thinking: bool = False) -> None:
+        """Forget what has not gone out: the engine is asked again, or to continue the text."""
+
+    def end_with_calls(self) -> None:
+        """End it behind the whole tool calls that went out."""
 
     def finish(self) -> bytes:
         """End it; a second call writes nothing."""

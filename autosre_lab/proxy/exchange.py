@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import aiohttp
 import msgspec
 from aiohttp import web
 
+from autosre_lab.logs import get_logger
 from autosre_lab.proxy import refusals
 from autosre_lab.proxy.chat_stream import UpstreamStreamError
 from autosre_lab.proxy.counting import EncodedPrompt, encode_prompt
 from autosre_lab.proxy.dialect import AnswerStream, Ask, Canned, Dialect
 from autosre_lab.proxy.engine_answer import EngineAnswer
 from autosre_lab.proxy.profile import EngineProfile
-from autosre_lab.proxy.refusals import Refusal, Refused, lacks_tool_parser
+from autosre_lab.proxy.refusals import EngineBrokeError, Refusal, Refused, lacks_tool_parser
 from autosre_lab.proxy.request_log import RequestRecord
+from autosre_lab.proxy.resuming import Delivered, continued_chat, may_continue
 from autosre_lab.proxy.state import ProxyState
 from autosre_lab.proxy.upstream import EngineUnreachableError, read_error, reason
 from autosre_lab.proxy.window import Fit, fit, is_overflow
 
 __all__ = ["Exchange"]
+
+logger = get_logger(__name__)
 
 _EVENT_STREAM = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -31,8 +36,15 @@ _EVENT_STREAM = {
 }
 
 
-class _NoToolParser(Refused):
+Write = Callable[[bytes], Awaitable[None]]
+
+
+class _NoToolParserError(Refused):
     """The engine calls no tools at all; the request can be answered without them."""
+
+
+class _ClientGoneError(ConnectionError):
+    """The client's connection broke, not the engine's."""
 
 
 class _EventStream(web.StreamResponse):
@@ -75,6 +87,10 @@ class Exchange:
         self._alive: asyncio.Task[None] | None = None
         self._last_write_s = started_s
         self._outbox = b""
+        self._prompt: EncodedPrompt
+        self._body: bytes
+        self._answer: AnswerStream
+        self._wasted = 0
 
     async def answer(self) -> web.StreamResponse:
         """Answer the request.
@@ -85,30 +101,33 @@ class Exchange:
         canned = self._dialect.canned(self._ask, self._record.request_id)
         if canned is not None:
             return await self._say(canned)
-        try:
-            return await self._answer_with(await self._profile())
-        except _NoToolParser:
-            # Learned by the refusal, once for as long as the engine lives.
-            self._state.profiles.learn(tools=False)
-            return await self._answer_with(await self._profile())
-
-    async def _profile(self) -> EngineProfile:
-        return await self._state.profiles.current(images=self._ask.images)
-
-    async def _answer_with(self, profile: EngineProfile) -> web.StreamResponse:
-        prompt, room = await self._prepare(profile)
-        limit = {} if room.max_tokens is None else {"max_completion_tokens": room.max_tokens}
-        body = msgspec.json.encode({**prompt.chat, **limit})
-        stream = self._dialect.answer(
-            self._ask, self._record.request_id, profile, window_limited=room.limited
-        )
+        profile = await self._profile()
+        self._prompt, room = await self._prepare(profile)
+        self._body = _encoded(self._prompt.chat, room.max_tokens)
+        self._answer = self._answer_for(profile, room)
         try:
             if self._ask.stream:
-                return await self._stream(prompt, body, stream)
-            await self._collect(prompt, body, stream)
-            return self._whole(stream.whole())
+                return await self._stream()
+            await self._relay()
+            self._answer.finish()
+            return self._whole(self._answer.whole())
         finally:
-            self._note_usage(prompt, stream)
+            self._note_usage(self._prompt, self._answer)
+
+    async def _profile(self) -> EngineProfile:
+        """Return what the engine allows; what it allowed, where it has gone and may come back."""
+        try:
+            return await self._state.profiles.current(images=self._ask.images)
+        except EngineUnreachableError:
+            last = self._state.profiles.last
+            if last is None or not self._state.config.resume_tries:
+                raise
+            return last
+
+    def _answer_for(self, profile: EngineProfile, room: Fit) -> AnswerStream:
+        return self._dialect.answer(
+            self._ask, self._record.request_id, profile, window_limited=room.limited
+        )
 
     # The window ---------------------------------------------------------------------------------
 
@@ -117,7 +136,8 @@ class Exchange:
         priority = self._state.config.priorities[self._ask.kind]
         chat = self._dialect.chat(self._ask, profile, priority=priority)
         prompt = encode_prompt(chat)
-        self._state.prefixes.note(self._record, prompt, chat)
+        if not self._record.resumed:
+            self._state.prefixes.note(self._record, prompt, chat)
         wanted = self._ask.wanted
         window = profile.max_model_len
         room = fit(prompt.bound, wanted=wanted, window=window)
@@ -126,7 +146,13 @@ class Exchange:
         if room is not None and not room.limited:
             self._record.counted = "bound"
         else:
-            tokens = await self._count(prompt)
+            try:
+                tokens = await self._count(prompt)
+            except EngineUnreachableError:
+                if not self._state.config.resume_tries:
+                    raise
+                # Counted when the engine is back, before anything is asked.
+                return prompt, Fit(max_tokens=wanted, limited=False)
             self._record.counted = "exact"
             room = fit(tokens, wanted=wanted, window=window)
             if room is None:
@@ -144,98 +170,166 @@ class Exchange:
 
     # The engine ---------------------------------------------------------------------------------
 
-    async def _relay(
-        self,
-        prompt: EncodedPrompt,
-        body: bytes,
-        stream: AnswerStream,
-        write: Callable[[bytes], Awaitable[None]] | None = None,
-    ) -> None:
-        """Send the request and write the translated events of each read.
+    async def _relay(self, write: Write | None = None) -> None:
+        """Ask the engine and write the events of each read; where it breaks off, ask again.
 
         Raises:
-            Refused: The engine refused, cannot be reached, or broke off.
+            Refused: The engine refused, or broke off and the answer cannot go on.
         """
         sent_s = time.perf_counter()
         self._record.added_ms = round((sent_s - self._started_s) * 1e3, 3)
         self._state.metrics.added.observe(sent_s - self._started_s)
         try:
-            async with self._state.upstream.chat(body) as response:
+            while True:
+                try:
+                    return await self._ask_engine(write)
+                except _NoToolParserError:
+                    # Learned by the refusal, once for as long as the engine lives.
+                    self._state.profiles.learn(tools=False)
+                    await self._make_again(await self._profile(), Delivered(), write)
+                except EngineBrokeError as broke:
+                    if not await self._resume(broke, write):
+                        return None
+        except Refused:
+            if self._record.resumed:
+                self._record.resume = "gave_up"
+            raise
+        finally:
+            if self._record.resume:
+                self._state.metrics.resumes.labels(self._record.resume).inc()
+
+    async def _ask_engine(self, write: Write | None) -> None:
+        record, answer = self._record, self._answer
+        try:
+            async with self._state.upstream.chat(self._body) as response:
                 if response.status != 200:
                     said = refusals.engine_message(await read_error(response))
-                    raise await self._refused(response.status, said, response, prompt)
-                answer = EngineAnswer(response, stream)
-                while (events := await answer.next()) is not None:
-                    if self._record.ttft_ms is None and stream.first_token_seen:
+                    raise await self._refused(response.status, said, response)
+                events = EngineAnswer(response, answer)
+                while (ready := await events.next()) is not None:
+                    if record.ttft_ms is None and answer.first_token_seen:
                         self._note_first_token()
-                    if events and write is not None:
-                        await write(events)
+                    if ready and write is not None:
+                        try:
+                            await write(ready)
+                        except ConnectionError as error:
+                            raise _ClientGoneError from error
+        except _ClientGoneError:
+            raise
         except EngineUnreachableError:
             self._state.profiles.forget()
             raise
         except UpstreamStreamError as error:
             if error.status >= 500:
-                raise Refused(refusals.broken_stream(error.message)) from error
-            raise await self._refused(error.status, error.message, None, prompt) from error
+                raise EngineBrokeError(refusals.broken_stream(error.message)) from error
+            raise await self._refused(error.status, error.message, None) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             self._state.profiles.forget()
-            raise Refused(refusals.broken_stream(reason(error))) from error
-        if stream.finish_reason is None:
-            raise Refused(refusals.broken_stream("it gave no reason to stop"))
+            raise EngineBrokeError(refusals.broken_stream(reason(error))) from error
+        if answer.finish_reason is None:
+            raise EngineBrokeError(refusals.broken_stream("it gave no reason to stop"))
+
+    # An answer that broke off ---------------------------------------------------------------------
+
+    async def _resume(self, broke: EngineBrokeError, write: Write | None) -> bool:
+        """Wait for the engine, and make ready to ask it again.
+
+        Returns:
+            False where the answer ends with the tool calls that the client has already.
+
+        Raises:
+            Refused: Nothing more can be tried.
+        """
+        record, config = self._record, self._state.config
+        given = self._answer.delivered() if write is not None else Delivered()
+        if not config.resume_tries:
+            raise broke
+        if given.whole_call:
+            self._answer.end_with_calls()
+            record.resume = "ended"
+            return False
+        continuing = bool(given.text.strip())
+        if not continuing or given.call is not None:
+            self._wasted += self._answer.counts.output
+        record.resume = "gave_up"
+        if record.resumed >= config.resume_tries or self._wasted > config.resume_tokens:
+            raise broke
+        if continuing and not may_continue(self._prompt.chat):
+            raise broke
+        record.resumed += 1
+        logger.info("%s: %s; it is asked again", record.request_id, broke.refusal.message)
+        record.resume = "client_gone"  # unless it is still there when the engine is
+        profile = await self._state.engine_back(record.resumed, images=self._ask.images)
+        record.resume = "gave_up"
+        if continuing and not profile.continues:
+            raise broke
+        await self._make_again(profile, given, write)
+        record.resume = "call_again" if given.call else "continued" if continuing else "again"
+        return True
+
+    async def _make_again(
+        self, profile: EngineProfile, given: Delivered, write: Write | None
+    ) -> None:
+        """Make the request that goes on with what the client has."""
+        self._prompt, room = await self._prepare(profile)
+        fresh = self._answer_for(profile, room)
+        continuing = bool(given.text.strip())
+        if write is None or not self._answer.started:
+            self._answer = fresh
+        else:
+            self._answer.rewind(continuing=continuing, inside_thinking=fresh.inside_thinking)
+        chat = continued_chat(self._prompt.chat, given) if continuing else self._prompt.chat
+        limit = room.max_tokens
+        if limit is not None and continuing:
+            limit = max(1, limit - self._answer.counts.output)
+        self._body = _encoded(chat, limit)
 
     async def _refused(
         self,
         status: int,
         message: str,
         response: aiohttp.ClientResponse | None,
-        prompt: EncodedPrompt,
     ) -> Refused:
         if status == 404:
             self._state.profiles.forget()
         headers = response.headers if response is not None else {}
         refused = refusals.engine_refused(status, message, headers, self._ask.kind)
-        if status == 400 and lacks_tool_parser(message) and "tools" in prompt.chat:
-            return _NoToolParser(refused)
+        if status == 400 and lacks_tool_parser(message) and "tools" in self._prompt.chat:
+            return _NoToolParserError(refused)
         if status == 400 and is_overflow(message):
             # Our bound was wrong or the window has shrunk: count, and say it so that it helps.
             self._state.profiles.forget()
             try:
                 profile = await self._state.profiles.current()
-                tokens = await self._count(prompt)
+                tokens = await self._count(self._prompt)
             except Refused as error:
                 return error
             if fit(tokens, wanted=self._ask.wanted, window=profile.max_model_len) is None:
                 return self._overflow(tokens, profile.max_model_len)
+        if refused.kind == "unavailable" and not 300 <= status < 400:
+            return EngineBrokeError(refused)
         return Refused(refused)
 
     # The answer ---------------------------------------------------------------------------------
 
-    async def _collect(self, prompt: EncodedPrompt, body: bytes, stream: AnswerStream) -> None:
-        await self._relay(prompt, body, stream)
-        stream.finish()
-
-    async def _stream(
-        self, prompt: EncodedPrompt, body: bytes, stream: AnswerStream
-    ) -> web.StreamResponse:
+    async def _stream(self) -> web.StreamResponse:
         response = self._response = self._event_stream()
         silent_s = time.perf_counter() - self._last_write_s
         # A timer, and no task before the engine has been silent for long: few requests need one.
         timer = asyncio.get_running_loop().call_later(
             max(0.0, self._state.config.keepalive_after_s - silent_s),
             self._begin_keepalive,
-            prompt,
-            stream,
         )
         try:
-            await self._relay(prompt, body, stream, self._write)
-            await self._write(stream.finish(), last=True)
+            await self._relay(self._write)
+            await self._write(self._answer.finish(), last=True)
         except Refused as error:
             if not self._committed:
                 raise
-            await self._end_with(error.refusal, stream)
+            await self._end_with(error.refusal)
         except asyncio.CancelledError:
             if self._state.closing and self._committed:
-                await self._end_with(refusals.closing(), stream)
+                await self._end_with(refusals.closing())
             raise
         finally:
             timer.cancel()
@@ -275,17 +369,17 @@ class Exchange:
                 await response.prepare(self._http)
                 self._begun = True
 
-    async def _end_with(self, refusal: Refusal, stream: AnswerStream) -> None:
+    async def _end_with(self, refusal: Refusal) -> None:
         self._record.error = self._dialect.error_type(refusal)
         try:
-            await self._write(stream.refuse(refusal), last=True)
+            await self._write(self._answer.refuse(refusal), last=True)
         except ConnectionError:
             self._record.disconnected = True
 
-    def _begin_keepalive(self, prompt: EncodedPrompt, stream: AnswerStream) -> None:
-        self._alive = asyncio.create_task(self._keep_alive(prompt, stream))
+    def _begin_keepalive(self) -> None:
+        self._alive = asyncio.create_task(self._keep_alive())
 
-    async def _keep_alive(self, prompt: EncodedPrompt, stream: AnswerStream) -> None:
+    async def _keep_alive(self) -> None:
         """Write a sign of life whenever nothing was written for too long.
 
         What resets a client's watchdog is an event of the answer, so the answer is begun, status
@@ -299,21 +393,21 @@ class Exchange:
                 await asyncio.sleep(limit_s - silent_s)
                 continue
             opening = b""
-            if not stream.started:
-                tokens = await self._count_for_keepalive(prompt)
-                opening = stream.start(tokens)
+            if not self._answer.started:
+                tokens = await self._count_for_keepalive()
+                opening = self._answer.start(tokens)
             self._record.keepalives += 1
             self._state.metrics.keepalives.inc()
             try:
-                await self._write(opening + stream.keepalive())
+                await self._write(opening + self._answer.keepalive())
             except ConnectionError:
                 return  # the reading side notices by itself
             limit_s = config.keepalive_every_s
 
-    async def _count_for_keepalive(self, prompt: EncodedPrompt) -> int:
+    async def _count_for_keepalive(self) -> int:
         try:
             async with asyncio.timeout(self._state.config.keepalive_after_s):
-                return await self._count(prompt)
+                return await self._count(self._prompt)
         except (Refused, TimeoutError):
             return 0  # the true number follows at the answer's end
 
@@ -355,3 +449,7 @@ class Exchange:
         if stream.first_token_seen and counts.prompt:
             self._state.known.learn(prompt, counts.prompt)
             self._state.prefixes.learn(record, prompt)
+
+
+def _encoded(chat: Mapping[str, Any], limit: int | None) -> bytes:
+    return msgspec.json.encode(chat if limit is None else {**chat, "max_completion_tokens": limit})

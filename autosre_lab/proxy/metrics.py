@@ -67,6 +67,12 @@ class ProxyMetrics:
             "Clients that went away before their answer's end.",
             registry=self.registry,
         )
+        self.resumes = Counter(
+            "autosre_proxy_resumes",
+            "Answers that the engine broke off, by what came of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.resends = Counter(
             "autosre_proxy_resends",
             "Requests that repeated one still running, which was ended first.",

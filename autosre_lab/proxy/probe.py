@@ -32,11 +32,12 @@ async def probe_profile(upstream: Upstream) -> EngineProfile:
     """
     served = (await upstream.models())[0]
     render = ask.TemplateRenderer(upstream, served.id)
-    mid_system, switch, efforts, insists = await asyncio.gather(
+    mid_system, switch, efforts, insists, continues = await asyncio.gather(
         ask.renders_mid_system(render),
         ask.thinking_switch(render),
         ask.efforts(render),
         ask.insists_on(render),
+        ask.continues(render),
     )
     images = images_by_config(served.root)
     return EngineProfile(
@@ -48,6 +49,7 @@ async def probe_profile(upstream: Upstream) -> EngineProfile:
         images=bool(images),
         images_known=images is not None,
         priorities=True,  # vLLM ignores them silently under fcfs
+        continues=continues,
         opens_thinking=await ask.opens_thinking(render, switch),
         **insists._asdict(),
     )
@@ -92,8 +94,14 @@ class ProfileSource:
         self._upstream = upstream
         self._ttl_s = ttl_s
         self._profile: EngineProfile | None = None
+        self._last: EngineProfile | None = None
         self._probed_at = 0.0
         self._probing: asyncio.Task[EngineProfile] | None = None
+
+    @property
+    def last(self) -> EngineProfile | None:
+        """What was known before the engine went away; None where it was never reached."""
+        return self._last
 
     async def current(self, *, images: bool = False) -> EngineProfile:
         """Return the profile; only the first call, and one after `forget`, waits for the engine.
@@ -150,6 +158,7 @@ class ProfileSource:
             profile = msgspec.structs.replace(profile, tools=known.tools)
             if known.images_known:
                 profile = msgspec.structs.replace(profile, images=known.images, images_known=True)
+        self._last = profile
         if profile != known:
             logger.info("the engine at %s: %s", self._upstream.url, profile)
         self._profile = profile

@@ -45,6 +45,7 @@ class EngineProfile(msgspec.Struct, frozen=True, kw_only=True):
         short_call_ids: The template takes ids of calls only of nine letters and digits.
         opens_thinking: The prompt ends with an opened `<think>`, so that the answer begins inside
             of it: "never", "always", or "on" if thinking is on.
+        continues: The template can leave the last answer open, so that the engine goes on with it.
         template_kwargs: Sent as `chat_template_kwargs` with every request, e.g.
             `{"preserve_thinking": True}` where it keeps the rendered prefix stable.
     """
@@ -65,4 +66,5 @@ class EngineProfile(msgspec.Struct, frozen=True, kw_only=True):
     system_role: bool = True
     short_call_ids: bool = False
     opens_thinking: OpensThinking = "never"
+    continues: bool = False
     template_kwargs: Mapping[str, bool | int | float | str] = {}

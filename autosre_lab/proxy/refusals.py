@@ -19,6 +19,7 @@ from autosre_lab.proxy.priority import RequestKind
 
 __all__ = [
     "BadRequestError",
+    "EngineBrokeError",
     "Overflow",
     "Refusal",
     "RefusalKind",
@@ -102,6 +103,10 @@ class Refused(Exception):  # noqa: N818 - an outcome that the client is told, no
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
+
+
+class EngineBrokeError(Refused):
+    """The engine went away, or broke off its answer: it may be asked again."""
 
 
 class BadRequestError(AutosreError, ValueError):

@@ -13,6 +13,7 @@ import msgspec
 from autosre_lab.errors import ConfigError, MissingExtraError
 from autosre_lab.logs import get_logger
 from autosre_lab.private_files import open_private
+from autosre_lab.proxy.resuming import ResumeOutcome
 
 if TYPE_CHECKING:
     import pandas
@@ -50,6 +51,8 @@ class RequestRecord(msgspec.Struct, kw_only=True):
         keepalives: Signs of life written while the engine was silent.
         stop_reason: Anthropic's stop reason; "" where the answer was not finished.
         resend: It repeated a request that was still running.
+        resumed: How often the engine was asked again because it had broken off.
+        resume: What came of that: again, continued, call_again, ended, gave_up or client_gone.
         disconnected: The client went away before the end.
         prompt_bytes: Tools and messages as the engine got them; 0 where no session was named, and
             the same of what follows.
@@ -86,6 +89,8 @@ class RequestRecord(msgspec.Struct, kw_only=True):
     keepalives: int = 0
     stop_reason: str = ""
     resend: bool = False
+    resumed: int = 0
+    resume: ResumeOutcome = ""
     disconnected: bool = False
     prompt_bytes: int = 0
     same_as: str = ""

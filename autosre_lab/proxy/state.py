@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.counting import KnownPrompts
 from autosre_lab.proxy.metrics import ProxyMetrics
 from autosre_lab.proxy.prefix_memory import PrefixMemory
 from autosre_lab.proxy.probe import ProfileSource
+from autosre_lab.proxy.profile import EngineProfile
+from autosre_lab.proxy.refusals import EngineBrokeError, engine_down
 from autosre_lab.proxy.request_log import RequestLog
 from autosre_lab.proxy.running import RunningRequests
-from autosre_lab.proxy.upstream import Upstream
+from autosre_lab.proxy.upstream import EngineUnreachableError, Upstream
 
 __all__ = ["ProxyState"]
+
+_PAUSES_S = (0.05, 1.0, 5.0)
+"""Before the first, second and every later try of one answer: it may be what kills the engine."""
+
+_POLL_S = 0.5
 
 
 class ProxyState:
@@ -55,6 +65,34 @@ class ProxyState:
         """Let running requests end for a while, then end them."""
         self.closing = True
         await self.running.drain(self.config.shutdown_grace_s)
+
+    async def engine_back(self, tries: int, *, images: bool) -> EngineProfile:
+        """Wait until the engine works, for as long as the settings allow.
+
+        Args:
+            tries: Which try this is; the first comes at once, the others later and later.
+            images: The request shows images.
+
+        Raises:
+            EngineBrokeError: It did not come back in time.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.config.resume_for_s
+        pause_s = _PAUSES_S[min(tries, len(_PAUSES_S)) - 1]
+        self.profiles.forget()
+        while True:
+            await asyncio.sleep(min(pause_s, max(0.0, deadline - loop.time())))
+            if await self.upstream.healthy():
+                with contextlib.suppress(EngineUnreachableError):
+                    return await self.profiles.current(images=images)
+            if loop.time() >= deadline:
+                raise EngineBrokeError(
+                    engine_down(
+                        self.upstream.url,
+                        f"it broke off and did not come back in {self.config.resume_for_s:.0f} s",
+                    )
+                )
+            pause_s = _POLL_S
 
     async def close(self) -> None:
         """End what is left, and write the log's last lines."""

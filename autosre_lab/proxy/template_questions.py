@@ -15,6 +15,7 @@ from autosre_lab.proxy.upstream import TemplateRejectedError, Upstream
 __all__ = [
     "Insists",
     "TemplateRenderer",
+    "continues",
     "efforts",
     "insists_on",
     "opens_thinking",
@@ -26,6 +27,7 @@ __all__ = [
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _USER = {"role": "user", "content": "first question"}
 _ANSWER = {"role": "assistant", "content": "first answer"}
+_LONGER = {"role": "assistant", "content": "first answer, and then more of it"}
 _LATER = {"role": "user", "content": "second question"}
 _SYSTEM = {"role": "system", "content": "be brief"}
 _REMARK = {"role": "system", "content": "an unmistakable remark"}
@@ -61,14 +63,22 @@ class TemplateRenderer:
         self._model = model
 
     async def tokens(
-        self, messages: list[dict[str, Any]], **template: str | bool
+        self, messages: list[dict[str, Any]], *, unfinished: bool = False, **template: str | bool
     ) -> list[int] | None:
-        """Return the rendered token ids without a generation prompt, or None if refused."""
+        """Return the rendered token ids without a generation prompt, or None if refused.
+
+        Args:
+            messages: What to render.
+            unfinished: The last one is an answer that is not over.
+            template: Arguments of the template.
+        """
         body: dict[str, Any] = {
             "model": self._model,
             "messages": messages,
             "add_generation_prompt": bool(template),
         }
+        if unfinished:
+            body["continue_final_message"] = True
         if template:
             body["chat_template_kwargs"] = template
         try:
@@ -161,6 +171,14 @@ async def renders_mid_system(render: TemplateRenderer) -> bool:
     if not shorter or not longer or not without:
         return False
     return longer[: len(shorter)] == shorter and len(longer) > len(without)
+
+
+async def continues(render: TemplateRenderer) -> bool:
+    """Whether an unfinished answer is rendered as the beginning of the longer one."""
+    begun, longer = await asyncio.gather(
+        render.tokens([_USER, _ANSWER], unfinished=True), render.tokens([_USER, _LONGER])
+    )
+    return bool(begun and longer and longer[: len(begun)] == begun)
 
 
 async def thinking_switch(render: TemplateRenderer) -> str | None:

@@ -40,13 +40,67 @@ class ToolCalls:
         self._by_id: dict[str, int] = {}
         self._all: list[_Call] = []
         self._last_index = 0
+        self._half: Block | None = None
+        self._again: list[ChatToolCallDelta] = []
+
+    def make_again(self, half: Block | None) -> None:
+        """Begin anew: the engine is asked again.
+
+        Args:
+            half: The call that is open towards the client and not whole. The first call that
+                comes goes on with it where it is the same one.
+        """
+        self._by_index.clear()
+        self._by_id.clear()
+        self._last_index = 0
+        self._half = half
+
+    @property
+    def waits(self) -> bool:
+        """What has come of the call that is made again may still be the half one."""
+        return self._half is not None
 
     def feed(self, deltas: Sequence[ChatToolCallDelta]) -> bytes:
         """Translate the calls' fragments of one chunk."""
+        if self._half is not None:
+            return self._compared(deltas, self._half)
         if len(deltas) == 1:
             return self._one(deltas[0], self._last_index)
         # Several in one chunk are several calls: their place tells unnumbered ones apart.
         return b"".join(self._one(delta, place) for place, delta in enumerate(deltas))
+
+    def settle(self) -> bytes:
+        """Give up a half call that nothing goes on with, and open what was made instead."""
+        if self._half is None:
+            return b""
+        self._half = None
+        again, self._again = self._again, []
+        events = self._sequence.abandon()
+        return events + b"".join(self.feed([delta]) for delta in again)
+
+    def _compared(self, deltas: Sequence[ChatToolCallDelta], half: Block) -> bytes:
+        """Go on with the half call as soon as the new one is longer, and the same so far."""
+        self._again += deltas
+        name, arguments, index = half.tool_name, "", self._again[0].index or 0
+        for delta in self._again:
+            if (delta.index or 0) != index:
+                return self.settle()
+            if delta.function is not None:
+                name = delta.function.name or name
+                arguments += delta.function.arguments or ""
+        known = half.content
+        if name != half.tool_name or not (
+            arguments.startswith(known) or known.startswith(arguments)
+        ):
+            return self.settle()
+        if len(arguments) <= len(known):
+            return b""
+        self._half = None
+        self._again.clear()
+        call = next(one for one in self._all if one.block is half)
+        self._by_index[index] = call
+        self._last_index = index
+        return self._sequence.extend(half, arguments[len(known) :])
 
     def finish(self) -> bytes:
         """Open what came behind whole arguments and is a call of its own."""

@@ -15,6 +15,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from autosre_lab.engine.protocol import ServedModel, parse_models
 from autosre_lab.proxy.refusals import (
+    EngineBrokeError,
     Refused,
     bad_request,
     broken_stream,
@@ -49,7 +50,7 @@ _new_connection: ContextVar[bool] = ContextVar("_new_connection", default=True)
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 
 
-class EngineUnreachableError(Refused):
+class EngineUnreachableError(EngineBrokeError):
     """No answer, or none that says what it must."""
 
 
@@ -147,6 +148,14 @@ class Upstream:
         except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
             raise EngineUnreachableError(broken_stream("its count is no number")) from error
         return answer
+
+    async def healthy(self) -> bool:
+        """Whether it says that it works; one that has no such route is taken for well."""
+        try:
+            status, _ = await self._whole("/health", MODELS_TIMEOUT_S)
+        except EngineUnreachableError:
+            return False
+        return status < 500
 
     async def models(self) -> list[ServedModel]:
         """Return what is served.

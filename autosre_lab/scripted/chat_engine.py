@@ -325,9 +325,14 @@ def token_ids(body: Mapping[str, Any]) -> list[int]:
     ids: list[int] = []
     if tools := body.get("tools"):
         ids += _ids_of(json.dumps(tools))
-    for message in body.get("messages") or []:
+    messages = body.get("messages") or []
+    for message in messages:
         ids += [1] * TEMPLATE_TOKENS
-        ids += _ids_of(json.dumps(message))
+        text = json.dumps(message)
+        if body.get("continue_final_message") and message is messages[-1]:
+            # What follows the text, and whatever of it would share a token with that.
+            text = text[: len(text[:-2]) // CHARS_PER_TOKEN * CHARS_PER_TOKEN]
+        ids += _ids_of(text)
     return ids
 
 

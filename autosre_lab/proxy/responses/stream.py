@@ -136,8 +136,8 @@ class ResponseStream(DialectAnswer):
         return lambda text: events.delta(head, text)
 
     def block_closed(self, block: Block, index: int) -> bytes:
-        """Write that an item is whole."""
-        if self._plan.as_compaction:
+        """Write that an item is whole; an abandoned call never is, so the client forgets it."""
+        if self._plan.as_compaction or block.abandoned:
             return b""
         cut = block is self.sequence.blocks[-1] and self.finish_reason == "length"
         status = "incomplete" if cut and not (block.kind == "call" and block.complete) else None

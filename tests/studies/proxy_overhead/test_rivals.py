@@ -98,7 +98,7 @@ def test_nobodys_keys_reach_a_contender(tmp_path: Path, monkeypatch: pytest.Monk
 def test_our_proxy_is_measured_with_its_request_log_and_token(tmp_path: Path) -> None:
     made = own_proxy(version="1", run_folder=tmp_path, port=11, upstream_port=22)
 
-    assert made.argv[1:5] == ["-m", "autosre_lab.proxy", "11", "http://127.0.0.1:22"]
+    assert made.argv[1:6] == ["-P", "-m", "autosre_lab.proxy", "11", "http://127.0.0.1:22"]
     assert "--request-log" in made.argv
     token = made.env["AUTOSRE_PROXY_TOKEN"]
     assert made.target.headers["authorization"] == f"Bearer {token}"
