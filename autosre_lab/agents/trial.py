@@ -18,7 +18,16 @@ from typing import Any, TypeVar
 from autosre_lab.proxy import ProxyConfig, running_proxy
 from autosre_lab.scripted.chat_engine import ScriptedVllm, ToolCall, Turn
 
-__all__ = ["TOKEN", "TrialServers", "by_round", "call", "in_order", "trial_servers", "wait_until"]
+__all__ = [
+    "TOKEN",
+    "TrialServers",
+    "by_round",
+    "call",
+    "in_order",
+    "killed_in_the_middle",
+    "trial_servers",
+    "wait_until",
+]
 
 TOKEN = "token-of-this-trial"  # noqa: S105 - of servers on loopback that end with the trial
 
@@ -54,6 +63,27 @@ def in_order(*turns: Turn) -> Script:
     return script
 
 
+def killed_in_the_middle(upstream: ScriptedVllm, text: str, *, words: int, down_s: float) -> Script:
+    """Answer with a text; the first time, the engine dies behind some words and is down a while."""
+    restarts: list[asyncio.Task[None]] = []
+
+    def script(body: Mapping[str, Any]) -> Turn:
+        if body.get("continue_final_message"):
+            return Turn(text=text.removeprefix(body["messages"][-1]["content"]))
+        if restarts:
+            return Turn(text=text)
+
+        async def restart() -> None:
+            while upstream.running:  # noqa: ASYNC110 - until the death, whenever that is
+                await asyncio.sleep(0)
+            await upstream.restart(down_s=down_s)
+
+        restarts.append(asyncio.create_task(restart()))
+        return Turn(text=text, die_after_chunks=words + 1)
+
+    return script
+
+
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
     """Wait for a condition.
 
@@ -83,13 +113,17 @@ class TrialServers:
 
 
 @contextmanager
-def trial_servers(folder: Path, *, window: int, keepalive_s: float) -> Iterator[TrialServers]:
+def trial_servers(
+    folder: Path, *, window: int, keepalive_s: float, resume_tries: int = 0
+) -> Iterator[TrialServers]:
     """Run a scripted engine and our proxy, on loopback.
 
     Args:
         folder: Where the request log is written.
         window: Tokens that the engine serves.
         keepalive_s: Silent seconds after which the proxy begins an answer, and between its signs.
+        resume_tries: How often the proxy asks again where the engine broke off; at 0 that is left
+            to the agent, which is what is on trial.
     """
     with _background() as loop:
         servers = AsyncExitStack()
@@ -103,6 +137,7 @@ def trial_servers(folder: Path, *, window: int, keepalive_s: float) -> Iterator[
                 request_log=folder / "requests.jsonl",
                 keepalive_after_s=keepalive_s,
                 keepalive_every_s=keepalive_s,
+                resume_tries=resume_tries,
                 shutdown_grace_s=0.1,
             )
             proxy_url = loop.run(servers.enter_async_context(running_proxy(config)))

@@ -42,7 +42,10 @@ ENGINE_KEY = "VLLM_API_KEY"
 ENGINE_GUARD = "autosre_engine_guard.EngineGuard"
 """vLLM guards some of its routes with the key; this guards the others that do work."""
 
-_PROXY_SETTINGS = ("AUTOSRE_PROXY_ORIGINS",)
+_PROXY_SETTINGS = (
+    "AUTOSRE_PROXY_ORIGINS",
+    *("AUTOSRE_PROXY_RESUME_TRIES", "AUTOSRE_PROXY_RESUME_FOR", "AUTOSRE_PROXY_RESUME_TOKENS"),
+)
 
 
 def engine_command(recipe: Recipe, *, python: Path, model: Path, port: int) -> list[str]:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from autosre_lab.engine.protocol import engine_url
-from autosre_lab.errors import AutosreError
+from autosre_lab.errors import AutosreError, ConfigError
 from autosre_lab.logs import configure_logging
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.listening import serve
@@ -20,6 +20,7 @@ __all__ = ["main"]
 TOKEN_VARIABLE = "AUTOSRE_PROXY_TOKEN"  # noqa: S105 - the variable's name
 KEY_VARIABLE = "AUTOSRE_ENGINE_KEY"
 ORIGINS_VARIABLE = "AUTOSRE_PROXY_ORIGINS"
+_DEFAULTS = {"RESUME_TRIES": 3, "RESUME_FOR": 600, "RESUME_TOKENS": 32_000}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,6 +44,9 @@ def main(argv: list[str] | None = None) -> int:
                 keepalive_after_s=options.keepalive_after,
                 keepalive_every_s=options.keepalive_every,
                 max_running=options.max_running,
+                resume_tries=_number(options.resume_tries, "RESUME_TRIES"),
+                resume_for_s=_number(options.resume_for, "RESUME_FOR"),
+                resume_tokens=_number(options.resume_tokens, "RESUME_TOKENS"),
             )
         )
     except AutosreError as error:
@@ -85,8 +89,39 @@ def _parser() -> argparse.ArgumentParser:
         "--keepalive-every", type=float, default=15.0, metavar="S", help="seconds between signs"
     )
     parser.add_argument("--max-running", type=int, default=1024, help="requests at a time")
+    parser.add_argument(
+        "--resume-tries",
+        metavar="N",
+        help="how often an answer that the engine broke off is asked for again; 0 never "
+        f"({_DEFAULTS['RESUME_TRIES']}, or AUTOSRE_PROXY_RESUME_TRIES)",
+    )
+    parser.add_argument(
+        "--resume-for",
+        metavar="S",
+        help="seconds that the engine has to come back, each time "
+        f"({_DEFAULTS['RESUME_FOR']}, or AUTOSRE_PROXY_RESUME_FOR)",
+    )
+    parser.add_argument(
+        "--resume-tokens",
+        metavar="N",
+        help="tokens of one answer that may be generated for nothing "
+        f"({_DEFAULTS['RESUME_TOKENS']}, or AUTOSRE_PROXY_RESUME_TOKENS)",
+    )
     parser.add_argument("--log-level", default="info")
     return parser
+
+
+def _number(option: str | None, name: str) -> int:
+    """Return a setting: the option, else its variable, else the default."""
+    variable = f"AUTOSRE_PROXY_{name}"
+    text = option or os.environ.get(variable) or str(_DEFAULTS[name])
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        flag = "--" + name.lower().replace("_", "-")
+        raise ConfigError(
+            f"{text!r} is not a whole number of 0 or more",
+            remedy=f"correct {flag} or {variable}; without them it is {_DEFAULTS[name]}",
+        )
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -151,6 +151,16 @@ class ScriptedVllm:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    async def restart(self, *, down_s: float) -> None:
+        """Go down as if killed, whatever runs, and come back at the same port.
+
+        Args:
+            down_s: Seconds in which nobody listens.
+        """
+        await self.__aexit__(None, None, None)
+        await asyncio.sleep(down_s)
+        await self.__aenter__()
+
     def _guard(self) -> Middleware:
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -42,14 +42,14 @@ TITLE: dict[str, Any] = {
 async def test_the_engines_status_becomes_the_clients(
     start_lab: StartLab, engine: int, background: bool, expected: tuple[int, str, str | None]
 ) -> None:
-    lab = await start_lab(Turn(http_error=HttpError(status=engine)))
+    lab = await start_lab(Turn(http_error=HttpError(status=engine)), resume_tries=0)
     status, body, headers = await lab.post(ask(stream=True, **(TITLE if background else {})))
     assert (status, body["error"]["type"], headers.get("retry-after")) == expected
     assert body["request_id"] == headers["request-id"]
 
 
 async def test_an_engine_that_is_down_is_a_503_and_is_found_again(start_lab: StartLab) -> None:
-    lab = await start_lab()
+    lab = await start_lab(resume_tries=0)
     port = lab.upstream.port
     assert (await lab.post(ask()))[0] == 200
     await lab.upstream.__aexit__(None, None, None)
@@ -68,7 +68,7 @@ async def test_an_engine_that_is_down_is_a_503_and_is_found_again(start_lab: Sta
 async def test_an_engine_that_dies_in_the_middle_ends_the_stream_with_an_error(
     start_lab: StartLab, turn: dict[str, Any]
 ) -> None:
-    lab = await start_lab(Turn(text="one two three", chunk_interval_s=0.05, **turn))
+    lab = await start_lab(Turn(text="one two three", chunk_interval_s=0.05, **turn), resume_tries=0)
     events = await lab.events(ask())
     assert events[0]["type"] == "message_start"
     assert (events[-1]["type"], events[-1]["error"]["type"]) == ("error", "api_error")
@@ -81,7 +81,7 @@ async def test_an_answer_without_a_finish_reason_is_not_taken_for_whole(
     start_lab: StartLab,
 ) -> None:
     chunk = {"choices": [{"index": 0, "delta": {"content": "half"}, "finish_reason": None}]}
-    lab = await start_lab(Turn(raw_chunks=[chunk]))
+    lab = await start_lab(Turn(raw_chunks=[chunk]), resume_tries=0)
     assert (await lab.events(ask()))[-1]["type"] == "error"
 
 
@@ -221,3 +221,13 @@ async def test_a_mistake_of_ours_is_a_500_without_a_trace(
     assert (status, body["error"]["type"]) == (500, "api_error")
     assert "Traceback" not in json.dumps(body)
     assert "a mistake of ours" not in json.dumps(body)
+
+
+async def test_a_setting_that_is_no_number_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["0", "http://127.0.0.1:1", "--resume-tries", "often"]) == 2
+    assert "--resume-tries" in capsys.readouterr().err
+    monkeypatch.setenv("AUTOSRE_PROXY_RESUME_FOR", "-1")
+    assert main(["0", "http://127.0.0.1:1"]) == 2
+    assert "AUTOSRE_PROXY_RESUME_FOR" in capsys.readouterr().err

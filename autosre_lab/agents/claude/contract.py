@@ -21,6 +21,7 @@ from autosre_lab.agents.claude.plan import NOISE
 from autosre_lab.agents.claude.profiles import PROFILES
 from autosre_lab.agents.claude.trial import TrialStack, by_round, call, in_order, trial, wait_until
 from autosre_lab.agents.claude.version import ClaudeCode
+from autosre_lab.agents.trial import killed_in_the_middle
 from autosre_lab.scripted.chat_engine import HttpError, Turn
 
 __all__ = ["CONTRACT", "Behaviour", "BehaviourResult", "Broken", "check", "try_behaviour"]
@@ -43,6 +44,7 @@ class Behaviour:
         run: Tries it, and raises `Broken`.
         window: Tokens that the engine serves meanwhile.
         keepalive_s: As for `trial`.
+        resume_tries: As for `trial`.
         needs: A package without which it cannot be tried.
     """
 
@@ -50,6 +52,7 @@ class Behaviour:
     run: Callable[[TrialStack], None]
     window: int = 131_072
     keepalive_s: float = 10.0
+    resume_tries: int = 0
     needs: str = ""
 
 
@@ -103,6 +106,7 @@ def try_behaviour(behaviour: Behaviour, executable: Path) -> None:
             Path(folder),
             window=behaviour.window,
             keepalive_s=behaviour.keepalive_s,
+            resume_tries=behaviour.resume_tries,
         ) as lab,
     ):
         behaviour.run(lab)
@@ -290,6 +294,20 @@ def _stays_down(lab: TrialStack) -> None:
     _expect("503" in ran.text or "529" in ran.text, f"its result gives no reason: {ran.text!r}")
 
 
+def _survives(lab: TrialStack) -> None:
+    text = "One two three four five six seven."
+    lab.upstream.script = killed_in_the_middle(lab.upstream, text, words=3, down_s=DOWN_S)
+    ran = lab.ask("Count.")
+    _same((ran.code, ran.text), (0, text), "exit code and answer")
+    (record,) = (one for one in lab.log_records() if one["kind"] == "main")
+    _same(record["resume"], "continued", "what the proxy did")
+    _expect(record["keepalives"] >= 1, "the proxy sent no signs of life")
+
+
+DOWN_S = 3.0
+"""Longer than the clock by which the trial's proxy writes signs of life."""
+
+
 def _continued(lab: TrialStack) -> None:
     lab.upstream.script = by_round(Turn(text="The word is xylophone."), Turn(text="As I said."))
     _same(lab.ask("Give me a word.").code, 0, "exit code")
@@ -334,6 +352,12 @@ CONTRACT = (
         window=65_536,
     ),
     Behaviour(name="waits through a slow prefill with one request", run=_waits, keepalive_s=0.5),
+    Behaviour(
+        name="an answer goes on when its engine was killed and came back",
+        run=_survives,
+        keepalive_s=0.5,
+        resume_tries=3,
+    ),
     Behaviour(name="a subagent is answered by our model, after the main turn", run=_subagent),
     Behaviour(name="our MCP servers' tools are loaded from the start", run=_web_tools, needs="mcp"),
     Behaviour(name="an engine that stays down ends with 1 and a reason", run=_stays_down),

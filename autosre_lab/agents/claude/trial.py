@@ -190,7 +190,12 @@ class TrialStack:
 
 @contextmanager
 def trial(
-    executable: Path, folder: Path, *, window: int = 131_072, keepalive_s: float = 10.0
+    executable: Path,
+    folder: Path,
+    *,
+    window: int = 131_072,
+    keepalive_s: float = 10.0,
+    resume_tries: int = 0,
 ) -> Iterator[TrialStack]:
     """Run a scripted engine and our proxy, on loopback and for one Claude Code.
 
@@ -199,9 +204,12 @@ def trial(
         folder: An empty one; the request log, configuration and work are made in it.
         window: Tokens that the engine serves.
         keepalive_s: Silent seconds after which the proxy begins an answer, and between its signs.
+        resume_tries: As for `trial_servers`.
     """
     (folder / "work").mkdir()
-    with trial_servers(folder, window=window, keepalive_s=keepalive_s) as servers:
+    with trial_servers(
+        folder, window=window, keepalive_s=keepalive_s, resume_tries=resume_tries
+    ) as servers:
         yield TrialStack(
             upstream=servers.upstream,
             proxy_url=servers.proxy_url,

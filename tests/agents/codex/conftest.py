@@ -137,9 +137,13 @@ def make_lab(codex: Path, config_dir: Path, tmp_path: Path) -> Iterator[Any]:
     (tmp_path / "work").mkdir()
     with ExitStack() as running:
 
-        def make(*, window: int = 131_072, keepalive_s: float = 10.0) -> CodexLab:
+        def make(
+            *, window: int = 131_072, keepalive_s: float = 10.0, resume_tries: int = 0
+        ) -> CodexLab:
             servers = running.enter_context(
-                trial_servers(tmp_path, window=window, keepalive_s=keepalive_s)
+                trial_servers(
+                    tmp_path, window=window, keepalive_s=keepalive_s, resume_tries=resume_tries
+                )
             )
             return CodexLab(servers, codex, tmp_path / "work", config_dir)
 

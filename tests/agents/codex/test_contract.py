@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.agents.trial import by_round, call, in_order, wait_until
+from autosre_lab.agents.trial import by_round, call, in_order, killed_in_the_middle, wait_until
 from autosre_lab.scripted.chat_engine import HttpError, ToolCall, Turn
 from tests.agents.codex.conftest import CodexLab
 
@@ -108,6 +108,20 @@ def test_an_answer_that_broke_off_is_asked_for_again(make_lab: MakeLab) -> None:
     ran = lab.ask("hello")
     assert (ran.code, ran.text) == (0, "Whole."), ran.err
     assert len(ran.items("agent_message")) == 1
+
+
+def test_an_answer_goes_on_when_its_engine_was_killed_and_came_back(make_lab: MakeLab) -> None:
+    lab = make_lab(keepalive_s=0.5, resume_tries=3)
+    text = "One two three four five six seven."
+    lab.servers.upstream.script = killed_in_the_middle(
+        lab.servers.upstream, text, words=3, down_s=3.0
+    )
+    ran = lab.ask("count")
+    assert (ran.code, ran.text) == (0, text), ran.err
+    assert len(ran.items("agent_message")) == 1
+    (record,) = lab.log_records()
+    assert record["resume"] == "continued"
+    assert record["keepalives"]
 
 
 def test_a_tool_that_ran_is_not_run_again_when_the_answer_breaks_behind_it(
