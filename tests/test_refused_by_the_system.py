@@ -60,14 +60,6 @@ WRITERS = {
     "start": [*US, "start", "smollm2-135m-cpu"],
     "a file of its own": [*US, "metrics", "grafana", "--out", "PLACE/dashboard.json"],
     "a report": [*US, "report", "run", "--out", "PLACE/report"],
-    "the request log": [
-        *US[:2],
-        "autosre_lab.proxy",
-        "0",
-        "http://h:1",
-        "--request-log",
-        "PLACE/r",
-    ],
 }
 
 
@@ -82,22 +74,28 @@ def test_what_cannot_be_written_is_said_with_a_remedy(
     said = at(mounted, place, *words).stderr
     assert why in said
     assert str(place) in said
-    assert remedy in said or command == "the request log"
+    assert remedy in said
     assert "what to do" in said
 
 
 @pytest.mark.parametrize("broken", PLACES)
-@pytest.mark.parametrize("command", ["config", "recipes", "status", "stop", "preflight"])
-def test_what_only_reads_works_all_the_same(tmp_path: Path, broken: str, command: str) -> None:
-    words = {"recipes": ["list"], "preflight": ["smollm2-135m-cpu"]}.get(command, [])
-    script = f"{' '.join(US)} {command} {' '.join(words)}; test $? -le 3"
+def test_what_only_reads_works_all_the_same(tmp_path: Path, broken: str) -> None:
+    script = " && ".join(
+        f"{' '.join(US)} {command}; test $? -le 3" for command in ("config", "status")
+    )
     done = at(PLACES[broken][0], tmp_path / "place", "sh", "-c", script, fails=False)
     assert "error" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    "words", [["config"], ["--help"], ["--version"], ["start", "--help"], ["config", "-o", "json"]]
-)
+def test_a_request_log_that_cannot_be_begun_is_said(tmp_path: Path) -> None:
+    log = tmp_path / "place" / "requests.jsonl"
+    words = [*US[:2], "autosre_lab.proxy", "0", "http://h:1", "--request-log", str(log)]
+    said = at(PLACES["read-only"][0], tmp_path / "place", *words).stderr
+    assert f"the request log {log} cannot be written" in said
+    assert "the file system is read-only" in said
+
+
+@pytest.mark.parametrize("words", [["config"], ["--version"], ["start", "--help"]], ids=" ".join)
 def test_an_output_that_is_full_is_said(words: list[str]) -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = subprocess.run(
@@ -145,31 +143,25 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 
 @needs_root
-@pytest.mark.parametrize("folders", [False, True])
 @pytest.mark.parametrize(
     "words",
     [
-        [*US, "config"],
-        [*US, "status"],
         [*US, "start"],
-        [*US, "claude", "-p", "hi"],
-        [*US, "codex", "exec", "hi"],
         [*US, "notebook", "run", "1_quickstart"],
         [*US[:2], "autosre_lab.claude", "-p", "hi"],
         [*US[:2], "autosre_lab.notebooks", "run", "1_quickstart"],
     ],
-    ids=" ".join,
+    ids=lambda words: " ".join(words[2:]),
 )
-def test_a_user_without_a_home_is_told_to_name_one(
-    tmp_path: Path, words: list[str], folders: bool
-) -> None:
-    names = ("STATE", "CACHE", "DATA", "CONFIG") if folders else ()
-    done = as_nobody(*words, **{f"AUTOSRE_{name}_DIR": str(tmp_path / name) for name in names})
-    assert done.returncode == 2, done
-    assert f"user {NOBODY} has no home folder" in done.stderr
-    assert "export HOME=" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not any(tmp_path.iterdir())
+def test_a_user_without_a_home_is_told_to_name_one(tmp_path: Path, words: list[str]) -> None:
+    os.chown(tmp_path, NOBODY, NOBODY)
+    for folders in ((), ("STATE", "CACHE", "DATA", "CONFIG")):
+        own = {f"AUTOSRE_{name}_DIR": str(tmp_path / name) for name in folders}
+        done = as_nobody(*words, **own)
+        assert done.returncode == 2, done.stderr
+        assert f"user {NOBODY} has no home folder" in done.stderr
+        assert "export HOME=" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @needs_root

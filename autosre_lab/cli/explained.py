@@ -66,7 +66,7 @@ def explained(command: Command, *, failed: int = FAILED) -> Command:
 
 def refused_by_the_system(error: OSError) -> FileError:
     """Return an error of the operating system in words, those of our own output among them."""
-    if error.filename is None and not _can_print():
+    if _was_printing(error):
         said = explain_os_error(error, "what was printed")
         return FileError(
             said.message,
@@ -76,9 +76,8 @@ def refused_by_the_system(error: OSError) -> FileError:
     return explain_os_error(error)
 
 
-def _can_print() -> bool:
-    try:
-        sys.stdout.flush()  # what could not be written is still in its buffer
-    except OSError:
-        return False
-    return True
+def _was_printing(error: OSError) -> bool:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code is click.echo.__code__

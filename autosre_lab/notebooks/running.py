@@ -11,6 +11,7 @@ from typing import Any
 
 from autosre_lab.errors import ConfigError, MissingExtraError
 from autosre_lab.notebooks.shipped import find_notebook
+from autosre_lab.private_files import write_whole
 from autosre_lab.settings import home_folder, paths
 
 __all__ = ["run_dir", "run_notebook", "save_summary"]
@@ -119,8 +120,4 @@ def save_summary(run_dir: str | Path, facts: Mapping[str, Any]) -> Path:
     Returns:
         The file.
     """
-    folder = Path(run_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / SUMMARY
-    file.write_text(json.dumps(dict(facts), indent=2) + "\n", encoding="utf-8")
-    return file
+    return write_whole(Path(run_dir) / SUMMARY, json.dumps(dict(facts), indent=2) + "\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 from autosre_lab.engine.protocol import engine_url
 from autosre_lab.errors import AutosreError
 from autosre_lab.logs import configure_logging
+from autosre_lab.private_files import in_words
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.listening import serve
 from autosre_lab.serving.reach import read_origins
@@ -45,8 +46,8 @@ def main(argv: list[str] | None = None) -> int:
                 max_running=options.max_running,
             )
         )
-    except AutosreError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except (AutosreError, OSError) as error:
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     return 0
 
