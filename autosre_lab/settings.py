@@ -167,6 +167,7 @@ class Settings:
         chromium: Chromium's program; empty for the first one found.
         chromium_sandbox: Whether Chromium sandboxes itself: 0, 1, or empty: whenever it can.
         claude: Claude Code to run: a path, or a name on PATH; empty for the one installed here.
+        codex: Codex to run, likewise.
         log_level: Level of this project's own log messages: debug, info, warning or error.
     """
 
@@ -207,6 +208,7 @@ class Settings:
     chromium: str = ""
     chromium_sandbox: str = ""
     claude: str = ""
+    codex: str = ""
     log_level: str = "warning"
 
 
@@ -290,6 +292,7 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "chromium": ("the name or the path of a program", lambda _: True),
     "chromium_sandbox": ("0 or 1", lambda switch: switch in ("", "0", "1")),
     "claude": ("the path of Claude Code's executable", lambda _: True),
+    "codex": ("the path of Codex's executable", lambda _: True),
     "log_level": (f"one of {', '.join(LEVELS)}", lambda level: level.lower() in LEVELS),
 }
 """What each setting has to be, in words and as a test."""
