@@ -14,13 +14,24 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "autosre_lab"
 
 BASE = {
-    *("badges", "cards", "errors", "logs", "markup", "private_files", "progress", "settings"),
+    *(
+        "badges",
+        "cards",
+        "errors",
+        "extras",
+        "logs",
+        "markup",
+        "private_files",
+        "progress",
+        "settings",
+    ),
     "surroundings",
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "badges": set(),
     "cards": {"badges", "markup"},
-    "errors": set(),
+    "errors": {"extras"},
+    "extras": set(),
     "markup": set(),
     "lazy": set(),
     "yaml_bounds": set(),
@@ -29,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "docstrings": set(),
     "logs": {"errors"},
     "settings": {"errors", "logs", "yaml_bounds"},
+    "settings_file": {"docstrings", "errors", "private_files", "settings"},
     "progress": {"surroundings"},
     "recipe": BASE | {"yaml_bounds"},
     "preemption": BASE | {"recipe"},
@@ -72,6 +84,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"metrics", "bench", "evaluation", "tuning"},
     "notebooks": BASE,
     "cli": BASE
+    | {"settings_file", "provision.storage"}
     | {"recipe", "engine", "stack", "chart", "cluster", "parity", "lifecycle", "agents"}
     | {"proxy.findings", "metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
     "web": BASE,

@@ -39,7 +39,15 @@ _PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 _BASICS = (
-    *("__init__.py", "errors.py", "lazy.py", "logs.py", "private_files.py", "py.typed"),
+    *(
+        "__init__.py",
+        "errors.py",
+        "extras.py",
+        "lazy.py",
+        "logs.py",
+        "private_files.py",
+        "py.typed",
+    ),
     "serving",
 )
 
