@@ -18,7 +18,6 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from autosre_lab.errors import AutosreError
-from autosre_lab.web.environment import web_environment
 from autosre_lab.web.request_rules import SearchOutcome, SearchRules
 from autosre_lab.web.search_results import SearchResult
 
@@ -110,6 +109,8 @@ class SearchProcess:
             self._asked.pop(number, None)
 
     async def _running(self) -> asyncio.subprocess.Process:
+        from autosre_lab.web.environment import web_environment  # reads settings: not in each image
+
         async with self._starting:
             process = self._process
             if process is None or process.returncode is not None:
