@@ -50,6 +50,8 @@ class DialectAnswer(ABC):
         self._text_parts: list[str] | None = None
         self._calls = ToolCalls(answer_id, self.sequence, prefix=call_prefix)
         self._overlap: Overlap | None = None
+        # How many blocks there were when the engine was asked last.
+        self._round_begins = 0
 
     # What a dialect writes ------------------------------------------------------------------------
 
@@ -111,8 +113,8 @@ class DialectAnswer(ABC):
         return self.opening()
 
     def delivered(self) -> Delivered:
-        """Return what the client has of it."""
-        return delivered(self.sequence.blocks)
+        """Return what the client has of it, since the engine was asked last."""
+        return delivered(self.sequence.blocks[self._round_begins :])
 
     def rewind(self, *, continuing: bool, inside_thinking: bool = False) -> None:
         """Forget what has not gone out: the engine broke off and is asked again.
@@ -184,9 +186,10 @@ class DialectAnswer(ABC):
         sequence = self.sequence
         unclosed = self._inline is not None and self._inline.unclosed
         events = [self.start(0), self._flush_inline()]
+        said = sequence.blocks[self._round_begins :]
         if unclosed and self.finish_reason == "stop":
             # It was no thought: the engine cut the thoughts off itself, and there were none.
-            events.append(self._append("text", "".join(b.content for b in sequence.blocks)))
+            events.append(self._append("text", "".join(b.content for b in said)))
         sequence.drop_empty_calls()
         events.append(self._calls.settle())
         events.append(sequence.advance(at_end=True))

@@ -104,16 +104,18 @@ class TokenCounts:
     """The newest counts of an answer, whatever the engine says: never negative, and they add up.
 
     Attributes:
-        prompt: Prompt tokens, the cached ones included.
+        prompt: Prompt tokens, the cached ones included; of the newest question to the engine.
         output: Generated tokens.
+        earlier: Those of earlier questions, of an answer that takes several; `output` has them.
     """
 
-    __slots__ = ("_before", "_cached", "_created", "_prompt_told", "output", "prompt")
+    __slots__ = ("_base", "_cached", "_created", "_prompt_told", "earlier", "output", "prompt")
 
     def __init__(self) -> None:
         self.prompt = 0
         self.output = 0
-        self._before = 0
+        self.earlier = 0
+        self._base = 0
         self._prompt_told = False
         self._cached = 0
         self._created = 0
@@ -133,10 +135,15 @@ class TokenCounts:
         """Of the computed ones, what the cache keeps from now on, where the engine says so."""
         return min(self._created, self.computed)
 
+    def next_question(self) -> None:
+        """The engine is asked again; what it says of its prompt now is of another one."""
+        self.earlier = self._base = self.output
+        self._cached = self._created = 0
+        self._prompt_told = False
+
     def begin_again(self, *, keep: bool) -> None:
-        """The engine is asked again; `keep`: what it generated before is part of the answer."""
-        self._before = self.output if keep else 0
-        self.output = self._before
+        """The same question is asked again; `keep`: what came of it stays part of the answer."""
+        self._base = self.output = self.output if keep else self.earlier
         # A prompt that carries half of the answer is not the client's.
         self._prompt_told = keep and self.prompt > 0
 
@@ -147,7 +154,7 @@ class TokenCounts:
             self.prompt = prompt
         output = usage.completion_tokens
         if output and 0 < output <= MOST_TOKENS:
-            self.output = output + self._before
+            self.output = self._base + output
         details = usage.prompt_tokens_details
         if details is not None and not self._prompt_told:
             if details.cached_tokens and details.cached_tokens > 0:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autosre_lab.proxy.priority import PRIORITIES, RequestKind
+from autosre_lab.proxy.web_search import Searcher
 from autosre_lab.serving.listener import IDLE_S
 from autosre_lab.serving.reach import check_reach
 
@@ -38,6 +39,7 @@ class ProxyConfig:
         resume_for_s: Seconds that the engine has to come back, each time.
         resume_tokens: Tokens of one answer that may be generated for nothing.
         priorities: vLLM's `priority` by kind of request, lower first.
+        search: Who makes the web searches that clients expect of their server; None makes none.
     """
 
     upstream: str
@@ -60,6 +62,7 @@ class ProxyConfig:
     resume_for_s: float = 600.0
     resume_tokens: int = 32_000
     priorities: Mapping[RequestKind, int] = field(default_factory=lambda: PRIORITIES)
+    search: Searcher | None = None
 
     def __post_init__(self) -> None:
         check_reach(

@@ -42,7 +42,8 @@ class RequestRecord(msgspec.Struct, kw_only=True):
         tools: Tools in the request.
         max_tokens: The limit sent to the engine.
         counted: How the window was checked: "bound", "exact", or "" if it was not.
-        input_tokens: Prompt tokens that were not in the prefix cache.
+        input_tokens: Prompt tokens that were not in the prefix cache; of all questions to the
+            engine together, where an answer took several.
         cached_tokens: Prompt tokens that were.
         output_tokens: Generated tokens.
         added_ms: From arrival until the request was sent to the engine.
@@ -50,6 +51,7 @@ class RequestRecord(msgspec.Struct, kw_only=True):
         total_ms: From arrival to the end.
         keepalives: Signs of life written while the engine was silent.
         stop_reason: Anthropic's stop reason; "" where the answer was not finished.
+        searches: Web searches made for it that had an answer.
         resend: It repeated a request that was still running.
         resumed: How often the engine was asked again because it had broken off.
         resume: What came of that: again, continued, call_again, ended, gave_up or client_gone.
@@ -88,6 +90,7 @@ class RequestRecord(msgspec.Struct, kw_only=True):
     total_ms: float | None = None
     keepalives: int = 0
     stop_reason: str = ""
+    searches: int = 0
     resend: bool = False
     resumed: int = 0
     resume: ResumeOutcome = ""

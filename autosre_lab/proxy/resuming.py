@@ -42,6 +42,11 @@ class Delivered:
     call: Block | None = None
     whole_call: bool = False
 
+    @property
+    def has_text(self) -> bool:
+        """There is something to be continued."""
+        return bool(self.text.strip())
+
 
 def delivered(blocks: Sequence[Block]) -> Delivered:
     """Return what the client has, by the blocks that were opened."""

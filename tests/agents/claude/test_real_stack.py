@@ -19,8 +19,8 @@ import httpx
 import pytest
 
 from autosre_lab import status
-from autosre_lab.agents.claude import ask
-from autosre_lab.agents.claude.trial import by_round, call, wait_until
+from autosre_lab.agents.asking import ask
+from autosre_lab.agents.trial import by_round, call, wait_until
 from autosre_lab.engine import VllmBackend
 from autosre_lab.scripted.chat_engine import Turn
 from autosre_lab.stack import Stack
