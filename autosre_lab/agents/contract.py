@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from autosre_lab.agents.trial import killed_in_the_middle
+from autosre_lab.agents.trial import Trial, killed_in_the_middle
 
 __all__ = ["Behaviour", "BehaviourResult", "Broken", "check", "expect", "goes_on", "same"]
 
@@ -88,11 +88,16 @@ def check(
         )
 
 
-def goes_on(lab: Any) -> None:
-    """An engine that dies in the middle of an answer and comes back costs no word of it."""
+def goes_on(lab: Trial, ask: Callable[[str], Any]) -> None:
+    """An engine that dies in the middle of an answer and comes back costs no word of it.
+
+    Args:
+        lab: The trial.
+        ask: Runs the agent with a question; returns its exit code as `code`, its answer as `text`.
+    """
     text = "One two three four five six seven."
     lab.upstream.script = killed_in_the_middle(lab.upstream, text, words=3, down_s=_DOWN_S)
-    ran = lab.ask("Count.")
+    ran = ask("Count.")
     same((ran.code, ran.text), (0, text), "exit code and answer")
     (record,) = (one for one in lab.log_records() if one["kind"] == "main")
     same(record["resume"], "continued", "what the proxy did")

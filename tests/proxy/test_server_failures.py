@@ -189,7 +189,9 @@ async def test_beyond_loopback_a_token_is_needed(host: str) -> None:
     with pytest.raises(ConfigError, match=host) as caught:
         ProxyConfig(upstream="http://127.0.0.1:1", host=host)
     assert "AUTOSRE_PROXY_TOKEN" in caught.value.remedy
-    assert "tok" not in repr(ProxyConfig(upstream="http://127.0.0.1:1", host=host, token="tok"))
+    assert "a-secret" not in repr(
+        ProxyConfig(upstream="http://127.0.0.1:1", host=host, token="a-secret")
+    )
 
 
 async def test_the_command_line_says_what_to_mend(

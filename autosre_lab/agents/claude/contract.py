@@ -261,7 +261,7 @@ CONTRACT: tuple[Behaviour[ClaudeTrial], ...] = (
     Behaviour(name="waits through a slow prefill with one request", run=_waits, keepalive_s=0.5),
     Behaviour(
         name="an answer goes on when its engine was killed and came back",
-        run=goes_on,
+        run=lambda lab: goes_on(lab, lab.ask),
         keepalive_s=0.5,
         resume_tries=3,
     ),
