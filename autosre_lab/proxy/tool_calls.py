@@ -44,7 +44,7 @@ class ToolCalls:
         self._again: list[ChatToolCallDelta] = []
 
     def make_again(self, half: Block | None) -> None:
-        """Begin anew: the engine is asked again.
+        """The engine is asked again; forget what it began.
 
         Args:
             half: The call that is open towards the client and not whole. The first call that
