@@ -18,6 +18,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,8 +39,14 @@ for key, path in json.loads(sys.argv[1]).items():
 """
 """mutmut reads its settings where it runs, so a process in the copy makes the diffs."""
 
-WORDS = {None: "not run", 0: "survived", 5: "survived", 33: "survived"}
+WORDS = {
+    **{None: "not run", 0: "survived", 5: "survived", 33: "survived"},
+    **dict.fromkeys((24, -24, 36, 152, 255), "too slow"),
+}
 """By pytest's exit code, and mutmut's 33 for code that no test reaches; all others are noticed."""
+
+PATIENCE = "timeout_constant = 5.0"
+"""Seconds, times mutmut's 15, beyond what the tests took: a busy machine is no endless loop."""
 
 FEW_EXAMPLES = ("--hypothesis-profile=mutants", "--hypothesis-seed=0")
 """Properties are tried on few examples, the same each time; see tests/conftest.py."""
@@ -175,7 +182,7 @@ def fill(copy: Path) -> None:
 
 
 def forget_survivors(name: str) -> None:
-    """Have the survivors of a piece tried again; the modules must be what they were."""
+    """Have the survivors, and what was too slow, tried again; the modules must be the same."""
     copy, piece = COPIES / name, PIECES[name]
     for module in piece.modules:
         file = f"autosre_lab/{module}.py"
@@ -185,7 +192,7 @@ def forget_survivors(name: str) -> None:
         known = json.loads(meta.read_text("utf-8"))
         codes = known["exit_code_by_key"]
         known["exit_code_by_key"] = {
-            key: None if WORDS.get(code) == "survived" else code for key, code in codes.items()
+            key: None if code in WORDS else code for key, code in codes.items()
         }
         meta.write_text(json.dumps(known), encoding="utf-8")
     for folder in (copy, copy / "mutants"):
@@ -205,7 +212,7 @@ def settings(piece: Piece, beside: list[str]) -> str:
         "pytest_add_cli_args_test_selection": [f"tests/{one}" for one in piece.tests],
     }
     lines = [f"{key} = {json.dumps(values)}" for key, values in lists.items()]
-    return "\n".join(["", "[tool.mutmut]", "track_dependencies = false", *lines, ""])
+    return "\n".join(["", "[tool.mutmut]", "track_dependencies = false", PATIENCE, *lines, ""])
 
 
 def verdicts(name: str) -> dict[str, dict[str, str]]:
@@ -220,14 +227,15 @@ def verdicts(name: str) -> dict[str, dict[str, str]]:
 
 
 def score() -> str:
-    """Return the table: each module's changes, and how many of them were noticed."""
-    lines = ["| module | changes | noticed | not noticed |", "| --- | ---: | ---: | ---: |"]
+    """Return the table: each module's changes, and what became of them."""
+    lines = ["| module | changes | noticed | too slow | survived |", "| --- " + "| ---: " * 4 + "|"]
     for name in PIECES:
         for module, found in verdicts(name).items():
-            words = list(found.values())
-            noticed, survived = words.count("noticed"), words.count("survived")
-            note = f" ({words.count('not run')} not run)" if "not run" in words else ""
-            lines.append(f"| `{module}.py` | {len(words)}{note} | {noticed} | {survived} |")
+            counts = Counter(found.values())
+            note = f" ({counts['not run']} not run)" if counts["not run"] else ""
+            figures = [counts[word] for word in ("noticed", "too slow", "survived")]
+            cells = [f"`{module}.py`", f"{len(found)}{note}", *map(str, figures)]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
