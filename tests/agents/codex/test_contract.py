@@ -49,6 +49,31 @@ def test_tools_run_in_parallel_and_each_request_begins_with_the_one_before(
     assert "hi" in results[0]["content"]
 
 
+def test_over_a_websocket_a_session_is_warmed_up_and_sends_only_what_is_new(
+    make_lab: MakeLab,
+) -> None:
+    lab = make_lab()
+
+    def script(body: Any) -> Turn:
+        if body.get("max_completion_tokens") == 1:
+            return Turn(text="x")
+        tools = sum(message["role"] == "tool" for message in body["messages"])
+        return Turn(text="Done.") if tools else Turn(tool_calls=[call("exec_command", cmd="pwd")])
+
+    lab.servers.upstream.script = script
+    ran = lab.ask("work", "-c", "model_providers.autosre.supports_websockets=true", *WRITES)
+    assert (ran.code, ran.text) == (0, "Done."), ran.err
+    # Only over a WebSocket does Codex send a warm-up, and what follows continues it.
+    warm, first, second = lab.chats
+    assert warm["max_completion_tokens"] == 1
+    assert warm["tools"] == first["tools"] == second["tools"]
+    system = warm["messages"][0]["content"]
+    assert first["messages"][0]["content"].startswith(system)
+    assert second["messages"][: len(first["messages"])] == first["messages"]
+    assert str(lab.work) in second["messages"][-1]["content"]
+    assert [record["kind"] for record in lab.log_records()] == ["main"] * 3
+
+
 def test_an_mcp_servers_tool_is_called_by_its_namespace(make_lab: MakeLab) -> None:
     lab = make_lab()
     lab.servers.upstream.script = by_round(
