@@ -90,20 +90,22 @@ class ClusterPlace:
         release = read_release(self.client)
         return None if release is None else release.recipe
 
-    def drift(self, recipe: Recipe) -> DriftReport:
+    def drift(self, recipe: Recipe, api_port: int | None = None) -> DriftReport:
         """Compare objects and the engine's Pod with a recipe."""
         from autosre_lab.cluster.options import chart_options
         from autosre_lab.parity import find_drift
 
-        return find_drift(recipe, client=self.client, options=chart_options(self.client, recipe))
+        return find_drift(
+            recipe, api_port, client=self.client, options=chart_options(self.client, recipe)
+        )
 
-    def warn_on_drift(self, recipe: Recipe) -> DriftReport:
+    def warn_on_drift(self, recipe: Recipe, api_port: int | None = None) -> DriftReport:
         """Warn of each difference."""
         from autosre_lab.cluster.options import chart_options
         from autosre_lab.parity import warn_on_recipe_drift
 
         return warn_on_recipe_drift(
-            recipe, client=self.client, options=chart_options(self.client, recipe)
+            recipe, api_port, client=self.client, options=chart_options(self.client, recipe)
         )
 
     def changes(self, recipe: Recipe) -> list[Change]:

@@ -67,21 +67,21 @@ class LocalPlace:
         """Return what the state folder's note says."""
         return local.started_recipe()
 
-    def drift(self, recipe: Recipe) -> DriftReport:
+    def drift(self, recipe: Recipe, api_port: int | None = None) -> DriftReport:
         """Compare the engine's process with a recipe."""
         from autosre_lab.parity import DriftReport, find_drift
 
         if _scripted(recipe):
             return _nothing_to_compare(recipe, DriftReport)
-        return find_drift(recipe)
+        return find_drift(recipe, api_port)
 
-    def warn_on_drift(self, recipe: Recipe) -> DriftReport:
+    def warn_on_drift(self, recipe: Recipe, api_port: int | None = None) -> DriftReport:
         """Warn of each difference."""
         from autosre_lab.parity import DriftReport, warn_on_recipe_drift
 
         if _scripted(recipe):
             return _nothing_to_compare(recipe, DriftReport)
-        return warn_on_recipe_drift(recipe)
+        return warn_on_recipe_drift(recipe, api_port)
 
     def changes(self, recipe: Recipe) -> list[Change]:
         """Return what would change of the engine's command line."""

@@ -70,10 +70,10 @@ class Place(Protocol):
     def recipe(self) -> Recipe | None:
         """Return what was started last, as it was then; None where nothing was."""
 
-    def drift(self, recipe: Recipe) -> DriftReport:
+    def drift(self, recipe: Recipe, api_port: int | None = None) -> DriftReport:
         """Compare what runs with a recipe."""
 
-    def warn_on_drift(self, recipe: Recipe) -> DriftReport:
+    def warn_on_drift(self, recipe: Recipe, api_port: int | None = None) -> DriftReport:
         """Warn of each difference; raise nothing."""
 
     def changes(self, recipe: Recipe) -> list[Change]:

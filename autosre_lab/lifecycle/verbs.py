@@ -190,11 +190,14 @@ def find_changes(recipe: RecipeLike | None = None, *, place: str | None = None) 
     return place_for(chosen, place).changes(chosen)
 
 
-def find_drift(recipe: RecipeLike | None = None, *, place: str | None = None) -> DriftReport:
+def find_drift(
+    recipe: RecipeLike | None = None, api_port: int | None = None, *, place: str | None = None
+) -> DriftReport:
     """Return how the stack that runs differs from a recipe.
 
     Args:
         recipe: What should run; what was started last by default.
+        api_port: Where the engine that is meant listens, if it is not the stack's.
         place: Where; by default where the last stack was started.
 
     Raises:
@@ -202,11 +205,12 @@ def find_drift(recipe: RecipeLike | None = None, *, place: str | None = None) ->
         RecipeError: There is no such recipe.
     """
     where = last_place(place)
-    return where.drift(_expected(recipe, where.recipe))
+    return where.drift(_expected(recipe, where.recipe), api_port)
 
 
 def warn_on_recipe_drift(
     recipe: RecipeLike | None = None,
+    api_port: int | None = None,
     *,
     place: str | None = None,
     strict: bool = False,
@@ -215,6 +219,7 @@ def warn_on_recipe_drift(
 
     Args:
         recipe: What should run; what was started last by default.
+        api_port: Where the engine that is meant listens, if it is not the stack's.
         place: Where; by default where the last stack was started.
         strict: Raise instead, as CI wants it.
 
@@ -225,10 +230,10 @@ def warn_on_recipe_drift(
     where = last_place(place)
     chosen = _expected(recipe, where.recipe)
     if strict:
-        report = where.drift(chosen)
+        report = where.drift(chosen, api_port)
         report.raise_if_drifted()
         return report
-    return where.warn_on_drift(chosen)
+    return where.warn_on_drift(chosen, api_port)
 
 
 def stack_sources(*, place: str | None = None, **other: Any) -> Sources:

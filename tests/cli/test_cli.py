@@ -260,7 +260,8 @@ THEIRS = (
 def test_claudes_arguments_are_claudes(theirs: str) -> None:
     shown = run("claude", "--dry-run", *theirs.split())
     assert shown.exit_code == 0, shown.output
-    assert "ANTHROPIC_BASE_URL=http://127.0.0.1:8011" in shown.stdout
+    asks_a_model = theirs.startswith("-p")
+    assert ("ANTHROPIC_BASE_URL=http://127.0.0.1:8011" in shown.stdout) is asks_a_model
     assert shown.stdout.rstrip().splitlines()[-1].endswith(f" {theirs}")
 
 

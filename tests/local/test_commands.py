@@ -111,3 +111,10 @@ def test_the_token_is_in_the_proxys_environment_and_not_in_its_command_line() ->
     assert not {"t0ken", "k3y"} & set(argv)
     assert argv[1:5] == ["-m", "autosre_lab.proxy", "8011", "http://127.0.0.1:8010"]
     assert argv[argv.index("--host") + 1] == "127.0.0.1"
+
+
+def test_responses_are_stored_only_where_a_folder_is_given() -> None:
+    given = {"port": 8011, "engine_url": "http://127.0.0.1:8010", "request_log": Path("/state/r")}
+    assert "--responses-dir" not in proxy_command(**given)
+    argv = proxy_command(**given, responses=Path("/state/responses"))
+    assert argv[argv.index("--responses-dir") + 1] == "/state/responses"

@@ -29,7 +29,7 @@ logger = get_logger(__name__)
 
 NOT_STORED = (
     "no response is stored here: storing is off; start the proxy with --responses-dir, or set "
-    "store_responses (AUTOSRE_STORE_RESPONSES=1) for `autosre start`"
+    "AUTOSRE_STORE_RESPONSES=on for `autosre start`"
 )
 _OUR_ITEM = re.compile(r"[a-z]{2,3}_([0-9a-f]{8,64})_\d+")
 

@@ -129,7 +129,7 @@ class ResponseRoutes:
             task.cancel()
             await asyncio.wait([task])
         if not await self._kept.delete(response_id):
-            raise Refused(_missing(response_id))
+            raise Refused(self._missing(response_id))
         return _json({"id": response_id, "object": "response", "deleted": True})
 
     async def _input_items(self, http: web.Request) -> web.StreamResponse:
@@ -184,8 +184,13 @@ class ResponseRoutes:
     async def _found(self, response_id: str) -> Kept:
         kept = await self._kept.get(response_id)
         if kept is None:
-            raise Refused(_missing(response_id) if self._kept.on else _off())
+            raise Refused(self._missing(response_id))
         return kept
+
+    def _missing(self, response_id: str) -> Refusal:
+        why = "it was never stored, or was deleted" if self._kept.on else NOT_STORED
+        message = f"Response with id {response_id[:80]!r} not found: {why}"
+        return Refusal(status=404, kind="not_found", message=message)
 
     # In the background ----------------------------------------------------------------------------
 
@@ -246,18 +251,6 @@ class ResponseRoutes:
 def _id_of(http: web.Request) -> str:
     # The proxy has one route for all; what is between the slashes is the id.
     return http.path.split("/responses/", 1)[1].split("/")[0]
-
-
-def _missing(response_id: str) -> Refusal:
-    return Refusal(
-        status=404,
-        kind="not_found",
-        message=f"Response with id {response_id[:80]!r} not found: it was never stored, or deleted",
-    )
-
-
-def _off() -> Refusal:
-    return Refusal(status=404, kind="not_found", message=NOT_STORED[0].upper() + NOT_STORED[1:])
 
 
 def _limit(text: str) -> int:
