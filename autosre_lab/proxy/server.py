@@ -85,9 +85,10 @@ class Proxy:
     def __init__(self, config: ProxyConfig, dialects: Sequence[Dialect] = ()) -> None:
         self._config = config
         self._state = ProxyState(config)
+        searches = config.search is not None
         self._dialects: Sequence[Dialect] = dialects or (
-            MessagesDialect(),
-            ResponsesDialect(config.responses_dir),
+            MessagesDialect(searches=searches),
+            ResponsesDialect(config.responses_dir, searches=searches),
         )
         self._routes = self._made_routes()
         # The routes as most clients write them; the patterns are for all the others.

@@ -58,7 +58,8 @@ class ResponsesDialect:
     id_header = "x-request-id"
     pages: Mapping[str, Page] = {"/codex/models": catalogue}
 
-    def __init__(self, responses_dir: Path | None = None) -> None:
+    def __init__(self, responses_dir: Path | None = None, *, searches: bool = False) -> None:
+        self._searches = searches
         self._threads = ThreadTools()
         self._kept = KeptResponses(responses_dir)
         self._routes: ResponseRoutes | None = None
