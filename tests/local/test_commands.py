@@ -124,7 +124,9 @@ def test_the_token_is_in_the_proxys_environment_and_not_in_its_command_line() ->
 
 
 def test_responses_are_stored_only_where_a_folder_is_given() -> None:
-    given = {"port": 8011, "engine_url": "http://127.0.0.1:8010", "request_log": Path("/state/r")}
-    assert "--responses-dir" not in proxy_command(**given)
-    argv = proxy_command(**given, responses=Path("/state/responses"))
-    assert argv[argv.index("--responses-dir") + 1] == "/state/responses"
+    for folder in (None, Path("/state/responses")):
+        argv = proxy_command(
+            port=8011, engine_url="http://127.0.0.1:8010", request_log=Path("/r"), responses=folder
+        )
+        assert ("--responses-dir" in argv) == (folder is not None)
+        assert (str(folder) in argv) == (folder is not None)
