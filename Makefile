@@ -44,7 +44,7 @@ $(VENV)/.all: $(VENV)/.core locks/all.txt
 	@touch $@
 
 demo: $(VENV)/.core
-	@$(RUN) -m autosre_lab.claude -p "$$AUTOSRE_QUESTION"
+	@$(RUN) -m autosre_lab demo -- "$$AUTOSRE_QUESTION"
 demo: export AUTOSRE_QUESTION = $(QUESTION)
 
 # Several workers, because most of what takes time waits; tests that share a real engine, a

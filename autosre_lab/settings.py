@@ -23,9 +23,13 @@ __all__ = [
     "expanded",
     "home_folder",
     "load_settings",
+    "meaning_of",
     "paths",
+    "read_file_settings",
     "setting_variables",
     "show_settings",
+    "usable_value",
+    "variable_of",
 ]
 
 _FOLDERS = {
@@ -147,6 +151,8 @@ class Settings:
         engine_port: Port of vLLM on loopback; 0 takes 8010, or a free one if 8010 is taken.
         engine_python: A Python that has vLLM already; empty where a start installs its own.
         proxy_port: Port of the Anthropic proxy on loopback; 0 takes 8011, or a free one.
+        codex_pod: The proxy once more in a cluster, at codex_proxy_ip: on or off.
+        store_responses: Whether the proxies store responses, for previous_response_id: on or off.
         ready_timeout_s: Seconds a start may take until the first token.
         fetch_allow: What the web tools may ask besides the public web: hosts, networks, ports.
         fetch_robots: Whether robots.txt is heeded: respect or ignore.
@@ -188,6 +194,8 @@ class Settings:
     engine_port: int = 0
     engine_python: str = ""
     proxy_port: int = 0
+    codex_pod: str = "off"
+    store_responses: str = "off"
     ready_timeout_s: float = 1800.0
     fetch_allow: str = ""
     fetch_robots: str = "respect"
@@ -226,6 +234,7 @@ def _each(pattern: str) -> Callable[[Any], bool]:
     return lambda text: not text or all(one.fullmatch(part) for part in text.split(","))
 
 
+_SWITCH = ("on or off", lambda value: value in ("on", "off"))
 _ADDRESS = ("an IPv4 address", _each(_IPV4))
 _NETWORKS = ("IPv4 networks, such as 192.168.1.0/24, separated by commas", _each(rf"{_IPV4}/\d\d?"))
 
@@ -260,6 +269,8 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "engine_port": _PORT,
     "engine_python": ("the path of a Python", lambda path: "\0" not in path),
     "proxy_port": _PORT,
+    "codex_pod": _SWITCH,
+    "store_responses": _SWITCH,
     "ready_timeout_s": ("a number of seconds above 0", lambda value: 0 < value < float("inf")),
     "fetch_allow": ("hosts and networks, separated by commas", lambda _: True),
     "fetch_robots": ("respect or ignore", lambda policy: policy in ("respect", "ignore")),
@@ -305,11 +316,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 def setting_variables() -> frozenset[str]:
     """Return the environment variables of the folders and settings; none of them is a secret."""
-    settings = (_variable(field.name) for field in fields(Settings))
+    settings = (variable_of(field.name) for field in fields(Settings))
     return frozenset((*(own for own, _, _ in _FOLDERS.values()), *settings))
 
 
-def _variable(name: str) -> str:
+def variable_of(name: str) -> str:
+    """Return a setting's environment variable."""
     return _VARIABLES.get(name, f"AUTOSRE_{name.upper()}")
 
 
@@ -343,7 +355,7 @@ def show_settings(environ: Mapping[str, str] | None = None) -> dict[str, dict[st
 def _resolve(environ: Mapping[str, str] | None) -> dict[str, tuple[Any, str]]:
     env = os.environ if environ is None else environ
     file = paths(env).config / "settings.yaml"
-    from_file = _read_file(file)
+    from_file = read_file_settings(file)
     names = [field.name for field in fields(Settings)]
     if unknown := sorted(str(name) for name in from_file if name not in names):
         raise ConfigError(
@@ -354,18 +366,29 @@ def _resolve(environ: Mapping[str, str] | None) -> dict[str, tuple[Any, str]]:
     resolved: dict[str, tuple[Any, str]] = {}
     for field in fields(Settings):
         name = field.name
-        variable = _variable(name)
+        variable = variable_of(name)
         if env.get(variable):
-            resolved[name] = (_usable(name, env[variable], types[name], where=variable), variable)
+            resolved[name] = (
+                usable_value(name, env[variable], types[name], where=variable),
+                variable,
+            )
         elif name in from_file:
             where = f"{file}: {name}"
-            resolved[name] = (_usable(name, from_file[name], types[name], where=where), str(file))
+            resolved[name] = (
+                usable_value(name, from_file[name], types[name], where=where),
+                str(file),
+            )
         else:
             resolved[name] = (field.default, "default")
     return resolved
 
 
-def _read_file(file: Path) -> dict[Any, Any]:
+def read_file_settings(file: Path) -> dict[Any, Any]:
+    """Return what a settings file says, unchecked; nothing where there is none.
+
+    Raises:
+        ConfigError: It cannot be read, or is no mapping.
+    """
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise ConfigError(
@@ -393,9 +416,17 @@ def _read_file(file: Path) -> dict[Any, Any]:
     return loaded
 
 
-def _usable(name: str, raw: object, kind: type, *, where: str) -> object:
-    value = _convert(raw, kind)
+def meaning_of(name: str) -> str:
+    """Return what a setting has to be, in words."""
+    return _MEANINGS[name][0]
+
+
+def usable_value(name: str, raw: object, kind: type, *, where: str) -> object:
+    """Return a setting's value, which `where` has as `raw`; a ConfigError if it cannot be it."""
     meant, holds = _MEANINGS[name]
+    if type(raw) is bool and ("on" if raw else "off") in re.split(r"\W+", meant):
+        raw = "on" if raw else "off"  # YAML's own reading of these words
+    value = _convert(raw, kind)
     if value is None or not holds(value):
         # A URL that is refused may be so for the password or the token in it.
         shown = re.sub(r"(?<=://)[^/@]*(?=@)|(?<=\?).*", "…", raw) if type(raw) is str else raw

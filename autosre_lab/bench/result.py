@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,9 +15,13 @@ from autosre_lab.bench.machine import Machine
 from autosre_lab.bench.machine_check import MachineCheck
 from autosre_lab.bench.summary import Summary
 from autosre_lab.bench.timing import RequestTiming
-from autosre_lab.errors import BenchmarkError
+from autosre_lab.errors import BenchmarkError, MissingExtraError
 from autosre_lab.metrics.rates import WindowRates
 from autosre_lab.metrics.roofline import Roofline
+from autosre_lab.private_files import write_whole
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["SCHEMA", "Conditions", "Harness", "Result", "load_result", "save_result"]
 
@@ -155,6 +159,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             for one in self.timings
         ]
 
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return `table` as a DataFrame, one row a request.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingExtraError("a result as a DataFrame", extra="notebooks") from error
+        return pandas.DataFrame(self.table())
+
     def __repr__(self) -> str:
         return f"<Result {self.id}, {self.at}, {self.badge}, {self.summary.requests} requests>"
 
@@ -171,12 +187,8 @@ def save_result(result: Result, path: str | Path) -> Path:
         The file; its folder is made.
     """
     file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
     data = msgspec.json.format(msgspec.json.encode(result), indent=1)
-    half_done = file.with_name(file.name + ".part")
-    half_done.write_bytes(gzip.compress(data, mtime=0) if file.suffix == ".gz" else data)
-    half_done.replace(file)
-    return file
+    return write_whole(file, gzip.compress(data, mtime=0) if file.suffix == ".gz" else data)
 
 
 def load_result(path: str | Path) -> Result:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from autosre_lab.cluster import KubeClient
     from autosre_lab.cluster.browser_service import BrowserPod
     from autosre_lab.lifecycle.changes import Change
-    from autosre_lab.metrics import Sources
+    from autosre_lab.metrics import LogFeed, Sources
     from autosre_lab.parity import DriftReport
     from autosre_lab.recipe import Recipe
     from autosre_lab.stack import PreflightReport, Stack, StackStatus
@@ -126,6 +126,12 @@ class ClusterPlace:
         from autosre_lab.lifecycle.cluster_sources import find_sources
 
         return find_sources(self.client, **other)
+
+    def logs(self, *, lines: int) -> LogFeed:
+        """Return what reads the logs of the newest Pods."""
+        from autosre_lab.lifecycle.cluster_sources import find_logs
+
+        return find_logs(self.client, lines=lines)
 
     def browser(self) -> BrowserPod | None:
         """Return the browser's Pod."""

@@ -16,7 +16,7 @@ from autosre_lab.stack import PlaceName
 if TYPE_CHECKING:
     from autosre_lab.cluster.browser_service import BrowserPod
     from autosre_lab.lifecycle.changes import Change
-    from autosre_lab.metrics import Sources
+    from autosre_lab.metrics import LogFeed, Sources
     from autosre_lab.parity import DriftReport
     from autosre_lab.recipe import Recipe
     from autosre_lab.stack import PreflightReport, Stack, StackStatus
@@ -84,6 +84,9 @@ class Place(Protocol):
 
     def sources(self, **other: Any) -> Sources:
         """Return what a feed polls of the stack."""
+
+    def logs(self, *, lines: int) -> LogFeed:
+        """Return the logs of its services, from their last lines on."""
 
     def browser(self) -> BrowserPod | None:
         """Return the browser beside the stack; None where there is none."""

@@ -12,7 +12,7 @@ from autosre_lab.lifecycle.place import last_place, place_for, remembered
 if TYPE_CHECKING:
     from autosre_lab.cluster.browser_service import BrowserPod
     from autosre_lab.lifecycle.changes import Change
-    from autosre_lab.metrics import Sources
+    from autosre_lab.metrics import LogFeed, Sources
     from autosre_lab.parity import DriftReport
     from autosre_lab.recipe import Recipe
     from autosre_lab.stack import PreflightReport, Stack, StackStatus
@@ -24,6 +24,7 @@ __all__ = [
     "find_drift",
     "preflight",
     "stack_browser",
+    "stack_logs",
     "stack_sources",
     "start",
     "started_recipe",
@@ -248,6 +249,20 @@ def stack_sources(*, place: str | None = None, **other: Any) -> Sources:
         ClusterError: The cluster cannot be asked.
     """
     return last_place(place).sources(**other)
+
+
+def stack_logs(*, place: str | None = None, lines: int = 50) -> LogFeed:
+    """Return the logs of the stack's services, from about their last lines on; close it.
+
+    Args:
+        place: Where to look; by default where the last stack was started.
+        lines: So many of the last lines of each, or some more.
+
+    Raises:
+        NotReadyError: Nothing was started there.
+        ClusterError: The cluster cannot be asked.
+    """
+    return last_place(place).logs(lines=lines)
 
 
 def stack_browser(*, place: str | None = None) -> BrowserPod | None:

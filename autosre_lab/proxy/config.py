@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autosre_lab.proxy.priority import PRIORITIES, RequestKind
+from autosre_lab.proxy.web_search import Searcher
 from autosre_lab.serving.listener import IDLE_S
 from autosre_lab.serving.reach import check_reach
 
@@ -25,6 +26,8 @@ class ProxyConfig:
         engine_key: What the engine wants to be shown, where it wants anything.
         origins: Origins of web pages that may ask; see `serving.reach.read_origins`.
         request_log: File for one JSON line a request; None writes none.
+        responses_dir: Folder in which responses are stored for `previous_response_id` and
+            `GET /v1/responses/…`; None stores none.
         request_log_bytes: Size at which it is turned over; one old file is kept.
         keepalive_after_s: Silence of the engine after which the answer is begun without it.
         keepalive_every_s: Seconds between two signs of life.
@@ -35,6 +38,7 @@ class ProxyConfig:
         shutdown_grace_s: Seconds that running answers get when the proxy is told to end.
         profile_ttl_s: Seconds after which the engine is asked again which model it serves.
         priorities: vLLM's `priority` by kind of request, lower first.
+        search: Who makes the web searches that clients expect of their server; None makes none.
     """
 
     upstream: str
@@ -44,6 +48,7 @@ class ProxyConfig:
     engine_key: str | None = field(default=None, repr=False)
     origins: frozenset[str] = frozenset()
     request_log: Path | None = None
+    responses_dir: Path | None = None
     request_log_bytes: int = 64 * 1024**2
     keepalive_after_s: float = 10.0
     keepalive_every_s: float = 15.0
@@ -54,6 +59,7 @@ class ProxyConfig:
     shutdown_grace_s: float = 5.0
     profile_ttl_s: float = 300.0
     priorities: Mapping[RequestKind, int] = field(default_factory=lambda: PRIORITIES)
+    search: Searcher | None = None
 
     def __post_init__(self) -> None:
         check_reach(

@@ -290,3 +290,12 @@ def test_a_note_of_a_place_that_cannot_be_read_needs_no_hand(text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     assert lifecycle.last_place().name == "local"
+
+
+def test_logs_are_read_where_the_stack_ran_and_asked_for_where_it_did_not(world: World) -> None:
+    if world.name == "cluster":
+        with pytest.raises(NotReadyError, match="no Pod"):
+            lifecycle.stack_logs(place="cluster")
+    lifecycle.start(world.first, place=world.name)
+    with lifecycle.stack_logs(lines=5) as feed:
+        assert {line.source for line in feed.read()} <= {"engine", "proxy"}
