@@ -40,7 +40,10 @@ for key, path in json.loads(sys.argv[1]).items():
 """mutmut reads its settings where it runs, so a process in the copy makes the diffs."""
 
 WORDS = {
-    **{None: "not run", 0: "survived", 5: "survived", 33: "survived"},
+    None: "not run",
+    0: "survived",
+    5: "survived",
+    33: "survived",
     **dict.fromkeys((24, -24, 36, 152, 255), "too slow"),
 }
 """By pytest's exit code, and mutmut's 33 for code that no test reaches; all others are noticed."""
