@@ -52,7 +52,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Light, and in the images of the proxy and the browser.
     "serving": {"errors", "logs"},
     # Light: it also runs alone, in a Pod.
-    "proxy": {"errors", "logs", "private_files", "engine.protocol", "serving"},
+    "proxy": {"errors", "logs", "private_files", "engine.protocol", "serving"}
+    | {"web.request_rules", "web.search_process"},
     "local": BASE | {"recipe", "preemption", "processes", "engine", "stack", "provision"},
     "chart": BASE | {"recipe", "preemption"},
     "cluster": BASE | {"recipe", "preemption", "engine", "stack", "provision", "chart"},

@@ -67,7 +67,8 @@ class ImageKind:
     parts: tuple[str, ...]
 
 
-PROXY = ImageKind(folder="proxy", tag=PROXY_IMAGE, parts=(*_BASICS, "engine", "proxy"))
+# Of the web it needs the rules of a request; what searches needs packages that the image has not.
+PROXY = ImageKind(folder="proxy", tag=PROXY_IMAGE, parts=(*_BASICS, "engine", "proxy", "web"))
 BROWSER = ImageKind(
     folder="browser",
     tag=BROWSER_IMAGE,
