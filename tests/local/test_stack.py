@@ -122,7 +122,9 @@ def _ports() -> tuple[int, int]:
         return one.getsockname()[1], two.getsockname()[1]
 
 
-def stand_in_proxy(*, port: int, engine_url: str, request_log: Path) -> list[str]:
+def stand_in_proxy(
+    *, port: int, engine_url: str, request_log: Path, responses: Path | None
+) -> list[str]:
     return [sys.executable, "-S", str(SCRIPT), str(port)]
 
 
