@@ -11,14 +11,14 @@ from pathlib import Path
 from autosre_lab.agents.agent import Agent, Settled
 from autosre_lab.agents.answer import Answer
 from autosre_lab.agents.claude.answer import read_answer
-from autosre_lab.agents.claude.arguments import is_interactive, needs_model
+from autosre_lab.agents.claude.arguments import is_interactive, needs_model, options_given
 from autosre_lab.agents.claude.config_home import added_servers, prepare_config_dir, read_settings
 from autosre_lab.agents.claude.environment import DEFAULTS, is_foreign
 from autosre_lab.agents.claude.first_request import count_first_prompt, estimate_first_prompt
 from autosre_lab.agents.claude.plan import plan_launch
 from autosre_lab.agents.claude.profiles import Profile
 from autosre_lab.agents.claude.version import CLAUDE_CODE
-from autosre_lab.agents.claude.window import SIZING
+from autosre_lab.agents.claude.window import SIZING, check_permission_mode
 from autosre_lab.agents.contract import BehaviourResult, check
 from autosre_lab.agents.environment import unless_set
 from autosre_lab.agents.launch import Endpoint, Launch
@@ -74,6 +74,8 @@ class ClaudeCodeAgent(Agent[Profile]):
     def plan(self, settled: Settled[Profile], args: Sequence[str]) -> Launch:
         """Say how a session is started."""
         folder = settled.config_dir
+        mode = options_given(args).get("--permission-mode", ())
+        check_permission_mode(mode, settled.stack.max_model_len)
         return plan_launch(
             settled.stack,
             args,
