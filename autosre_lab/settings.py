@@ -164,6 +164,8 @@ class Settings:
         chromium_sandbox: Whether Chromium sandboxes itself: 0, 1, or empty: whenever it can.
         claude: Claude Code to run: a path, or a name on PATH; empty for the one installed here.
         codex: Codex to run, likewise.
+        bring: What sessions of Claude Code take from your own configuration folder: all, or some of
+            plugins, hooks, agents, skills, mcp, memory; empty for nothing.
         log_level: Level of this project's own log messages: debug, info, warning or error.
     """
 
@@ -205,6 +207,7 @@ class Settings:
     chromium_sandbox: str = ""
     claude: str = ""
     codex: str = ""
+    bring: str = ""
     log_level: str = "warning"
 
 
@@ -289,6 +292,10 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "chromium_sandbox": ("0 or 1", lambda switch: switch in ("", "0", "1")),
     "claude": ("the path of Claude Code's executable", lambda _: True),
     "codex": ("the path of Codex's executable", lambda _: True),
+    "bring": (
+        "all, none, or a list of plugins, hooks, agents, skills, mcp, memory",
+        lambda _: True,
+    ),
     "log_level": (f"one of {', '.join(LEVELS)}", lambda level: level.lower() in LEVELS),
 }
 """What each setting has to be, in words and as a test."""

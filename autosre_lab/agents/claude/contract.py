@@ -111,7 +111,8 @@ def _compacts(command: str, characters: str) -> Callable[[ClaudeTrial], None]:
             "it did not compact",
         )
         largest = max(
-            lab.upstream._count(request.body) + request.body["max_completion_tokens"] for request in lab.chats
+            lab.upstream._count(request.body) + request.body["max_completion_tokens"]
+            for request in lab.chats
         )
         expect(
             largest <= lab.upstream.max_model_len,

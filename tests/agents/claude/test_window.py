@@ -110,5 +110,5 @@ def test_an_answer_takes_an_eighth_of_the_window_unless_more_is_asked_for() -> N
 def test_commands_are_judged_by_the_model_only_where_the_question_fits() -> None:
     check_permission_mode(("auto",), 65_536)
     check_permission_mode(("default",), 16_384)
-    with pytest.raises(ConfigError, match="--permission-mode auto .* 16384"):
+    with pytest.raises(ConfigError, match=r"--permission-mode auto .* 16384"):
         check_permission_mode(("auto",), 16_384)
