@@ -20,6 +20,7 @@ from autosre_lab.agents.web_servers import WEB_SERVERS, schema_tokens
 from autosre_lab.browser import browser_config
 from autosre_lab.cluster.browser_service import BrowserPod
 from autosre_lab.errors import ConfigError, WindowTooSmallError
+from autosre_lab.extras import how_to_install
 from autosre_lab.proxy.messages.search_refusal import refusal_message
 from tests.agents.claude.facts import plan
 
@@ -81,7 +82,7 @@ def test_without_the_extra_a_session_goes_on_and_says_how_to_get_them(
     chosen = fit_session(SIZING, window, measure, web=web, installed=False)
 
     assert (chosen.servers, chosen.notes) == ((), notes)
-    assert "autosre-lab[web]" in MISSING
+    assert how_to_install("web") in MISSING
     assert "\n" not in MISSING
 
 

@@ -58,10 +58,10 @@ def test_every_command_shows_how_it_is_typed(path: str, command: click.Command) 
 
 
 READING = [
-    *("status", "preflight", "drift", "config"),
+    *("status", "preflight", "drift", "configure show", "configure explain", "cache ls"),
     *("bench workloads", "bench show", "bench compare", "bench run", "eval show", "eval compare"),
     *("eval run", "tune show", "metrics list", "recipes list", "recipes show", "recipes lint"),
-    *("notebook list", "start", "switch", "stop"),
+    *("recipes diff", "recipes new", "cache prune", "notebook list", "start", "switch", "stop"),
 ]
 
 

@@ -27,6 +27,7 @@ def to_chat_request(
     max_tokens: int | None,
     priority: int = 0,
     stream: bool = True,
+    searches: bool = False,
 ) -> dict[str, Any]:
     """Translate a request.
 
@@ -36,6 +37,7 @@ def to_chat_request(
         max_tokens: The answer's limit, already fitted to the window; None to send none.
         priority: vLLM's scheduling priority, lower is earlier; sent if the engine schedules by it.
         stream: Ask for a stream with token counts in every chunk.
+        searches: The web is searched here.
 
     Returns:
         The request body, to be encoded by `msgspec.json.encode`: tool schemas in it are the
@@ -51,7 +53,7 @@ def to_chat_request(
     if stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
-    tools = tool_fields(request)
+    tools = tool_fields(request, searches=searches)
     if engine.tools:
         body |= tools
     elif "tools" in tools:

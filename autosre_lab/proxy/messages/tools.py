@@ -8,6 +8,8 @@ import msgspec
 
 from autosre_lab.proxy.messages.own_tools import definition_of
 from autosre_lab.proxy.messages.request import BadRequestError, MessagesRequest, ToolDefinition
+from autosre_lab.proxy.messages.search import search_tool
+from autosre_lab.proxy.web_search import search_function
 
 __all__ = ["ServerTool", "chat_tools", "server_tools", "tool_fields"]
 
@@ -42,15 +44,20 @@ def server_tools(request: MessagesRequest) -> list[ServerTool]:
     ]
 
 
-def chat_tools(request: MessagesRequest) -> list[dict[str, Any]]:
+def chat_tools(request: MessagesRequest, *, searches: bool = False) -> list[dict[str, Any]]:
     """Write the client's own tools as functions, each schema as the bytes it came in.
+
+    Args:
+        request: What the client sent.
+        searches: The web is searched here; the search is a function, too.
 
     Raises:
         BadRequestError: One has no name, or is nothing that can be had here.
     """
     tools: list[dict[str, Any]] = []
+    search = search_tool(request) if searches else None
     for position, tool in enumerate(request.tools or ()):
-        function = _function(tool)
+        function = _function(tool) if tool is not search else search_function(tool.name)
         if function is None:
             if (tool.type or "").startswith(_NEEDED):
                 raise BadRequestError(
@@ -64,13 +71,17 @@ def chat_tools(request: MessagesRequest) -> list[dict[str, Any]]:
     return tools
 
 
-def tool_fields(request: MessagesRequest) -> dict[str, Any]:
+def tool_fields(request: MessagesRequest, *, searches: bool = False) -> dict[str, Any]:
     """Return `tools`, `tool_choice` and `parallel_tool_calls`, as far as they are needed.
+
+    Args:
+        request: What the client sent.
+        searches: The web is searched here.
 
     Raises:
         BadRequestError: A tool cannot be had, or one must be called that is not there.
     """
-    tools = chat_tools(request)
+    tools = chat_tools(request, searches=searches)
     choice = request.tool_choice
     names = {tool["function"]["name"] for tool in tools}
     if choice is not None and choice.type in ("tool", "any"):
