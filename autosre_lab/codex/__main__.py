@@ -1,4 +1,4 @@
-"""`autosre-codex`, `python -m autosre_lab.codex`: Codex on a model of your own, its arguments."""
+"""`autosre-codex`, `python -m autosre_lab.codex`: the agent on a model of your own."""
 
 from __future__ import annotations
 
