@@ -15,6 +15,7 @@ from autosre_lab.browser.devtools import DevToolsPipe
 from autosre_lab.errors import BrowserError, ConfigError
 from autosre_lab.processes.identity import ProcessIdentity, end_session, identify
 from autosre_lab.processes.lifeline import dies_with_us
+from autosre_lab.settings import home_folder
 
 __all__ = ["LocalChromium", "chromium_arguments", "find_chromium"]
 
@@ -51,7 +52,7 @@ def find_chromium(asked: str = "", *, environ: Mapping[str, str] | None = None) 
             f"AUTOSRE_CHROMIUM={asked} is not a program of this machine",
             remedy="name Chromium's program, or unset it to take the one on PATH",
         )
-    home = Path(env.get("HOME") or Path.home())
+    home = home_folder(env)
     downloads = Path(env.get("PLAYWRIGHT_BROWSERS_PATH") or home / ".cache" / "ms-playwright")
     for pattern in ("chromium-*/chrome-linux*/chrome", "chromium_*/chrome-linux*/*headless*shell"):
         for candidate in sorted(downloads.glob(pattern), reverse=True):

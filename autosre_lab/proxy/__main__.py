@@ -10,6 +10,7 @@ from pathlib import Path
 from autosre_lab.engine.protocol import engine_url
 from autosre_lab.errors import AutosreError
 from autosre_lab.logs import configure_logging, get_logger
+from autosre_lab.private_files import in_words
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.listening import serve
 from autosre_lab.proxy.web_search import Searcher
@@ -50,8 +51,8 @@ def main(argv: list[str] | None = None) -> int:
                 search=_searcher() if options.web_search else None,
             )
         )
-    except AutosreError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except (AutosreError, OSError) as error:
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     return 0
 
