@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -30,6 +30,7 @@ class MessageStream(DialectAnswer):
         window_limited: `max_tokens` was cut to fit the window, so "length" means that the window
             is full.
         inside_thinking: The prompt ended with an opened `<think>`.
+        removed_tools: What the conversation took away; a call of it becomes a text that says so.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class MessageStream(DialectAnswer):
         stop_sequences: Sequence[str] = (),
         window_limited: bool = False,
         inside_thinking: bool = False,
+        removed_tools: Collection[str] = (),
     ) -> None:
         super().__init__(message_id, call_prefix="toolu_", inside_thinking=inside_thinking)
         self._message_id = message_id
         self._model = model
         self._stop_sequences = frozenset(stop_sequences)
         self._window_limited = window_limited
+        self._removed_tools = frozenset(removed_tools)
         self._stop: tuple[str, str | None] | None = None
 
     @property
@@ -75,12 +78,19 @@ class MessageStream(DialectAnswer):
 
     def block_opened(self, block: Block, index: int) -> bytes:
         """Write `content_block_start`."""
+        if self._is_refused(block):
+            text = sse.delta_head("text", index) + encode(_refused(block)) + DELTA_END
+            return sse.block_start("text", index) + text
         return sse.block_start(
             block.kind, index, tool_id=block.tool_id, tool_name=block.tool_name or UNNAMED_TOOL
         )
 
     def delta_of(self, block: Block, index: int) -> Delta:
         """Return what writes a `content_block_delta`: bytes around a text, as cheap as it gets."""
+        if self._is_refused(block):
+            # Nothing of its arguments is told; a sign of life has to be one all the same.
+            nothing = sse.delta_head("text", index) + encode("") + DELTA_END
+            return lambda _: nothing
         head = sse.delta_head(block.kind, index)
         return lambda text: head + encode(text) + DELTA_END
 
@@ -134,16 +144,28 @@ class MessageStream(DialectAnswer):
             "type": "message",
             "role": "assistant",
             "model": self._model,
-            "content": [_content_of(block) for block in self.sequence.blocks],
+            "content": [
+                {"type": "text", "text": _refused(block)}
+                if self._is_refused(block)
+                else _content_of(block)
+                for block in self.sequence.blocks
+            ],
             "stop_reason": stop_reason,
             "stop_sequence": stop_sequence,
             "usage": self.usage.as_message_content(),
         }
 
+    def _is_refused(self, block: Block) -> bool:
+        return block.kind == "call" and block.tool_name in self._removed_tools
+
     def _resolve_stop(self) -> tuple[str, str | None]:
         """Anthropic's stop reason and the stop sequence that matched."""
         reason = self.finish_reason
-        calls = [block for block in self.sequence.blocks if block.kind == "call"]
+        calls = [
+            block
+            for block in self.sequence.blocks
+            if block.kind == "call" and not self._is_refused(block)
+        ]
         if reason == "length":
             return ("model_context_window_exceeded" if self._window_limited else "max_tokens"), None
         if reason == "content_filter" or (self.refused and not calls):
@@ -153,6 +175,10 @@ class MessageStream(DialectAnswer):
         if matched is not None and not (calls and calls[-1].complete):
             return "stop_sequence", matched
         return ("tool_use" if calls else "end_turn"), None
+
+
+def _refused(block: Block) -> str:
+    return f"[the tool {block.tool_name} was called and not run: it was removed]"
 
 
 def _content_of(block: Block) -> dict[str, Any]:

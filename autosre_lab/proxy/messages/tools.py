@@ -9,7 +9,7 @@ import msgspec
 from autosre_lab.proxy.messages.own_tools import definition_of
 from autosre_lab.proxy.messages.request import BadRequestError, MessagesRequest, ToolDefinition
 
-__all__ = ["ServerTool", "chat_tools", "server_tools", "tool_fields"]
+__all__ = ["ServerTool", "client_functions", "function_of", "server_tools"]
 
 _NO_SCHEMA = msgspec.Raw(b'{"type":"object","properties":{}}')
 _NEEDED = ("code_execution",)
@@ -38,19 +38,19 @@ def server_tools(request: MessagesRequest) -> list[ServerTool]:
     return [
         ServerTool(tool.type or "", tool.name)
         for tool in request.tools or ()
-        if _function(tool) is None
+        if function_of(tool) is None
     ]
 
 
-def chat_tools(request: MessagesRequest) -> list[dict[str, Any]]:
+def client_functions(request: MessagesRequest) -> list[dict[str, Any]]:
     """Write the client's own tools as functions, each schema as the bytes it came in.
 
     Raises:
         BadRequestError: One has no name, or is nothing that can be had here.
     """
-    tools: list[dict[str, Any]] = []
+    functions: list[dict[str, Any]] = []
     for position, tool in enumerate(request.tools or ()):
-        function = _function(tool)
+        function = function_of(tool)
         if function is None:
             if (tool.type or "").startswith(_NEEDED):
                 raise BadRequestError(
@@ -60,54 +60,11 @@ def chat_tools(request: MessagesRequest) -> list[dict[str, Any]]:
             continue
         if not tool.name:
             raise BadRequestError(f"tools[{position}].name: a name is required")
-        tools.append({"type": "function", "function": function})
-    return tools
+        functions.append(function)
+    return functions
 
 
-def tool_fields(request: MessagesRequest) -> dict[str, Any]:
-    """Return `tools`, `tool_choice` and `parallel_tool_calls`, as far as they are needed.
-
-    Raises:
-        BadRequestError: A tool cannot be had, or one must be called that is not there.
-    """
-    tools = chat_tools(request)
-    choice = request.tool_choice
-    names = {tool["function"]["name"] for tool in tools}
-    if choice is not None and choice.type in ("tool", "any"):
-        _check_forced(request, choice.name if choice.type == "tool" else None, names)
-    if not tools:
-        return {}
-    fields: dict[str, Any] = {"tools": tools}
-    if choice is None:
-        return fields
-    if choice.disable_parallel_tool_use:
-        fields["parallel_tool_calls"] = False
-    if choice.type == "any":
-        fields["tool_choice"] = "required"
-    elif choice.type == "none":
-        fields["tool_choice"] = "none"
-    elif choice.type == "tool" and choice.name in names:
-        fields["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
-    else:
-        # Also where the tool that must be called is one we had to leave out.
-        fields["tool_choice"] = "auto"
-    return fields
-
-
-def _check_forced(request: MessagesRequest, name: str | None, names: set[str]) -> None:
-    """Refuse what cannot be: a call of a tool that was not declared, or of any where none was."""
-    left_out = {tool.name for tool in server_tools(request)}
-    choice = request.tool_choice
-    if choice is not None and choice.type == "any":
-        if not names and not left_out:
-            raise BadRequestError("tool_choice: a tool must be called, and none is in tools")
-    elif not name:
-        raise BadRequestError("tool_choice.name: a name is required")
-    elif name not in names | left_out:
-        raise BadRequestError(f"tool_choice.name: there is no tool {name!r} in tools")
-
-
-def _function(tool: ToolDefinition) -> dict[str, Any] | None:
+def function_of(tool: ToolDefinition) -> dict[str, Any] | None:
     """The tool as a function, or None if only a server of Anthropic's could run it."""
     if tool.type in (None, "custom", "function") or bytes(tool.input_schema).startswith(b"{"):
         function: dict[str, Any] = {"name": tool.name}
