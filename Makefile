@@ -11,6 +11,7 @@
 #   make pictures    the README's pictures anew, from notebooks in a real JupyterLab
 #   make bench       what the proxy adds, against its rivals, in one run     (RIVALS=1 installs them)
 #   make bench-preemption   how long a request that matters waits, stock against the hook
+#   make mutants     small changes of the code that some test has to notice   (PIECES="window verdict")
 #   make audit       bandit, the locks, and a bill of materials (build/sbom.json)
 #   make lock        write locks/ and constraints.txt anew, from the newest versions allowed
 
@@ -22,10 +23,10 @@ RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab docs pictures bench \
-  bench-preemption audit lock clean
+  bench-preemption mutants audit lock clean
 
 help:
-	@sed -n '3,15s/^# *//p' Makefile
+	@sed -n '3,16s/^# *//p' Makefile
 
 $(VENV)/.core: pyproject.toml locks/core.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -43,7 +44,7 @@ $(VENV)/.all: $(VENV)/.core locks/all.txt
 	@touch $@
 
 demo: $(VENV)/.core
-	@$(RUN) -m autosre_lab.claude -p "$$AUTOSRE_QUESTION"
+	@$(RUN) -m autosre_lab demo -- "$$AUTOSRE_QUESTION"
 demo: export AUTOSRE_QUESTION = $(QUESTION)
 
 # Several workers, because most of what takes time waits; tests that share a real engine, a
@@ -96,6 +97,13 @@ comma := ,
 bench-preemption: $(VENV)/.core
 	@$(RUN) -m autosre_lab study preemption $(ARGS)
 
+$(VENV)/.mutants: $(VENV)/.all locks/mutants.txt
+	$(PIP) install --quiet --require-hashes --no-deps --requirement locks/mutants.txt
+	@touch $@
+
+mutants: $(VENV)/.mutants
+	$(RUN) -m tests.mutants $(PIECES)
+
 # An environment of its own: these tools ask for much that nothing here needs.
 $(VENV)-audit/.done: locks/audit.txt
 	@test -x $(VENV)-audit/bin/python || $(PYTHON) -m venv $(VENV)-audit
@@ -118,6 +126,7 @@ lock:
 	$(LOCK) --upgrade --all-extras pyproject.toml locks/build.in --output-file locks/all.txt
 	$(LOCK) --constraint locks/all.txt pyproject.toml locks/build.in --output-file locks/core.txt
 	$(LOCK) --upgrade --constraint locks/all.txt locks/audit.in --output-file locks/audit.txt
+	$(LOCK) --upgrade --constraint locks/all.txt locks/mutants.in --output-file locks/mutants.txt
 	{ sed -n '/^#/p' constraints.txt; \
 	  sed -n 's/^\([A-Za-z0-9._-]*==[^ ;]*\).*/\1/p' locks/all.txt; } > constraints.new
 	mv constraints.new constraints.txt && rm -rf $(VENV)-lock

@@ -46,6 +46,8 @@ AutosreError
 
 from __future__ import annotations
 
+from autosre_lab.extras import how_to_install
+
 __all__ = [
     "AgentError",
     "AutosreError",
@@ -142,7 +144,7 @@ class MissingExtraError(AutosreError, ImportError):
     def __init__(self, feature: str, *, extra: str) -> None:
         super().__init__(
             f"{feature} needs packages that are not installed",
-            remedy=f"pip install 'autosre-lab[{extra}]'",
+            remedy=how_to_install(extra),
         )
         self.extra = extra
 

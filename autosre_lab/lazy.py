@@ -10,6 +10,9 @@ from functools import cache
 
 __all__ = ["lazy_exports"]
 
+_OUR_OWN = {"TYPE_CHECKING", "annotations", "lazy_exports"}
+"""What a package needs to write itself, and nobody looks for in it."""
+
 _BLOCK = re.compile(r"^if TYPE_CHECKING:\n((?:(?: {4}.*)?\n)+)", re.MULTILINE)
 _IMPORT = re.compile(r"^ {4}from (\S+) import (?:\(([^)]*)\)|(.*))$", re.MULTILINE)
 
@@ -62,7 +65,7 @@ def lazy_exports(package: str) -> tuple[Callable[[str], object], Callable[[], li
 
     def names() -> list[str]:
         shown = (one for one in modules() if not one.startswith("_"))
-        return sorted({*vars(sys.modules[package]), *homes(), *shown})
+        return sorted({*vars(sys.modules[package]), *homes(), *shown} - _OUR_OWN)
 
     return get, names
 

@@ -23,9 +23,13 @@ __all__ = [
     "expanded",
     "home_folder",
     "load_settings",
+    "meaning_of",
     "paths",
+    "read_file_settings",
     "setting_variables",
     "show_settings",
+    "usable_value",
+    "variable_of",
 ]
 
 _FOLDERS = {
@@ -163,6 +167,7 @@ class Settings:
         chromium: Chromium's program; empty for the first one found.
         chromium_sandbox: Whether Chromium sandboxes itself: 0, 1, or empty: whenever it can.
         claude: Claude Code to run: a path, or a name on PATH; empty for the one installed here.
+        codex: Codex to run, likewise.
         log_level: Level of this project's own log messages: debug, info, warning or error.
     """
 
@@ -203,6 +208,7 @@ class Settings:
     chromium: str = ""
     chromium_sandbox: str = ""
     claude: str = ""
+    codex: str = ""
     log_level: str = "warning"
 
 
@@ -286,6 +292,7 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "chromium": ("the name or the path of a program", lambda _: True),
     "chromium_sandbox": ("0 or 1", lambda switch: switch in ("", "0", "1")),
     "claude": ("the path of Claude Code's executable", lambda _: True),
+    "codex": ("the path of Codex's executable", lambda _: True),
     "log_level": (f"one of {', '.join(LEVELS)}", lambda level: level.lower() in LEVELS),
 }
 """What each setting has to be, in words and as a test."""
@@ -302,11 +309,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 def setting_variables() -> frozenset[str]:
     """Return the environment variables of the folders and settings; none of them is a secret."""
-    settings = (_variable(field.name) for field in fields(Settings))
+    settings = (variable_of(field.name) for field in fields(Settings))
     return frozenset((*(own for own, _, _ in _FOLDERS.values()), *settings))
 
 
-def _variable(name: str) -> str:
+def variable_of(name: str) -> str:
+    """Return a setting's environment variable."""
     return _VARIABLES.get(name, f"AUTOSRE_{name.upper()}")
 
 
@@ -340,7 +348,7 @@ def show_settings(environ: Mapping[str, str] | None = None) -> dict[str, dict[st
 def _resolve(environ: Mapping[str, str] | None) -> dict[str, tuple[Any, str]]:
     env = os.environ if environ is None else environ
     file = paths(env).config / "settings.yaml"
-    from_file = _read_file(file)
+    from_file = read_file_settings(file)
     names = [field.name for field in fields(Settings)]
     if unknown := sorted(str(name) for name in from_file if name not in names):
         raise ConfigError(
@@ -351,18 +359,29 @@ def _resolve(environ: Mapping[str, str] | None) -> dict[str, tuple[Any, str]]:
     resolved: dict[str, tuple[Any, str]] = {}
     for field in fields(Settings):
         name = field.name
-        variable = _variable(name)
+        variable = variable_of(name)
         if env.get(variable):
-            resolved[name] = (_usable(name, env[variable], types[name], where=variable), variable)
+            resolved[name] = (
+                usable_value(name, env[variable], types[name], where=variable),
+                variable,
+            )
         elif name in from_file:
             where = f"{file}: {name}"
-            resolved[name] = (_usable(name, from_file[name], types[name], where=where), str(file))
+            resolved[name] = (
+                usable_value(name, from_file[name], types[name], where=where),
+                str(file),
+            )
         else:
             resolved[name] = (field.default, "default")
     return resolved
 
 
-def _read_file(file: Path) -> dict[Any, Any]:
+def read_file_settings(file: Path) -> dict[Any, Any]:
+    """Return what a settings file says, unchecked; nothing where there is none.
+
+    Raises:
+        ConfigError: It cannot be read, or is no mapping.
+    """
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise ConfigError(
@@ -390,7 +409,23 @@ def _read_file(file: Path) -> dict[Any, Any]:
     return loaded
 
 
-def _usable(name: str, raw: object, kind: type, *, where: str) -> object:
+def meaning_of(name: str) -> str:
+    """Return what a setting has to be, in words."""
+    return _MEANINGS[name][0]
+
+
+def usable_value(name: str, raw: object, kind: type, *, where: str) -> object:
+    """Return a setting's value.
+
+    Args:
+        name: The setting.
+        raw: As it was written.
+        kind: The setting's type.
+        where: What holds it, for the error.
+
+    Raises:
+        ConfigError: The setting cannot have it.
+    """
     value = _convert(raw, kind)
     meant, holds = _MEANINGS[name]
     if value is None or not holds(value):

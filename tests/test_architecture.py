@@ -14,13 +14,24 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "autosre_lab"
 
 BASE = {
-    *("badges", "cards", "errors", "logs", "markup", "private_files", "progress", "settings"),
+    *(
+        "badges",
+        "cards",
+        "errors",
+        "extras",
+        "logs",
+        "markup",
+        "private_files",
+        "progress",
+        "settings",
+    ),
     "surroundings",
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "badges": set(),
     "cards": {"badges", "markup"},
-    "errors": set(),
+    "errors": {"extras"},
+    "extras": set(),
     "markup": set(),
     "lazy": set(),
     "yaml_bounds": set(),
@@ -29,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "docstrings": set(),
     "logs": {"errors"},
     "settings": {"errors", "logs", "yaml_bounds"},
+    "settings_file": {"docstrings", "errors", "private_files", "settings"},
     "progress": {"surroundings"},
     "recipe": BASE | {"yaml_bounds"},
     "preemption": BASE | {"recipe"},
@@ -39,7 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Light, and in the images of the proxy and the browser.
     "serving": {"errors", "logs"},
     # Light: it also runs alone, in a Pod.
-    "proxy": {"errors", "logs", "private_files", "engine.protocol", "serving"},
+    "proxy": {"errors", "logs", "private_files", "engine.protocol", "serving"}
+    | {"web.request_rules", "web.search_process"},
     "local": BASE | {"recipe", "preemption", "processes", "engine", "stack", "provision"},
     "chart": BASE | {"recipe", "preemption"},
     "cluster": BASE | {"recipe", "preemption", "engine", "stack", "provision", "chart"},
@@ -71,6 +84,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"metrics", "bench", "evaluation", "tuning"},
     "notebooks": BASE,
     "cli": BASE
+    | {"settings_file", "provision.storage"}
     | {"recipe", "engine", "stack", "chart", "cluster", "parity", "lifecycle", "agents"}
     | {"proxy.findings", "metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
     "web": BASE,

@@ -24,6 +24,7 @@ from autosre_lab.errors import (
     SearchBlockedError,
     ServiceCrashedError,
 )
+from autosre_lab.extras import how_to_install
 
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 DATA: dict[type[AutosreError], dict[str, object]] = {
@@ -105,5 +106,5 @@ def test_a_crash_shows_the_last_log_lines_between_what_happened_and_the_remedy()
 
 def test_a_missing_extra_is_a_command_away() -> None:
     error = MissingExtraError("plots", extra="notebooks")
-    assert error.remedy == "pip install 'autosre-lab[notebooks]'"
+    assert error.remedy == how_to_install("notebooks")
     assert error.extra == "notebooks"

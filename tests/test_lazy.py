@@ -54,6 +54,7 @@ def test_names_and_modules_can_be_completed_before_anything_is_imported() -> Non
     code = "import autosre_lab as a, sys; print(*dir(a)); print(*sys.modules, file=sys.stderr)"
     shown = run(code).split()
     assert {"start", "bench", "recipe", "load_recipe", "__version__"} <= set(shown)
+    assert not {"TYPE_CHECKING", "annotations", "lazy_exports"} & set(shown)
 
 
 def test_a_module_is_an_attribute_without_an_import_of_its_own() -> None:

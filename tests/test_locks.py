@@ -37,7 +37,7 @@ def named(requirements: list[str]) -> set[str]:
     return {normal(one[0]) for one in names if one} - {normal(PROJECT["name"])}
 
 
-@pytest.mark.parametrize("name", ["core", "all", "audit"])
+@pytest.mark.parametrize("name", ["core", "all", "audit", "mutants"])
 def test_every_line_is_exact_and_has_hashes(name: str) -> None:
     found = entries(LOCKS / f"{name}.txt")
     assert found
@@ -60,6 +60,10 @@ def test_all_that_the_project_asks_for_is_locked() -> None:
     extras = [one for several in PROJECT["optional-dependencies"].values() for one in several]
     assert named(PROJECT["dependencies"]) | build <= set(core)
     assert named(extras) | set(core) <= set(everything)
+    mutants = entries(LOCKS / "mutants.txt")
+    assert named((LOCKS / "mutants.in").read_text("utf-8").splitlines()) <= set(mutants)
+    shared = mutants.keys() & everything.keys()
+    assert {one: mutants[one] for one in shared} == {one: everything[one] for one in shared}
 
 
 def test_the_files_agree() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
 
+from autosre_lab.agents.named import AgentName, agent_named
+from autosre_lab.agents.session import run_and_replace
 from autosre_lab.errors import AutosreError
 from autosre_lab.logs import configure_logging
 from autosre_lab.settings import load_settings
@@ -15,11 +15,14 @@ __all__ = ["open_door"]
 USAGE_ERROR = 2
 
 
-def open_door(run: Callable[[Sequence[str]], NoReturn]) -> None:
-    """Run, and end as the agent ends; our own failures end with 2 and say what to do."""
+def open_door(name: AgentName) -> None:
+    """Become an agent, with the arguments of this process.
+
+    It ends as the agent ends; our own failures end with 2 and say what to do.
+    """
     try:
         configure_logging(load_settings().log_level)
-        run(sys.argv[1:])
+        run_and_replace(agent_named(name), sys.argv[1:])
     except AutosreError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(USAGE_ERROR) from None

@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from autosre_lab.recipe import Recipe
     from autosre_lab.stack import Stack
 
-__all__ = ["browser_for", "find_or_assume", "find_or_start", "recipe_of"]
+__all__ = ["browser_for", "check_recipe", "find_or_assume", "find_or_start", "recipe_of"]
+
+
+def check_recipe(recipe: str | None) -> None:
+    """Refuse a recipe that cannot be read, before anything is installed for it.
+
+    Raises:
+        RecipeError: It is not there, or it is no recipe.
+    """
+    from autosre_lab.recipe import load_recipe
+
+    if recipe is not None:
+        load_recipe(recipe)
 
 
 def find_or_start(recipe: str | None, environ: Mapping[str, str]) -> Stack:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -15,12 +16,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from autosre_lab.agents.launch import Endpoint, Launch
 from autosre_lab.proxy import ProxyConfig, running_proxy
-from autosre_lab.scripted.chat_engine import ScriptedVllm, ToolCall, Turn
+from autosre_lab.scripted.chat_engine import ReceivedRequest, ScriptedVllm, ToolCall, Turn
 
-__all__ = ["TOKEN", "TrialServers", "by_round", "call", "in_order", "trial_servers", "wait_until"]
+__all__ = [
+    "RUN_TIMEOUT_S",
+    "TOKEN",
+    "Trial",
+    "TrialServers",
+    "by_round",
+    "call",
+    "in_order",
+    "trial_servers",
+    "wait_until",
+]
 
 TOKEN = "token-of-this-trial"  # noqa: S105 - of servers on loopback that end with the trial
+
+RUN_TIMEOUT_S = 120.0
 
 Script = Callable[[Mapping[str, Any]], Turn]
 Outcome = TypeVar("Outcome")
@@ -54,7 +68,7 @@ def in_order(*turns: Turn) -> Script:
     return script
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
     """Wait for a condition.
 
     Raises:
@@ -80,6 +94,87 @@ class TrialServers:
     upstream: ScriptedVllm
     proxy_url: str
     request_log: Path
+
+
+@dataclass(frozen=True)
+class _Served:
+    proxy_url: str
+    token: str
+    model: str
+    max_model_len: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A scripted engine, our proxy before it, and what an agent needs beside.
+
+    Attributes:
+        upstream: The engine; its script says what the model answers.
+        proxy_url: Where our proxy listens.
+        request_log: The proxy's request log.
+        executable: The agent on trial.
+        folder: For its configuration and its work.
+    """
+
+    upstream: ScriptedVllm
+    proxy_url: str
+    request_log: Path
+    executable: Path
+    folder: Path
+
+    @property
+    def work(self) -> Path:
+        """Where the agent runs."""
+        return self.folder / "work"
+
+    @property
+    def config_dir(self) -> Path:
+        """The agent's configuration folder."""
+        return self.folder / "config"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The stack, as a launch knows it."""
+        return _Served(self.proxy_url, TOKEN, self.upstream.model, self.upstream.max_model_len)
+
+    @property
+    def chats(self) -> list[ReceivedRequest]:
+        """The chat requests that reached the engine."""
+        return self.upstream.chats
+
+    def log_records(self) -> list[dict[str, Any]]:
+        """Return the lines of the request log."""
+        return [json.loads(line) for line in self.request_log.read_text("utf-8").splitlines()]
+
+    def start(self, launch: Launch) -> subprocess.Popen[str]:
+        """Start a planned session, with its output in pipes."""
+        return subprocess.Popen(
+            launch.argv,
+            env=launch.env,
+            cwd=self.work,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def run(
+        self, launch: Launch, timeout_s: float = RUN_TIMEOUT_S
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a planned session to its end.
+
+        Raises:
+            TimeoutError: It did not end.
+        """
+        with self.start(launch) as process:
+            try:
+                out, err = process.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                out, err = process.communicate()
+                raise TimeoutError(f"it did not end: {out[-2000:]}{err[-2000:]}") from None
+        return subprocess.CompletedProcess(launch.argv, process.returncode, out, err)
 
 
 @contextmanager

@@ -9,10 +9,11 @@ from typing import Generic
 from autosre_lab.agents.web_servers import WEB_SERVERS, schema_tokens
 from autosre_lab.agents.window import AnyProfile, Sizing, WindowFit, choose_profile
 from autosre_lab.errors import WindowTooSmallError
+from autosre_lab.extras import how_to_install
 
 __all__ = ["SessionFit", "fit_session"]
 
-MISSING = "the web tools are not installed: pip install 'autosre-lab[web]'"
+MISSING = f"the web tools are not installed: {how_to_install('web')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,9 @@ in the modules.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from autosre_lab.bench.comparison import Comparison
@@ -17,20 +18,9 @@ if TYPE_CHECKING:
     from autosre_lab.bench.synthetic import make_workload
     from autosre_lab.bench.target import Target
     from autosre_lab.bench.verbs import compare, run, workloads
-
-_HOME = {
-    "Comparison": "comparison",
-    "Plan": "plan",
-    "Result": "result",
-    "Target": "target",
-    "compare": "verbs",
-    "load_result": "result",
-    "make_workload": "synthetic",
-    "run": "verbs",
-    "run_benchmark": "measure",
-    "save_result": "result",
-    "workloads": "verbs",
-}
+else:
+    # Whoever wants one module of it must not wait for an HTTP stack.
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "Comparison",
@@ -45,12 +35,3 @@ __all__ = [
     "save_result",
     "workloads",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # Whoever wants one module of it must not wait for an HTTP stack.
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

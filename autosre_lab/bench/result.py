@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,9 +15,12 @@ from autosre_lab.bench.machine import Machine
 from autosre_lab.bench.machine_check import MachineCheck
 from autosre_lab.bench.summary import Summary
 from autosre_lab.bench.timing import RequestTiming
-from autosre_lab.errors import BenchmarkError
+from autosre_lab.errors import BenchmarkError, MissingExtraError
 from autosre_lab.metrics.rates import WindowRates
 from autosre_lab.metrics.roofline import Roofline
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["SCHEMA", "Conditions", "Harness", "Result", "load_result", "save_result"]
 
@@ -154,6 +157,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             }
             for one in self.timings
         ]
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return `table` as a DataFrame, one row a request.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingExtraError("a result as a DataFrame", extra="notebooks") from error
+        return pandas.DataFrame(self.table())
 
     def __repr__(self) -> str:
         return f"<Result {self.id}, {self.at}, {self.badge}, {self.summary.requests} requests>"

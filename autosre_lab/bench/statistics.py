@@ -176,8 +176,6 @@ def mcnemar_p(only_a: int, only_b: int) -> float:
         McNemar 1947; the exact binomial form.
     """
     n = only_a + only_b
-    if n == 0:
-        return 1.0
     tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
     return min(1.0, 2 * tail / (1 << n))
 

@@ -39,7 +39,15 @@ _PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 _BASICS = (
-    *("__init__.py", "errors.py", "lazy.py", "logs.py", "private_files.py", "py.typed"),
+    *(
+        "__init__.py",
+        "errors.py",
+        "extras.py",
+        "lazy.py",
+        "logs.py",
+        "private_files.py",
+        "py.typed",
+    ),
     "serving",
 )
 
@@ -59,7 +67,8 @@ class ImageKind:
     parts: tuple[str, ...]
 
 
-PROXY = ImageKind(folder="proxy", tag=PROXY_IMAGE, parts=(*_BASICS, "engine", "proxy"))
+# Of the web it needs the rules of a request; what searches needs packages that the image has not.
+PROXY = ImageKind(folder="proxy", tag=PROXY_IMAGE, parts=(*_BASICS, "engine", "proxy", "web"))
 BROWSER = ImageKind(
     folder="browser",
     tag=BROWSER_IMAGE,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from autosre_lab.agents.claude.session import run_and_replace
 from autosre_lab.agents.door import open_door
 
 if __name__ == "__main__":
-    open_door(run_and_replace)
+    open_door("claude")

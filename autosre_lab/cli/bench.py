@@ -54,6 +54,12 @@ def workloads(*, output: Format) -> None:
     help="closed:USERS, constant:RATE, poisson:RATE, gamma:RATE:BURSTINESS, "
     "ramp:RATE:RATE:SECONDS or recorded.",
 )
+@click.option("--concurrency", type=click.IntRange(min=1), help="Short for --arrivals closed:N.")
+@click.option(
+    "--request-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Short for --arrivals poisson:RATE, in sessions a second.",
+)
 @click.option(
     "--cache",
     type=click.Choice(["cold", "warm"]),
@@ -98,7 +104,7 @@ def run(
     from autosre_lab.bench.synthetic import named_parameters
 
     plan = Plan(
-        arrivals=options["arrivals"],
+        arrivals=_arrivals(options),
         cache=options["cache"],
         warmup_s=options["warmup_s"],
         duration_s=options["duration_s"],
@@ -106,6 +112,7 @@ def run(
         check_tokens=0 if options["no_machine_check"] else None,
         gpu=options["gpu_name"],
     )
+    _ = plan.parsed_arrivals  # a slip of the finger is told before anything is waited for
     work = _workload(workload, seed, named_parameters(parameters))
     result = measure(work, plan, of=_served(options))
     if options["out"] is not None:
@@ -183,6 +190,22 @@ def compare(*, a: Path, b: Path, output: Format) -> None:
 
     found = compare_results(_load(a), _load(b))
     show(found, output=output, text=lambda: comparison_text(found), rows=found.rows)
+
+
+def _arrivals(options: dict[str, Any]) -> str:
+    short = {
+        "--concurrency": ("closed", options["concurrency"]),
+        "--request-rate": ("poisson", options["request_rate"]),
+    }
+    given = [f"{kind}:{value:g}" for kind, value in short.values() if value is not None]
+    if options["arrivals"] != "closed:1":
+        given.append(options["arrivals"])
+    if len(given) > 1:
+        raise ConfigError(
+            f"{' and '.join(given)} are two ways for sessions to arrive",
+            remedy=f"give one of --arrivals, {' and '.join(short)}",
+        )
+    return given[0] if given else "closed:1"
 
 
 def _load(file: Path) -> Result:

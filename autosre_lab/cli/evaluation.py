@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autosre_lab.cli.explained import FAILED, explained
-from autosre_lab.cli.options import place_option
+from autosre_lab.cli.options import LEVELS, place_option
 from autosre_lab.cli.output import Format, output_option, show
 
 if TYPE_CHECKING:
@@ -32,7 +32,12 @@ def evaluation() -> None:
 
 @evaluation.command()
 @click.option(
-    "--levels", default="L0,L1", show_default=True, help="Of L0, L1, L2, L3, with commas between."
+    "--levels",
+    type=LEVELS,
+    metavar="LEVELS",
+    default="L0,L1",
+    show_default=True,
+    help="Of L0, L1, L2, L3, with commas between.",
 )
 @click.option(
     "--limit", type=click.IntRange(min=1), help="So many scenarios of L2 and problems of L3."
@@ -48,7 +53,7 @@ def run(
     *,
     place: str | None,
     output: Format,
-    levels: str,
+    levels: tuple[str, ...],
     limit: int | None,
     tasks: Path | None,
     out: Path | None,
@@ -71,7 +76,7 @@ def run(
     recipe = stack.recipe or load_recipe(stack.recipe_name)
     result = evaluate(
         target_of(stack, badge=badge_of(recipe)),
-        levels=[one for one in levels.split(",") if one],
+        levels=levels,
         limit=limit,
         recipe=recipe,
         window=stack.max_model_len,

@@ -26,6 +26,11 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments, setting or recipe, 3 not ready,
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Run": {
+        "demo": (
+            "cli.demo:demo",
+            "Ask Claude Code QUESTION on this machine, and say what happened and what to type "
+            "next.",
+        ),
         "start": ("cli.stack:start", "Start the stack of RECIPE and wait for its first token."),
         "switch": ("cli.stack:switch", "Replace what is running with RECIPE."),
         "status": (
@@ -35,6 +40,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "stop": (
             "cli.stack:stop",
             "Stop the engine and proxy that `start` launched; touch nothing else.",
+        ),
+        "logs": (
+            "cli.logs:logs",
+            "Show the last lines of the engine's and the proxy's log; also of a stack that has "
+            "ended.",
         ),
         "claude": (
             "cli.passed_on:claude",
@@ -74,7 +84,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "cli.tuning:tune",
             "Find settings that are faster and still give correct answers.",
         ),
-        "recipes": ("cli.catalogue:recipes", "List, show and check recipes."),
+        "recipes": (
+            "cli.recipes:recipes",
+            "List, show, check, compare, make and edit recipes.",
+        ),
         "preemption": (
             "cli.passed_on:preemption",
             "Install the scheduler's hook for a vLLM whose command line cannot be changed.",
@@ -95,14 +108,18 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Notebooks and web": {
         "ui": ("cli.ui:ui", "Serve the dashboard, or another NOTEBOOK, as a page."),
         "notebook": (
-            "cli.catalogue:notebook",
+            "cli.notebook:notebook",
             "List the notebooks, and run one from top to bottom without a browser.",
         ),
     },
     "Settings": {
-        "config": (
-            "cli.catalogue:config",
-            "Show every folder and setting, its value and where the value comes from.",
+        "configure": (
+            "cli.configure:configure",
+            "Show, change and explain the folders and settings of this machine.",
+        ),
+        "cache": (
+            "cli.cache:cache",
+            "List what is installed and cached on this machine, and delete what nothing needs.",
         ),
         "completion": (
             "cli.completion:completion",

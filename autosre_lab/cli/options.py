@@ -8,7 +8,17 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["NOTEBOOK", "PORT", "RECIPE", "SECONDS", "WORKLOAD", "place_option"]
+__all__ = [
+    "LEVELS",
+    "NOTEBOOK",
+    "PORT",
+    "RECIPE",
+    "SECONDS",
+    "SETTING",
+    "WORKLOAD",
+    "dry_run_option",
+    "place_option",
+]
 
 PORT = click.IntRange(0, 65535)
 SECONDS = click.FloatRange(min=0, min_open=True)
@@ -25,6 +35,13 @@ def place_option(command: AnyFunction) -> AnyFunction:
     )(command)
 
 
+def dry_run_option(command: AnyFunction) -> AnyFunction:
+    """Give a command ``--dry-run``."""
+    return click.option(
+        "--dry-run", is_flag=True, help="Say what would be changed, change nothing."
+    )(command)
+
+
 class _Named(click.ParamType[str]):
     """A name of something that a shell can complete; a path is one as well."""
 
@@ -38,6 +55,26 @@ class _Named(click.ParamType[str]):
         """Return the names that begin like what was typed, then files."""
         found = [CompletionItem(one) for one in self._names() if one.startswith(incomplete)]
         return found or [CompletionItem(incomplete, type="file")]
+
+
+class _Levels(click.ParamType[tuple[str, ...]]):
+    """Levels of the evaluation, with commas or spaces between; empty for none."""
+
+    name = "levels"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return them, each a level that there is."""
+        from autosre_lab.evaluation import LEVELS as KNOWN
+
+        if isinstance(value, tuple):
+            return value
+        wanted = tuple(str(value).upper().replace(",", " ").split())
+        for one in wanted:
+            if one not in KNOWN:
+                self.fail(f"{one!r} is no level; there are {', '.join(KNOWN)}", param, ctx)
+        return wanted
 
 
 def _recipes() -> Iterable[str]:
@@ -58,6 +95,16 @@ def _workloads() -> Iterable[str]:
     return WORKLOADS
 
 
+def _settings() -> Iterable[str]:
+    from dataclasses import fields
+
+    from autosre_lab.settings import Settings
+
+    return [field.name for field in fields(Settings)]
+
+
+LEVELS = _Levels()
+SETTING = _Named("setting", _settings)
 RECIPE = _Named("recipe", _recipes)
 NOTEBOOK = _Named("notebook", _notebooks)
 WORKLOAD = _Named("workload", _workloads)

@@ -51,9 +51,7 @@ def claude(*, arguments: tuple[str, ...]) -> None:
 
     Example: autosre claude -p "What is the capital of France?"
     """
-    from autosre_lab.agents.claude.session import run_and_replace
-
-    run_and_replace(arguments)
+    _become("claude", arguments)
 
 
 @passed_on()
@@ -66,9 +64,7 @@ def codex(*, arguments: tuple[str, ...]) -> None:
 
     Example: autosre codex exec "What is the capital of France?"
     """
-    from autosre_lab.agents.codex.session import run_and_replace
-
-    run_and_replace(arguments)
+    _become("codex", arguments)
 
 
 @passed_on()
@@ -103,6 +99,13 @@ def study(*, arguments: tuple[str, ...]) -> None:
         click.echo(f"{asked}usage: autosre study NAME [--help]\n  NAME: {', '.join(STUDIES)}")
         sys.exit(MISUSE if asked or not arguments else 0)
     _run(STUDIES[arguments[0]], arguments[1:])
+
+
+def _become(agent: str, arguments: Sequence[str]) -> None:
+    from autosre_lab.agents.named import agent_named
+    from autosre_lab.agents.session import run_and_replace
+
+    run_and_replace(agent_named(agent), arguments)
 
 
 def _run(module: str, arguments: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from autosre_lab.cli.explained import explained
-from autosre_lab.cli.options import place_option
+from autosre_lab.cli.options import LEVELS, place_option
 
 __all__ = ["report"]
 
@@ -44,6 +44,8 @@ def make(*, sources: tuple[Path, ...], out: Path, title: str) -> None:
 @_TITLE
 @click.option(
     "--levels",
+    type=LEVELS,
+    metavar="LEVELS",
     default="L0,L1",
     show_default=True,
     help="Of the evaluation: L0, L1, L2, L3, with commas between; '' for none.",
@@ -65,7 +67,7 @@ def run(
     place: str | None,
     out: Path,
     title: str,
-    levels: str,
+    levels: tuple[str, ...],
     limit: int | None,
     quick: bool,
     also: tuple[Path, ...],
@@ -82,7 +84,7 @@ def run(
     where = measure_stack(
         stack,
         out / "results",
-        levels=[one for one in levels.split(",") if one],
+        levels=levels,
         limit=limit,
         quick=quick,
     )

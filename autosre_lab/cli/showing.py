@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
+from autosre_lab.cli.explained import FAILED
 from autosre_lab.cli.output import Format, plain, show
 
 if TYPE_CHECKING:
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from autosre_lab.proxy.findings import EngineFinding
     from autosre_lab.stack import Stack, StackStatus
 
-__all__ = ["show_stack", "show_status"]
+__all__ = ["show_plan", "show_stack", "show_status"]
 
 
 def show_stack(stack: Stack, *, output: Format) -> None:
@@ -33,15 +35,43 @@ def show_stack(stack: Stack, *, output: Format) -> None:
     )
 
 
+def show_plan(recipe: str | None, *, place: str | None, output: Format) -> None:
+    """Print what a start or a switch would find and change; end with 1 where it would fail."""
+    from autosre_lab import lifecycle
+
+    report = lifecycle.preflight(recipe, place=place)
+    changes = [one for one in lifecycle.find_changes(recipe, place=place) if one.differs]
+    facts = {
+        "recipe_name": report.recipe,
+        "passed": report.passed,
+        "checks": report.as_dict()["checks"],
+        "changes": [{"part": one.part, "diff": one.diff()} for one in changes],
+    }
+
+    def text() -> str:
+        lines = [report.as_text(), ""]
+        for one in changes:
+            lines += [f"{one.part}:", *(f"  {line}" for line in one.diff()[2:])]
+        return "\n".join([*lines, "" if changes else "nothing would change"]).rstrip()
+
+    show(facts, output=output, text=text)
+    if not report.passed:
+        sys.exit(FAILED)
+
+
 def show_status(
-    status: StackStatus, *, output: Format, findings: Sequence[EngineFinding] = ()
+    status: StackStatus,
+    *,
+    output: Format,
+    findings: Sequence[EngineFinding] = (),
+    head: str = "",
 ) -> None:
     """Print what runs, and what was found out about the engine."""
     facts = plain(status)
     rows = list(facts["services"].values())
     if findings:
         facts["engine"] = [plain(finding) for finding in findings]
-    text = "\n".join([status_text(status), *map(_finding_text, findings)])
+    text = head + "\n".join([status_text(status), *map(_finding_text, findings)])
     show(facts, output=output, text=lambda: text, rows=rows)
 
 

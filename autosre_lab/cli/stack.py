@@ -7,9 +7,9 @@ import sys
 import click
 
 from autosre_lab.cli.explained import NOT_READY, explained
-from autosre_lab.cli.options import PORT, RECIPE, SECONDS, place_option
+from autosre_lab.cli.options import PORT, RECIPE, SECONDS, dry_run_option, place_option
 from autosre_lab.cli.output import Format, output_option
-from autosre_lab.cli.showing import show_stack, show_status
+from autosre_lab.cli.showing import show_plan, show_stack, show_status
 
 __all__ = ["start", "status", "stop", "switch"]
 
@@ -26,6 +26,7 @@ __all__ = ["start", "status", "stop", "switch"]
     is_flag=True,
     help="In a cluster: take the GPU from everything else until `autosre stop`.",
 )
+@dry_run_option
 @output_option
 @explained
 def start(
@@ -37,6 +38,7 @@ def start(
     timeout: float | None,
     no_wait: bool,
     dedicated: bool,
+    dry_run: bool,
     output: Format,
 ) -> None:
     """Start the stack of RECIPE and wait for its first token.
@@ -47,6 +49,9 @@ def start(
     """
     from autosre_lab import lifecycle
 
+    if dry_run:
+        show_plan(recipe, place=place, output=output)
+        return
     if no_wait:
         stack = lifecycle.start(
             recipe,
@@ -73,9 +78,12 @@ def start(
 @click.argument("recipe", type=RECIPE)
 @place_option
 @click.option("--timeout", type=SECONDS, metavar="S", help="Seconds to wait for the first token.")
+@dry_run_option
 @output_option
 @explained
-def switch(*, recipe: str, place: str | None, timeout: float | None, output: Format) -> None:
+def switch(
+    *, recipe: str, place: str | None, timeout: float | None, dry_run: bool, output: Format
+) -> None:
     """Replace what is running with RECIPE.
 
     In a cluster sessions wait meanwhile instead of ending, and a recipe that does not come up is
@@ -85,21 +93,28 @@ def switch(*, recipe: str, place: str | None, timeout: float | None, output: For
     """
     from autosre_lab import lifecycle
 
+    if dry_run:
+        show_plan(recipe, place=place, output=output)
+        return
     show_stack(lifecycle.switch(recipe, place=place, timeout_s=timeout), output=output)
 
 
 @click.command()
 @place_option
 @click.option("--timeout", type=SECONDS, default=60.0, metavar="S", help="Seconds before a kill.")
+@dry_run_option
 @output_option
 @explained
-def stop(*, place: str | None, timeout: float, output: Format) -> None:
+def stop(*, place: str | None, timeout: float, dry_run: bool, output: Format) -> None:
     """Stop the engine and proxy that `start` launched; touch nothing else.
 
     Example: autosre stop
     """
     from autosre_lab import lifecycle
 
+    if dry_run:
+        show_status(lifecycle.status(place=place), output=output, head="would be stopped: ")
+        return
     show_status(lifecycle.stop(place=place, timeout_s=timeout), output=output)
 
 

@@ -169,9 +169,9 @@ def judge(
             return bad
     if old:
         return Verdict(state="waiting", message=f"waiting for {_name(old[0])} to end")
-    if not current:
+    waiting = next((pod for pod in current if pod not in ready), None)
+    if waiting is None:
         return Verdict(state="waiting", message="waiting for the Pod")
-    waiting = next(pod for pod in current if pod not in ready)
     return Verdict(state="waiting", message=_what_it_is_at(waiting), pod=_name(waiting))
 
 

@@ -14,6 +14,7 @@ from autosre_lab.discovery.ranking import rank, similar_names
 from autosre_lab.discovery.shell_commands import read_commands
 from autosre_lab.docstrings import parse_docstring
 from autosre_lab.errors import ConfigError
+from autosre_lab.extras import how_to_install
 from autosre_lab.notebooks.shipped import notebooks_folder
 from autosre_lab.recipe import recipe_names
 
@@ -134,7 +135,7 @@ class Catalogue:
         elif entry.shell:
             lines += ["", f"shell: {entry.shell}"]
         if entry.needs:
-            lines.append(f"needs: pip install 'autosre-lab[{entry.needs}]'")
+            lines.append(f"needs: {how_to_install(entry.needs)}")
         if entry.where:
             lines.append(f"where: {entry.where}")
         return _within("\n".join(lines).split("\n"), _DETAIL_CHARS[detail])

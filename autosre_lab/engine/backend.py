@@ -1,8 +1,9 @@
-"""The thin client of a running vLLM that everything outside the proxy uses."""
+"""What everything outside the proxy asks of a running engine, and vLLM's answers to it."""
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -12,12 +13,93 @@ import httpx
 from autosre_lab.engine.protocol import ServedModel, engine_url, parse_models
 from autosre_lab.errors import RemoteError
 
-__all__ = ["VllmBackend"]
+__all__ = ["Backend", "VllmBackend"]
 
 _BODY_CHARS = 2000
 
 
-class VllmBackend:
+class Backend(ABC):
+    """A running engine, whichever it is. A context manager.
+
+    Every method that asks raises `RemoteError` where no usable answer comes.
+
+    Attributes:
+        url: Base URL of the engine.
+    """
+
+    url: str
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connections."""
+
+    @abstractmethod
+    def health(self) -> bool:
+        """Whether the engine says that it is alive. It may not be able to answer yet."""
+
+    @abstractmethod
+    def models(self) -> list[ServedModel]:
+        """Return the served models, base models first."""
+
+    @abstractmethod
+    def version(self) -> str:
+        """Return the engine's version."""
+
+    @abstractmethod
+    def metrics_text(self) -> str:
+        """Return the Prometheus exposition text."""
+
+    @abstractmethod
+    def count_tokens(
+        self,
+        text: str | None = None,
+        *,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> int:
+        """Count exactly, with the engine's own tokenizer and chat template."""
+
+    @abstractmethod
+    def first_token(self, *, timeout_s: float | None = None) -> float:
+        """Have one token generated, and return the seconds until it came."""
+
+    def max_model_len(self) -> int:
+        """Return the context window in tokens.
+
+        Raises:
+            RemoteError: No answer, or nothing is served.
+        """
+        return self.first_model().max_model_len
+
+    def first_model(self) -> ServedModel:
+        """Return the model that answers.
+
+        Raises:
+            RemoteError: No answer, or nothing is served.
+        """
+        models = self.models()
+        if not models:
+            raise RemoteError(
+                f"the engine at {self.url} serves no model",
+                remedy="see the engine's log",
+                status=200,
+                body="",
+            )
+        return models[0]
+
+
+class VllmBackend(Backend):
     """Ask a vLLM what it is and what it does.
 
     Args:
@@ -41,17 +123,6 @@ class VllmBackend:
         self._client = httpx.Client(
             base_url=self.url, timeout=timeout_s, headers=headers, trust_env=False
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections."""
@@ -80,14 +151,6 @@ class VllmBackend:
                 status=200,
                 body=str(answer)[:_BODY_CHARS],
             ) from error
-
-    def max_model_len(self) -> int:
-        """Return the context window in tokens.
-
-        Raises:
-            RemoteError: No answer, or nothing is served.
-        """
-        return self._first_model().max_model_len
 
     def version(self) -> str:
         """Return vLLM's version.
@@ -123,7 +186,7 @@ class VllmBackend:
         Raises:
             RemoteError: No answer, or the template refuses the messages.
         """
-        body: dict[str, Any] = {"model": self._first_model().id}
+        body: dict[str, Any] = {"model": self.first_model().id}
         if messages is None:
             body |= {"prompt": text or "", "add_special_tokens": False}
         else:
@@ -142,7 +205,7 @@ class VllmBackend:
             RemoteError: It did not.
         """
         body = {
-            "model": self._first_model().id,
+            "model": self.first_model().id,
             "messages": [{"role": "user", "content": "Hi"}],
             "max_tokens": 1,
         }
@@ -170,7 +233,7 @@ class VllmBackend:
         Raises:
             RemoteError: One was not answered.
         """
-        model = self._first_model().id
+        model = self.first_model().id
         for size in sizes:
             # A beginning of its own, so that none is found in the prefix cache.
             text = f"{size} " + "word " * size
@@ -180,17 +243,6 @@ class VllmBackend:
                 "max_tokens": 1,
             }
             self._json("POST", "/v1/chat/completions", body, timeout_s=timeout_s)
-
-    def _first_model(self) -> ServedModel:
-        models = self.models()
-        if not models:
-            raise RemoteError(
-                f"the engine at {self.url} serves no model",
-                remedy="see the engine's log",
-                status=200,
-                body="",
-            )
-        return models[0]
 
     def _json(
         self,

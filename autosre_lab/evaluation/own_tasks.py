@@ -22,7 +22,7 @@ from autosre_lab.progress import step
 from autosre_lab.sandbox import Outcome, SandboxLimits, remove, run_sandboxed, scratch_folder
 
 if TYPE_CHECKING:
-    from autosre_lab.agents.claude import Answer
+    from autosre_lab.agents.answer import Answer
     from autosre_lab.stack import Stack
 
 __all__ = ["Task", "TaskFile", "evaluate_tasks", "load_tasks"]
@@ -153,7 +153,7 @@ def evaluate_tasks(
 
 
 def _claude() -> Ask:
-    from autosre_lab.agents.claude import ask
+    from autosre_lab.agents.asking import ask
 
     return ask
 

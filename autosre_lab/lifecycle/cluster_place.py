@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from autosre_lab.cluster import KubeClient
     from autosre_lab.cluster.browser_service import BrowserPod
     from autosre_lab.lifecycle.changes import Change
-    from autosre_lab.metrics import Sources
+    from autosre_lab.metrics import LogFeed, Sources
     from autosre_lab.parity import DriftReport
     from autosre_lab.recipe import Recipe
     from autosre_lab.stack import PreflightReport, Stack, StackStatus
@@ -90,20 +90,22 @@ class ClusterPlace:
         release = read_release(self.client)
         return None if release is None else release.recipe
 
-    def drift(self, recipe: Recipe) -> DriftReport:
+    def drift(self, recipe: Recipe, api_port: int | None = None) -> DriftReport:
         """Compare objects and the engine's Pod with a recipe."""
         from autosre_lab.cluster.options import chart_options
         from autosre_lab.parity import find_drift
 
-        return find_drift(recipe, client=self.client, options=chart_options(self.client, recipe))
+        return find_drift(
+            recipe, api_port, client=self.client, options=chart_options(self.client, recipe)
+        )
 
-    def warn_on_drift(self, recipe: Recipe) -> DriftReport:
+    def warn_on_drift(self, recipe: Recipe, api_port: int | None = None) -> DriftReport:
         """Warn of each difference."""
         from autosre_lab.cluster.options import chart_options
         from autosre_lab.parity import warn_on_recipe_drift
 
         return warn_on_recipe_drift(
-            recipe, client=self.client, options=chart_options(self.client, recipe)
+            recipe, api_port, client=self.client, options=chart_options(self.client, recipe)
         )
 
     def changes(self, recipe: Recipe) -> list[Change]:
@@ -124,6 +126,12 @@ class ClusterPlace:
         from autosre_lab.lifecycle.cluster_sources import find_sources
 
         return find_sources(self.client, **other)
+
+    def logs(self, *, lines: int) -> LogFeed:
+        """Return what reads the logs of the newest Pods."""
+        from autosre_lab.lifecycle.cluster_sources import find_logs
+
+        return find_logs(self.client, lines=lines)
 
     def browser(self) -> BrowserPod | None:
         """Return the browser's Pod."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,9 @@ from autosre_lab.errors import ClusterError, KubeError, NotReadyError
 
 if TYPE_CHECKING:
     from autosre_lab.cluster import KubeClient
-    from autosre_lab.metrics import Sources
+    from autosre_lab.metrics import LogFeed, Sources
 
-__all__ = ["find_sources"]
+__all__ = ["find_logs", "find_sources"]
 
 _TAIL_LINES = 100
 _POD_LOG_S = 2.0
@@ -49,6 +49,36 @@ def find_sources(client: KubeClient, **other: Any) -> Sources:
         "limits": lambda: limits,
     }
     return Sources(**(own | _of_the_node(client, release.values) | other))
+
+
+def find_logs(client: KubeClient, *, lines: int) -> LogFeed:
+    """Return the logs of engine and proxy, from their last lines on.
+
+    Raises:
+        NotReadyError: No Pod of the stack is there.
+    """
+    from autosre_lab.cluster.release import ENGINE, PROXY
+    from autosre_lab.cluster.rollout import take_snapshot
+    from autosre_lab.metrics import LogFeed, LogLine
+
+    seen = {
+        source: client.logs(pods[-1]["metadata"]["name"], tail=lines) if lines else []
+        for source, name in (("engine", ENGINE), ("proxy", PROXY))
+        if (pods := take_snapshot(client, name).pods)
+    }
+    if not seen:
+        raise NotReadyError(
+            f"there is no log: no Pod of the stack is in namespace {client.namespace}",
+            remedy="start one: autosre start RECIPE --place cluster",
+        )
+    return LogFeed(
+        streams={
+            "engine": _pod_lines(client, ENGINE, before=seen.get("engine", ())),
+            "proxy": _pod_lines(client, PROXY, before=seen.get("proxy", ())),
+        },
+        max_lines=max(lines, 1000),
+        first=[LogLine(source=name, text=line) for name, text in seen.items() for line in text],
+    )
 
 
 def _of_the_node(client: KubeClient, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,12 +117,11 @@ def _runs_here(client: KubeClient) -> bool:
     return bool(nodes) and all(map(is_this_machine, nodes))
 
 
-def _pod_lines(client: KubeClient, name: str) -> Iterator[str]:
+def _pod_lines(client: KubeClient, name: str, *, before: Sequence[str] = ()) -> Iterator[str]:
     """Yield the new lines of a Deployment's newest Pod, for ever; an empty one after each look."""
     from autosre_lab.cluster.rollout import take_snapshot
     from autosre_lab.metrics.logs_feed import appended_lines
 
-    before: list[str] = []
     while True:
         with suppress(ClusterError):
             pods = take_snapshot(client, name).pods

@@ -10,7 +10,7 @@ from autosre_lab.stack import PlaceName
 
 if TYPE_CHECKING:
     from autosre_lab.lifecycle.changes import Change
-    from autosre_lab.metrics import Sources
+    from autosre_lab.metrics import LogFeed, Sources
     from autosre_lab.parity import DriftReport
     from autosre_lab.recipe import Recipe
     from autosre_lab.stack import PreflightReport, Stack, StackStatus
@@ -67,21 +67,21 @@ class LocalPlace:
         """Return what the state folder's note says."""
         return local.started_recipe()
 
-    def drift(self, recipe: Recipe) -> DriftReport:
+    def drift(self, recipe: Recipe, api_port: int | None = None) -> DriftReport:
         """Compare the engine's process with a recipe."""
         from autosre_lab.parity import DriftReport, find_drift
 
         if _scripted(recipe):
             return _nothing_to_compare(recipe, DriftReport)
-        return find_drift(recipe)
+        return find_drift(recipe, api_port)
 
-    def warn_on_drift(self, recipe: Recipe) -> DriftReport:
+    def warn_on_drift(self, recipe: Recipe, api_port: int | None = None) -> DriftReport:
         """Warn of each difference."""
         from autosre_lab.parity import DriftReport, warn_on_recipe_drift
 
         if _scripted(recipe):
             return _nothing_to_compare(recipe, DriftReport)
-        return warn_on_recipe_drift(recipe)
+        return warn_on_recipe_drift(recipe, api_port)
 
     def changes(self, recipe: Recipe) -> list[Change]:
         """Return what would change of the engine's command line."""
@@ -100,6 +100,26 @@ class LocalPlace:
         from autosre_lab.metrics import Sources
 
         return Sources.of_local_stack(**other)
+
+    def logs(self, *, lines: int) -> LogFeed:
+        """Return what reads the log files, which stay when the stack has ended.
+
+        Raises:
+            NotReadyError: Nothing was ever started.
+        """
+        from autosre_lab.errors import NotReadyError
+        from autosre_lab.local.stack_files import StackFiles
+        from autosre_lab.metrics import LogFeed
+        from autosre_lab.settings import paths
+
+        files = {one.name: one.log_path for one in StackFiles(paths().state).services}
+        if not any(path.exists() for path in files.values()):
+            raise NotReadyError(
+                "there is no log: no stack was started here",
+                remedy="start one: `autosre start`, or look in the cluster: --place cluster",
+            )
+        # vLLM's lines are some 150 bytes long, its tracebacks' shorter.
+        return LogFeed(lambda: files, tail_bytes=512 * lines, max_lines=max(lines, 1000))
 
     def browser(self) -> None:
         """Return None: the session starts a Chromium of its own."""

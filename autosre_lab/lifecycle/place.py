@@ -16,7 +16,7 @@ from autosre_lab.stack import PlaceName
 if TYPE_CHECKING:
     from autosre_lab.cluster.browser_service import BrowserPod
     from autosre_lab.lifecycle.changes import Change
-    from autosre_lab.metrics import Sources
+    from autosre_lab.metrics import LogFeed, Sources
     from autosre_lab.parity import DriftReport
     from autosre_lab.recipe import Recipe
     from autosre_lab.stack import PreflightReport, Stack, StackStatus
@@ -70,10 +70,10 @@ class Place(Protocol):
     def recipe(self) -> Recipe | None:
         """Return what was started last, as it was then; None where nothing was."""
 
-    def drift(self, recipe: Recipe) -> DriftReport:
+    def drift(self, recipe: Recipe, api_port: int | None = None) -> DriftReport:
         """Compare what runs with a recipe."""
 
-    def warn_on_drift(self, recipe: Recipe) -> DriftReport:
+    def warn_on_drift(self, recipe: Recipe, api_port: int | None = None) -> DriftReport:
         """Warn of each difference; raise nothing."""
 
     def changes(self, recipe: Recipe) -> list[Change]:
@@ -84,6 +84,9 @@ class Place(Protocol):
 
     def sources(self, **other: Any) -> Sources:
         """Return what a feed polls of the stack."""
+
+    def logs(self, *, lines: int) -> LogFeed:
+        """Return the logs of its services, from their last lines on."""
 
     def browser(self) -> BrowserPod | None:
         """Return the browser beside the stack; None where there is none."""

@@ -12,7 +12,7 @@ from autosre_lab.lifecycle.place import last_place, place_for, remembered
 if TYPE_CHECKING:
     from autosre_lab.cluster.browser_service import BrowserPod
     from autosre_lab.lifecycle.changes import Change
-    from autosre_lab.metrics import Sources
+    from autosre_lab.metrics import LogFeed, Sources
     from autosre_lab.parity import DriftReport
     from autosre_lab.recipe import Recipe
     from autosre_lab.stack import PreflightReport, Stack, StackStatus
@@ -24,6 +24,7 @@ __all__ = [
     "find_drift",
     "preflight",
     "stack_browser",
+    "stack_logs",
     "stack_sources",
     "start",
     "started_recipe",
@@ -190,11 +191,14 @@ def find_changes(recipe: RecipeLike | None = None, *, place: str | None = None) 
     return place_for(chosen, place).changes(chosen)
 
 
-def find_drift(recipe: RecipeLike | None = None, *, place: str | None = None) -> DriftReport:
+def find_drift(
+    recipe: RecipeLike | None = None, api_port: int | None = None, *, place: str | None = None
+) -> DriftReport:
     """Return how the stack that runs differs from a recipe.
 
     Args:
         recipe: What should run; what was started last by default.
+        api_port: Where the engine that is meant listens, if it is not the stack's.
         place: Where; by default where the last stack was started.
 
     Raises:
@@ -202,11 +206,12 @@ def find_drift(recipe: RecipeLike | None = None, *, place: str | None = None) ->
         RecipeError: There is no such recipe.
     """
     where = last_place(place)
-    return where.drift(_expected(recipe, where.recipe))
+    return where.drift(_expected(recipe, where.recipe), api_port)
 
 
 def warn_on_recipe_drift(
     recipe: RecipeLike | None = None,
+    api_port: int | None = None,
     *,
     place: str | None = None,
     strict: bool = False,
@@ -215,6 +220,7 @@ def warn_on_recipe_drift(
 
     Args:
         recipe: What should run; what was started last by default.
+        api_port: Where the engine that is meant listens, if it is not the stack's.
         place: Where; by default where the last stack was started.
         strict: Raise instead, as CI wants it.
 
@@ -225,10 +231,10 @@ def warn_on_recipe_drift(
     where = last_place(place)
     chosen = _expected(recipe, where.recipe)
     if strict:
-        report = where.drift(chosen)
+        report = where.drift(chosen, api_port)
         report.raise_if_drifted()
         return report
-    return where.warn_on_drift(chosen)
+    return where.warn_on_drift(chosen, api_port)
 
 
 def stack_sources(*, place: str | None = None, **other: Any) -> Sources:
@@ -243,6 +249,20 @@ def stack_sources(*, place: str | None = None, **other: Any) -> Sources:
         ClusterError: The cluster cannot be asked.
     """
     return last_place(place).sources(**other)
+
+
+def stack_logs(*, place: str | None = None, lines: int = 50) -> LogFeed:
+    """Return the logs of the stack's services, from about their last lines on; close it.
+
+    Args:
+        place: Where to look; by default where the last stack was started.
+        lines: So many of the last lines of each, or some more.
+
+    Raises:
+        NotReadyError: Nothing was started there.
+        ClusterError: The cluster cannot be asked.
+    """
+    return last_place(place).logs(lines=lines)
 
 
 def stack_browser(*, place: str | None = None) -> BrowserPod | None:

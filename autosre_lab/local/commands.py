@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from autosre_lab.engine.guard import guard_folder
 from autosre_lab.preemption import STATUS_VARIABLE, hook_file
 from autosre_lab.provision.installed_engine import installed_python
-from autosre_lab.settings import Paths
+from autosre_lab.settings import Paths, setting_variables
 
 if TYPE_CHECKING:
     from autosre_lab.recipe import Recipe
@@ -42,7 +42,8 @@ ENGINE_KEY = "VLLM_API_KEY"
 ENGINE_GUARD = "autosre_engine_guard.EngineGuard"
 """vLLM guards some of its routes with the key; this guards the others that do work."""
 
-_PROXY_SETTINGS = ("AUTOSRE_PROXY_ORIGINS",)
+_PROXY_SETTINGS = ("AUTOSRE_PROXY_ORIGINS", "AUTOSRE_PROXY_WEB_SEARCH", "XDG_CONFIG_HOME")
+"""Besides the settings of the machine, which the process that searches for the proxy reads."""
 
 
 def engine_command(recipe: Recipe, *, python: Path, model: Path, port: int) -> list[str]:
@@ -184,6 +185,7 @@ def proxy_environ(token: str, key: str | None, environ: Mapping[str, str]) -> di
         key: What the proxy has to show to the engine.
         environ: The operator's environment.
     """
-    kept = {name: environ[name] for name in (*_KEPT, *_PROXY_SETTINGS) if name in environ}
+    names = {*_KEPT, *_PROXY_SETTINGS, *setting_variables()}
+    kept = {name: value for name, value in environ.items() if name in names}
     ours = {"AUTOSRE_PROXY_TOKEN": token, "PYTHONUNBUFFERED": "1"}
     return kept | ours | ({} if key is None else {"AUTOSRE_ENGINE_KEY": key})

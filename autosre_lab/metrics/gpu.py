@@ -210,7 +210,7 @@ class GpuReader:
             try:
                 self._nvml = importlib.import_module("pynvml")
             except ImportError:
-                return "nvidia-ml-py is not installed: pip install 'autosre-lab[gpu]'"
+                return "nvidia-ml-py is not installed: pip install nvidia-ml-py"
         try:
             self._nvml.nvmlInit()
         except self._nvml.NVMLError as error:

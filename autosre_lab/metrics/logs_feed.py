@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import msgspec
 
@@ -18,6 +19,7 @@ __all__ = ["FollowedFile", "LineStream", "LogFeed", "LogLine", "appended_lines"]
 logger = get_logger(__name__)
 
 _LINE_BYTES = 4096
+_POLL = re.compile(r'"(?:GET|HEAD) (?:/health|/metrics|/ping|/v1/models)[ ?"]')
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -30,6 +32,11 @@ class LogLine(msgspec.Struct, frozen=True):
 
     source: str
     text: str
+
+    @property
+    def is_poll(self) -> bool:
+        """Whether it only says that somebody looked whether the service lives."""
+        return _POLL.search(self.text) is not None
 
 
 class FollowedFile:
@@ -164,6 +171,7 @@ class LogFeed:
         streams: Iterators of lines by whose they are, for example of Pods.
         tail_bytes: How much of what a file holds already is shown at first.
         max_lines: The most that one look returns of each log, the newest.
+        first: What the first look returns before anything else.
     """
 
     def __init__(
@@ -173,8 +181,10 @@ class LogFeed:
         streams: Mapping[str, Iterable[str]] | None = None,
         tail_bytes: int = 4096,
         max_lines: int = 100,
+        first: Sequence[LogLine] = (),
     ) -> None:
         self._asked = files
+        self._first = tuple(first)
         self._tail_bytes = tail_bytes
         self._max_lines = max_lines
         self._files: dict[tuple[str, Path], FollowedFile] = {}
@@ -186,8 +196,13 @@ class LogFeed:
         for gone in set(self._files) - asked:
             self._files.pop(gone).close()
         for name, path in sorted(asked - set(self._files)):
-            self._files[name, path] = FollowedFile(path, from_end_bytes=self._tail_bytes)
-        found: list[LogLine] = []
+            self._files[name, path] = FollowedFile(
+                path,
+                from_end_bytes=self._tail_bytes,
+                max_bytes=max(1 << 16, self._tail_bytes),
+            )
+        found = list(self._first)
+        self._first = ()
         for (name, _), file in self._files.items():
             for raw in file.read_lines()[-self._max_lines :]:
                 text = raw[:_LINE_BYTES].decode("utf-8", "replace")
@@ -199,6 +214,12 @@ class LogFeed:
                 found.append(LogLine(source=name, text=f"[the log ended: {stream.error}]"))
                 stream.error = ""
         return tuple(found)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the files."""

@@ -27,6 +27,7 @@ __all__ = [
     "VLLM_PORT",
     "CommandLine",
     "difference",
+    "listening_port",
     "read_command_line",
     "vllm_arguments",
 ]
@@ -90,6 +91,18 @@ def read_command_line(argv: Sequence[str], table: FlagTable | None) -> CommandLi
     if model is None and table is not None and (flag := table.flags.get("--model")):
         model = str(flag.default) if flag.default else None
     return CommandLine(model, flags, unknown, stray, table)
+
+
+def listening_port(argv: Sequence[str], table: FlagTable | None) -> int:
+    """Return the port that a command line has vLLM listen on.
+
+    Args:
+        argv: As for `read_command_line`.
+        table: The flags of the version of vLLM that runs.
+    """
+    line = read_command_line(argv, table)
+    said = line.flags.get("--port", line.unknown.get("--port", (VLLM_PORT,))[-1])
+    return int(str(said)) if str(said).isdecimal() else VLLM_PORT
 
 
 def difference(expected: CommandLine, live: CommandLine) -> list[Mismatch]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.errors import AutosreError, ConfigError
 from autosre_lab.logs import get_logger
-from autosre_lab.parity.command_line import VLLM_PORT, difference, read_command_line
+from autosre_lab.parity.command_line import difference, listening_port, read_command_line
 from autosre_lab.parity.environment import environment_difference
 from autosre_lab.parity.expectation import Expectation, expected_here, expected_in_pod
 from autosre_lab.parity.hook import compare_hook, hook_paths
@@ -49,6 +49,7 @@ _HERE: tuple[Layer, ...] = ("process", "environment", "hook")
 
 def find_drift(
     recipe: Recipe | str,
+    api_port: int | None = None,
     *,
     client: KubeClient | None = None,
     pod: str | None = None,
@@ -60,6 +61,7 @@ def find_drift(
 
     Args:
         recipe: What should run; a recipe, its name or its file.
+        api_port: Where the engine listens that is meant; absent: the stack's, or the only one.
         client: The cluster to look in; absent: this machine's processes.
         pod: The engine's Pod; absent: the running one.
         pid: The engine's process here; absent: the stack's, or the only one there is.
@@ -77,7 +79,11 @@ def find_drift(
         rows += _objects(chosen, client, objects, options)
         layers = _IN_POD
     try:
-        found = _in_pod(chosen, client, pod) if client is not None else _here(chosen, pid)
+        found = (
+            _in_pod(chosen, client, pod, api_port)
+            if client is not None
+            else _here(chosen, pid, api_port)
+        )
     except AutosreError as error:
         engine = ""
         rows += [_unknown(layer, "the engine", error.message) for layer in layers]
@@ -100,6 +106,7 @@ def find_drift(
 
 def warn_on_recipe_drift(
     recipe: Recipe | str,
+    api_port: int | None = None,
     *,
     client: KubeClient | None = None,
     pod: str | None = None,
@@ -115,6 +122,7 @@ def warn_on_recipe_drift(
 
     Args:
         recipe: What should run; a recipe, its name or its file.
+        api_port: Where the engine listens that is meant; absent: the stack's, or the only one.
         client: The cluster to look in; absent: this machine's processes.
         pod: The engine's Pod; absent: the running one.
         pid: The engine's process here; absent: the stack's, or the only one there is.
@@ -127,7 +135,7 @@ def warn_on_recipe_drift(
     """
     try:
         report = find_drift(
-            recipe, client=client, pod=pod, pid=pid, objects=objects, options=options
+            recipe, api_port, client=client, pod=pod, pid=pid, objects=objects, options=options
         )
     except Exception as error:
         if strict:
@@ -202,37 +210,33 @@ def _objects(
         yield _unknown("objects", "Pods", error.message)
 
 
-def _in_pod(recipe: Recipe, client: KubeClient, pod: str | None) -> _Found:
+def _in_pod(recipe: Recipe, client: KubeClient, pod: str | None, api_port: int | None) -> _Found:
     expectation = expected_in_pod(recipe)
     files, texts = hook_paths(recipe, expectation.environment.set)
-    live = read_pod(client, pod, secrets=tuple(recipe.env.secret), files=files, texts=texts)
+    secrets = tuple(recipe.env.secret)
+    live = read_pod(client, pod, api_port=api_port, secrets=secrets, files=files, texts=texts)
     return _Found(expectation, live)
 
 
-def _here(recipe: Recipe, pid: int | None) -> _Found:
+def _here(recipe: Recipe, pid: int | None, api_port: int | None) -> _Found:
     from autosre_lab.local.stack_files import StackFiles
     from autosre_lab.settings import paths
 
     stack = StackFiles(paths().state)
     note, record = stack.read(), stack.engine.record()
-    if pid is None and record is not None and record.running:
+    if pid is None and api_port is None and record is not None and record.running:
         pid = record.pid
-    noted = note is not None and record is not None and record.pid == pid
-    live = read_local(pid=pid, secrets=tuple(recipe.env.secret))
-    port = note.engine_port if noted and note is not None else _own_port(recipe, live)
+    live = read_local(pid=pid, api_port=api_port, secrets=tuple(recipe.env.secret))
+    if note is not None and record is not None and record.pid == live.process.pid:
+        port = note.engine_port
+    else:  # Somebody else started it: no recipe says where it should listen.
+        port = listening_port(live.process.argv, load_flag_table(recipe.vllm_version))
     expectation = expected_here(recipe, port=port)
     files, texts = hook_paths(recipe, expectation.environment.set)
     if files or texts:
         secrets = tuple(recipe.env.secret)
         live = read_local(pid=live.process.pid, secrets=secrets, files=files, texts=texts)
     return _Found(expectation, live)
-
-
-def _own_port(recipe: Recipe, live: LiveEngine) -> int:
-    """Return where an engine that somebody else started listens: no recipe says where it should."""
-    line = read_command_line(live.process.argv, load_flag_table(recipe.vllm_version))
-    port = line.flags.get("--port", VLLM_PORT)
-    return port if isinstance(port, int) else VLLM_PORT
 
 
 def _engine(recipe: Recipe, layers: Sequence[Layer], found: _Found) -> Iterator[DriftRow]:

@@ -12,6 +12,8 @@ from autosre_lab.cluster.kube import KubeClient, Object
 from autosre_lab.cluster.release import ENGINE_LABELS
 from autosre_lab.errors import ClusterError, EngineError
 from autosre_lab.parity import process_probe
+from autosre_lab.parity.command_line import listening_port
+from autosre_lab.recipe import load_flag_table
 
 __all__ = ["LiveEngine", "LiveProcess", "find_engine_pod", "read_local", "read_pod"]
 
@@ -91,6 +93,7 @@ class LiveEngine:
 def read_local(
     *,
     pid: int | None = None,
+    api_port: int | None = None,
     secrets: Collection[str] = (),
     files: Collection[str] = (),
     texts: Collection[str] = (),
@@ -100,6 +103,7 @@ def read_local(
 
     Args:
         pid: The only process that counts, or its child; absent: there must be just one engine.
+        api_port: Only the engine that is told to listen there counts.
         secrets: Names of variables whose values are not to be read, besides the usual ones.
         files: Files to hash.
         texts: Files to read.
@@ -119,13 +123,14 @@ def read_local(
             remedy="this needs Linux's /proc; for an engine in a cluster read its Pod",
         ) from error
     where = "on this machine" if pid is None else f"with pid {pid}"
-    return _engine(answer, where, None)
+    return _engine(answer, where, None, api_port)
 
 
 def read_pod(
     client: KubeClient,
     pod: str | None = None,
     *,
+    api_port: int | None = None,
     secrets: Collection[str] = (),
     files: Collection[str] = (),
     texts: Collection[str] = (),
@@ -136,6 +141,7 @@ def read_pod(
     Args:
         client: The API server, and the namespace.
         pod: The Pod's name; absent: the running Pod of the engine.
+        api_port: Only an engine that is told to listen there counts.
         secrets: Names of variables whose values must not leave the Pod, besides the usual ones.
         files: Files in the container to hash.
         texts: Files in the container to read.
@@ -167,7 +173,7 @@ def read_pod(
             f"what Pod {name} tells of its processes is cut off or no JSON: {error}",
             remedy="try again; if it stays so, the connection to the Pod ends early",
         ) from error
-    return _engine(answer, f"in Pod {name}", found)
+    return _engine(answer, f"in Pod {name}", found, api_port)
 
 
 def find_engine_pod(client: KubeClient, name: str | None = None) -> Object:
@@ -212,8 +218,13 @@ def _request(
     return {"secrets": sorted(secrets), "files": sorted(files), "texts": sorted(texts)}
 
 
-def _engine(answer: dict[str, Any], where: str, pod: Object | None) -> LiveEngine:
+def _engine(
+    answer: dict[str, Any], where: str, pod: Object | None, api_port: int | None
+) -> LiveEngine:
     servers = answer["servers"]
+    if api_port is not None:
+        servers = [one for one in servers if _port(one) == api_port]
+        where = f"{where} on port {api_port}"
     if len(servers) != 1:
         pids = ", ".join(str(server["pid"]) for server in servers)
         raise EngineError(
@@ -233,6 +244,10 @@ def _engine(answer: dict[str, Any], where: str, pod: Object | None) -> LiveEngin
         python_version=server.get("python_version"),
     )
     return LiveEngine(process=process, file_hashes=answer["files"], texts=answer["texts"], pod=pod)
+
+
+def _port(server: dict[str, Any]) -> int:
+    return listening_port(server["argv"], load_flag_table(server.get("vllm_version") or ""))
 
 
 def _of(tree: Object | None, *path: str) -> Any:

@@ -9,16 +9,20 @@ from pathlib import Path
 
 from autosre_lab.engine.protocol import engine_url
 from autosre_lab.errors import AutosreError
-from autosre_lab.logs import configure_logging
+from autosre_lab.logs import configure_logging, get_logger
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.listening import serve
+from autosre_lab.proxy.web_search import Searcher
 from autosre_lab.serving.reach import read_origins
 from autosre_lab.serving.token import read_token
 
 __all__ = ["main"]
 
+logger = get_logger(__name__)
+
 TOKEN_VARIABLE = "AUTOSRE_PROXY_TOKEN"  # noqa: S105 - the variable's name
 KEY_VARIABLE = "AUTOSRE_ENGINE_KEY"
+SEARCH_VARIABLE = "AUTOSRE_PROXY_WEB_SEARCH"
 ORIGINS_VARIABLE = "AUTOSRE_PROXY_ORIGINS"
 
 
@@ -43,12 +47,23 @@ def main(argv: list[str] | None = None) -> int:
                 keepalive_after_s=options.keepalive_after,
                 keepalive_every_s=options.keepalive_every,
                 max_running=options.max_running,
+                search=_searcher() if options.web_search else None,
             )
         )
     except AutosreError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return 0
+
+
+def _searcher() -> Searcher | None:
+    """Return who searches the web for clients that expect it of their server."""
+    from autosre_lab.web.search_process import SearchProcess
+
+    if SearchProcess.is_installed():
+        return SearchProcess()
+    logger.info("no web search: the packages of autosre-lab[web] are not installed")
+    return None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,6 +100,13 @@ def _parser() -> argparse.ArgumentParser:
         "--keepalive-every", type=float, default=15.0, metavar="S", help="seconds between signs"
     )
     parser.add_argument("--max-running", type=int, default=1024, help="requests at a time")
+    parser.add_argument(
+        "--web-search",
+        action=argparse.BooleanOptionalAction,
+        default=os.environ.get(SEARCH_VARIABLE, "on").lower() not in ("off", "0", "no", "false"),
+        help="search the web for clients that expect it of their server; needs autosre-lab[web], "
+        f"and {SEARCH_VARIABLE}=off or --no-web-search refuses it",
+    )
     parser.add_argument("--log-level", default="info")
     return parser
 

@@ -46,6 +46,8 @@ class DialectAnswer(ABC):
         # Fragments of the open text block while nothing waits behind it: the fast path.
         self._text_parts: list[str] | None = None
         self._calls = ToolCalls(answer_id, self.sequence, prefix=call_prefix)
+        # How many blocks there were when the engine was asked last.
+        self._round_begins = 0
 
     # What a dialect writes ------------------------------------------------------------------------
 
@@ -150,9 +152,10 @@ class DialectAnswer(ABC):
         sequence = self.sequence
         unclosed = self._inline is not None and self._inline.unclosed
         events = [self.start(0), self._flush_inline()]
+        said = sequence.blocks[self._round_begins :]
         if unclosed and self.finish_reason == "stop":
             # It was no thought: the engine cut the thoughts off itself, and there were none.
-            events.append(self._append("text", "".join(b.content for b in sequence.blocks)))
+            events.append(self._append("text", "".join(b.content for b in said)))
         sequence.drop_empty_calls()
         events.append(sequence.advance(at_end=True))
         events.append(self._calls.finish())

@@ -137,10 +137,13 @@ class BlockSequence:
         open: The one that is open towards the client.
         delta: Writes a fragment of the open block.
         waiting: Blocks that may not be opened yet.
+        hosted: The name of the call that this server answers itself; None for none. Such a call
+            waits until it is run, and what follows waits behind it.
     """
 
     def __init__(self, writer: BlockWriter) -> None:
         self._writer = writer
+        self.hosted: str | None = None
         self.blocks: list[Block] = []
         self.open: Block | None = None
         self.delta: Delta = _nothing
@@ -176,6 +179,8 @@ class BlockSequence:
         events: list[bytes] = []
         while self.waiting:
             block = self.waiting[0]
+            if self.is_hosted(block):
+                break
             if not at_end:
                 if block.kind == "call" and not block.tool_name:
                     break
@@ -185,6 +190,22 @@ class BlockSequence:
             self.waiting.popleft()
             events.append(self._start(block))
         return b"".join(events)
+
+    def is_hosted(self, block: Block) -> bool:
+        """Whether a block is a call that this server answers itself."""
+        return block.kind == "call" and block.tool_name == self.hosted is not None
+
+    def start_hosted(self) -> tuple[Block | None, bytes]:
+        """Open the next call that this server answers, behind all that comes before it.
+
+        Returns:
+            The call, to be run and closed; None where none is left. And the events.
+        """
+        events = self.advance(at_end=True)
+        if not self.waiting:
+            return None, events
+        block = self.waiting.popleft()
+        return block, events + self.close() + self._start(block)
 
     def drop_empty_calls(self) -> None:
         """Forget waiting tool calls of which neither name nor arguments ever came."""

@@ -104,15 +104,17 @@ class TokenCounts:
     """The newest counts of an answer, whatever the engine says: never negative, and they add up.
 
     Attributes:
-        prompt: Prompt tokens, the cached ones included.
+        prompt: Prompt tokens, the cached ones included; of the newest question to the engine.
         output: Generated tokens.
+        earlier: Those of earlier questions, of an answer that takes several; `output` has them.
     """
 
-    __slots__ = ("_cached", "_created", "output", "prompt")
+    __slots__ = ("_cached", "_created", "earlier", "output", "prompt")
 
     def __init__(self) -> None:
         self.prompt = 0
         self.output = 0
+        self.earlier = 0
         self._cached = 0
         self._created = 0
 
@@ -131,13 +133,18 @@ class TokenCounts:
         """Of the computed ones, what the cache keeps from now on, where the engine says so."""
         return min(self._created, self.computed)
 
+    def next_question(self) -> None:
+        """The engine is asked again; what it says of its prompt now is of another one."""
+        self.earlier = self.output
+        self._cached = self._created = 0
+
     def note(self, usage: ChatUsage) -> None:
         """Take what the engine says now; what it leaves out, or cannot be, changes nothing."""
         prompt, output = usage.prompt_tokens, usage.completion_tokens
         if 0 < prompt <= MOST_TOKENS:
             self.prompt = prompt
         if output and 0 < output <= MOST_TOKENS:
-            self.output = output
+            self.output = self.earlier + output
         if (details := usage.prompt_tokens_details) is not None:
             if details.cached_tokens and details.cached_tokens > 0:
                 self._cached = details.cached_tokens

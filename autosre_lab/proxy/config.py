@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autosre_lab.proxy.priority import PRIORITIES, RequestKind
+from autosre_lab.proxy.web_search import Searcher
 from autosre_lab.serving.listener import IDLE_S
 from autosre_lab.serving.reach import check_reach
 
@@ -35,6 +36,7 @@ class ProxyConfig:
         shutdown_grace_s: Seconds that running answers get when the proxy is told to end.
         profile_ttl_s: Seconds after which the engine is asked again which model it serves.
         priorities: vLLM's `priority` by kind of request, lower first.
+        search: Who makes the web searches that clients expect of their server; None makes none.
     """
 
     upstream: str
@@ -54,6 +56,7 @@ class ProxyConfig:
     shutdown_grace_s: float = 5.0
     profile_ttl_s: float = 300.0
     priorities: Mapping[RequestKind, int] = field(default_factory=lambda: PRIORITIES)
+    search: Searcher | None = None
 
     def __post_init__(self) -> None:
         check_reach(

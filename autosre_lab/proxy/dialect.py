@@ -16,6 +16,7 @@ from autosre_lab.proxy.chat_stream import ChatChunk, TokenCounts
 from autosre_lab.proxy.priority import RequestKind
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import Refusal
+from autosre_lab.proxy.web_search import SearchAsk
 
 __all__ = ["AnswerStream", "Ask", "Canned", "Client", "Dialect", "Page"]
 
@@ -46,6 +47,7 @@ class Ask:
         messages: Messages in it.
         tools: Tools in it.
         images: It may show images.
+        search: What it says of web searches to be made here; None where it asks for none.
     """
 
     body: Any
@@ -56,6 +58,7 @@ class Ask:
     messages: int = 0
     tools: int = 0
     images: bool = False
+    search: SearchAsk | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

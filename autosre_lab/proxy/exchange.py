@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -18,6 +19,7 @@ from autosre_lab.proxy.engine_answer import EngineAnswer
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import Refusal, Refused, lacks_tool_parser
 from autosre_lab.proxy.request_log import RequestRecord
+from autosre_lab.proxy.searching import SearchingAnswer, SearchRounds
 from autosre_lab.proxy.state import ProxyState
 from autosre_lab.proxy.upstream import EngineUnreachableError, read_error, reason
 from autosre_lab.proxy.window import Fit, fit, is_overflow
@@ -68,6 +70,7 @@ class Exchange:
         self._ask = ask
         self._record = record
         self._started_s = started_s
+        self._prompt: EncodedPrompt | None = None
         self._response: web.StreamResponse | None = None
         self._committing = asyncio.Lock()
         self._committed = False
@@ -97,29 +100,37 @@ class Exchange:
 
     async def _answer_with(self, profile: EngineProfile) -> web.StreamResponse:
         prompt, room = await self._prepare(profile)
-        limit = {} if room.max_tokens is None else {"max_completion_tokens": room.max_tokens}
-        body = msgspec.json.encode({**prompt.chat, **limit})
+        self._prompt = prompt
+        body = _body(prompt, room)
         stream = self._dialect.answer(
             self._ask, self._record.request_id, profile, window_limited=room.limited
         )
         try:
+            events = self._events(prompt, body, stream)
+            if self._ask.search is not None:
+                events = self._searched(profile, prompt, body, stream)
             if self._ask.stream:
-                return await self._stream(prompt, body, stream)
-            await self._collect(prompt, body, stream)
+                return await self._stream(prompt, stream, events)
+            await self._collect(stream, events)
             return self._whole(stream.whole())
         finally:
-            self._note_usage(prompt, stream)
+            self._note_usage(stream)
 
     # The window ---------------------------------------------------------------------------------
 
     async def _prepare(self, profile: EngineProfile) -> tuple[EncodedPrompt, Fit]:
-        """Translate, and fit the answer into the window; ask the engine only where it is close."""
-        priority = self._state.config.priorities[self._ask.kind]
-        chat = self._dialect.chat(self._ask, profile, priority=priority)
+        """Translate, and fit the answer into the window."""
+        chat = self._chat(profile)
         prompt = encode_prompt(chat)
         self._state.prefixes.note(self._record, prompt, chat)
-        wanted = self._ask.wanted
-        window = profile.max_model_len
+        return prompt, await self._fit(prompt, self._ask.wanted, profile.max_model_len)
+
+    def _chat(self, profile: EngineProfile) -> dict[str, Any]:
+        priority = self._state.config.priorities[self._ask.kind]
+        return self._dialect.chat(self._ask, profile, priority=priority)
+
+    async def _fit(self, prompt: EncodedPrompt, wanted: int | None, window: int) -> Fit:
+        """Fit the answer into the window; ask the engine only where it is close."""
         room = fit(prompt.bound, wanted=wanted, window=window)
         if room is None or room.limited:
             room = fit(self._state.known.bound(prompt), wanted=wanted, window=window)
@@ -133,7 +144,7 @@ class Exchange:
                 raise self._overflow(tokens, window)
         self._state.metrics.counts.labels(self._record.counted).inc()
         self._record.max_tokens = room.max_tokens or 0
-        return prompt, room
+        return room
 
     async def _count(self, prompt: EncodedPrompt) -> int:
         return await self._state.upstream.count(prompt.tokenize_body())
@@ -152,9 +163,8 @@ class Exchange:
         Raises:
             Refused: The engine refused, cannot be reached, or broke off.
         """
-        sent_s = time.perf_counter()
-        self._record.added_ms = round((sent_s - self._started_s) * 1e3, 3)
-        self._state.metrics.added.observe(sent_s - self._started_s)
+        if self._record.added_ms is None:
+            self._note_added()
         try:
             async with self._state.upstream.chat(body) as response:
                 if response.status != 200:
@@ -179,6 +189,57 @@ class Exchange:
             raise Refused(refusals.broken_stream(reason(error))) from error
         if not stream.finished:
             raise Refused(refusals.broken_stream("it gave no reason to stop"))
+
+    async def _searched(
+        self, profile: EngineProfile, prompt: EncodedPrompt, body: bytes, stream: AnswerStream
+    ) -> AsyncIterator[bytes]:
+        """Ask the engine, make the searches that it calls for, and ask it again, until it is done.
+
+        Raises:
+            Refused: As from `_events`.
+        """
+        searcher, ask = self._state.config.search, self._ask.search
+        assert isinstance(stream, SearchingAnswer)  # noqa: S101 - where a dialect reads searches
+        assert ask is not None and searcher is not None  # noqa: S101 - the same
+        rounds = SearchRounds(ask, stream, searcher)
+        chat, asks = self._chat(profile), not rounds.begins_with_search
+        if not asks:
+            self._note_added()
+        while True:
+            if asks:
+                async for events in self._events(prompt, body, stream):
+                    yield events
+            async for events in rounds.search():
+                yield events
+            self._record.searches = stream.searches
+            if not rounds.goes_on:
+                return
+            chat = rounds.next_chat(chat, profile)
+            following = encode_prompt(chat)
+            room = await self._room(following, stream, profile.max_model_len)
+            if room is None:
+                return
+            if asks:
+                self._note_usage(stream)
+            asks, prompt, body = True, following, _body(following, room)
+            self._prompt = prompt
+            stream.go_on(window_limited=room.limited)
+
+    async def _room(
+        self, prompt: EncodedPrompt, stream: SearchingAnswer, window: int
+    ) -> Fit | None:
+        """Fit the rest of an answer into the window; where nothing is left, it ends there."""
+        wanted = self._ask.wanted
+        if wanted is not None and (wanted := wanted - stream.counts.output) < 1:
+            stream.cut(by_window=False)
+            return None
+        try:
+            return await self._fit(prompt, wanted, window)
+        except Refused as error:
+            if error.refusal.overflow is None:
+                raise
+            stream.cut(by_window=True)
+            return None
 
     async def _refused(
         self,
@@ -207,13 +268,13 @@ class Exchange:
 
     # The answer ---------------------------------------------------------------------------------
 
-    async def _collect(self, prompt: EncodedPrompt, body: bytes, stream: AnswerStream) -> None:
-        async for _ in self._events(prompt, body, stream):
+    async def _collect(self, stream: AnswerStream, events: AsyncIterator[bytes]) -> None:
+        async for _ in events:
             pass
         stream.finish()
 
     async def _stream(
-        self, prompt: EncodedPrompt, body: bytes, stream: AnswerStream
+        self, prompt: EncodedPrompt, stream: AnswerStream, answer: AsyncIterator[bytes]
     ) -> web.StreamResponse:
         response = self._response = self._event_stream()
         silent_s = time.perf_counter() - self._last_write_s
@@ -225,7 +286,7 @@ class Exchange:
             stream,
         )
         try:
-            async for events in self._events(prompt, body, stream):
+            async for events in answer:
                 await self._write(events)
             await self._write(stream.finish(), last=True)
         except Refused as error:
@@ -334,22 +395,33 @@ class Exchange:
 
     # What is remembered ---------------------------------------------------------------------------
 
+    def _note_added(self) -> None:
+        added_s = time.perf_counter() - self._started_s
+        self._record.added_ms = round(added_s * 1e3, 3)
+        self._state.metrics.added.observe(added_s)
+
     def _note_first_token(self) -> None:
         ttft_s = time.perf_counter() - self._started_s
         self._record.ttft_ms = round(ttft_s * 1e3, 3)
         self._state.metrics.ttft.labels(self._record.kind).observe(ttft_s)
 
-    def _note_usage(self, prompt: EncodedPrompt, stream: AnswerStream) -> None:
+    def _note_usage(self, stream: AnswerStream) -> None:
         counts = stream.counts
         record = self._record
-        record.input_tokens = counts.computed
-        record.cached_tokens = counts.cached
+        record.input_tokens += counts.computed
+        record.cached_tokens += counts.cached
         record.output_tokens = counts.output
         record.stop_reason = stream.stop_reason or ""
         tokens = self._state.metrics.tokens
-        tokens.labels("input").inc(record.input_tokens)
-        tokens.labels("cached").inc(record.cached_tokens)
-        tokens.labels("output").inc(record.output_tokens)
-        if stream.first_token_seen and counts.prompt:
+        tokens.labels("input").inc(counts.computed)
+        tokens.labels("cached").inc(counts.cached)
+        tokens.labels("output").inc(counts.output - counts.earlier)
+        prompt = self._prompt
+        if prompt is not None and stream.first_token_seen and counts.prompt:
             self._state.known.learn(prompt, counts.prompt)
             self._state.prefixes.learn(record, prompt)
+
+
+def _body(prompt: EncodedPrompt, room: Fit) -> bytes:
+    limit = {} if room.max_tokens is None else {"max_completion_tokens": room.max_tokens}
+    return msgspec.json.encode({**prompt.chat, **limit})

@@ -41,7 +41,8 @@ class RequestRecord(msgspec.Struct, kw_only=True):
         tools: Tools in the request.
         max_tokens: The limit sent to the engine.
         counted: How the window was checked: "bound", "exact", or "" if it was not.
-        input_tokens: Prompt tokens that were not in the prefix cache.
+        input_tokens: Prompt tokens that were not in the prefix cache; of all questions to the
+            engine together, where an answer took several.
         cached_tokens: Prompt tokens that were.
         output_tokens: Generated tokens.
         added_ms: From arrival until the request was sent to the engine.
@@ -49,6 +50,7 @@ class RequestRecord(msgspec.Struct, kw_only=True):
         total_ms: From arrival to the end.
         keepalives: Signs of life written while the engine was silent.
         stop_reason: Anthropic's stop reason; "" where the answer was not finished.
+        searches: Web searches made for it that had an answer.
         resend: It repeated a request that was still running.
         disconnected: The client went away before the end.
         prompt_bytes: Tools and messages as the engine got them; 0 where no session was named, and
@@ -85,6 +87,7 @@ class RequestRecord(msgspec.Struct, kw_only=True):
     total_ms: float | None = None
     keepalives: int = 0
     stop_reason: str = ""
+    searches: int = 0
     resend: bool = False
     disconnected: bool = False
     prompt_bytes: int = 0

@@ -85,7 +85,11 @@ class Proxy:
     def __init__(self, config: ProxyConfig, dialects: Sequence[Dialect] = ()) -> None:
         self._config = config
         self._state = ProxyState(config)
-        self._dialects: Sequence[Dialect] = dialects or (MessagesDialect(), ResponsesDialect())
+        searches = config.search is not None
+        self._dialects: Sequence[Dialect] = dialects or (
+            MessagesDialect(searches=searches),
+            ResponsesDialect(searches=searches),
+        )
         self._routes = list(self._made_routes())
         # The routes as most clients write them; the patterns are for all the others.
         self._plain = {(route.method, route.text): route for route in self._routes}

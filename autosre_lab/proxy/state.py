@@ -60,4 +60,6 @@ class ProxyState:
         """End what is left, and write the log's last lines."""
         await self.profiles.close()
         await self.upstream.close()
+        if self.config.search is not None:
+            await self.config.search.close()
         self.log.close()

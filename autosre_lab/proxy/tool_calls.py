@@ -54,6 +54,7 @@ class ToolCalls:
         for call in list(self._all):
             surplus = call.block.another_call()
             if surplus is not None:
+                call.block.surplus.clear()
                 block = self._new(call.block.tool_name, call.upstream_id).block
                 block.append(surplus)
                 events += self._sequence.add(block) + self._sequence.advance(at_end=True)

@@ -12,11 +12,13 @@ from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from autosre_lab.recipe.command import build_runtime_env, build_vllm_serve_cmd
+    from autosre_lab.recipe.difference import RecipeDiff, RecipeDifference
     from autosre_lab.recipe.dump import recipe_sha256, recipe_yaml
     from autosre_lab.recipe.finding import Finding
     from autosre_lab.recipe.flags import Flag, FlagTable, flag_table_versions, load_flag_table
     from autosre_lab.recipe.lint import lint_recipe
     from autosre_lab.recipe.load import load_recipe, parse_recipe
+    from autosre_lab.recipe.own import edit_recipe, new_recipe, parse_overrides, save_recipe
     from autosre_lab.recipe.schema import (
         HuggingFaceSource,
         LocalSource,
@@ -36,16 +38,22 @@ __all__ = [
     "LocalSource",
     "PypiGgufSource",
     "Recipe",
+    "RecipeDiff",
+    "RecipeDifference",
     "build_runtime_env",
     "build_vllm_serve_cmd",
+    "edit_recipe",
     "flag_table_versions",
     "lint_recipe",
     "load_flag_table",
     "load_recipe",
+    "new_recipe",
+    "parse_overrides",
     "parse_recipe",
     "recipe_json_schema",
     "recipe_names",
     "recipe_sha256",
     "recipe_yaml",
+    "save_recipe",
     "shipped_folder",
 ]

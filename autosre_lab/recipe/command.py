@@ -38,8 +38,8 @@ HOOK_FOLDER = "/opt/autosre"
 def build_vllm_serve_cmd(
     recipe: Recipe,
     *,
-    host: str,
-    port: int,
+    host: str = "127.0.0.1",
+    port: int = 8010,
     model_path: str | os.PathLike[str] | None = None,
     executable: Sequence[str] | None = None,
 ) -> list[str]:
@@ -47,8 +47,8 @@ def build_vllm_serve_cmd(
 
     Args:
         recipe: What to serve.
-        host: The address to listen on.
-        port: The port to listen on.
+        host: The address to listen on; this machine's own by default.
+        port: The port to listen on; by default the one that a start takes where it is free.
         model_path: A local folder with the weights, in place of the model's name.
         executable: What to run instead of the image's entrypoint (``vllm serve``); the model and
             the flags are appended.

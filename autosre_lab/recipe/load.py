@@ -27,12 +27,19 @@ _NOT_INHERITED = ("name", "verified")
 
 
 def load_recipe(
-    name_or_path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
+    name_or_path: str | os.PathLike[str],
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Recipe:
     """Return a recipe, complete and checked.
 
     Args:
         name_or_path: A recipe's name, or the path of its file.
+        overrides: What to change, as a tree of the recipe's keys laid on the file as an extending
+            file would be, so None takes a key out: ``{"engine": {"args": {"max-num-seqs": 8}}}``.
+            Without a ``name`` of its own the recipe is then called ``NAME-changed``, and what was
+            verified for the file is not claimed for it.
         environ: The environment that says where a person's own recipes are; this process's own
             when not given.
 
@@ -42,7 +49,10 @@ def load_recipe(
     """
     try:
         file = find_recipe(name_or_path, environ)
-        recipe = parse_recipe(resolve_extends(file, environ=environ), where=str(file))
+        tree = resolve_extends(file, environ=environ)
+        if overrides:
+            tree = _overridden(tree, overrides, file)
+        recipe = parse_recipe(tree, where=str(file))
     except RecipeError:
         raise
     except (OSError, ValueError, RecursionError) as error:
@@ -52,12 +62,28 @@ def load_recipe(
             f"{str(name_or_path)[:200]!r} is no recipe: {said}",
             remedy="give a recipe's name, or the path of its file",
         ) from error
-    if recipe.name != file.stem:
+    if recipe.name != file.stem and not overrides:
         raise RecipeError(
             f"{file}: name: {recipe.name} is not the file's name",
             remedy=f"write `name: {file.stem}`, or rename the file to {recipe.name}.yaml",
         )
     return recipe
+
+
+def _overridden(tree: dict[str, Any], overrides: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    if not isinstance(overrides, Mapping):
+        raise RecipeError(
+            f"overrides are a {type(overrides).__name__}, not a mapping",
+            remedy="give a tree of the recipe's keys: {'model': {'context': 4096}}",
+        )
+    if dotted := sorted(str(key) for key in overrides if "." in str(key)):
+        first, _, rest = dotted[0].partition(".")
+        raise RecipeError(
+            f"overrides: {dotted[0]} is no key of a recipe",
+            remedy=f"write it as a tree: {{{first!r}: {{{rest!r}: …}}}}",
+        )
+    base = {key: value for key, value in tree.items() if key not in _NOT_INHERITED}
+    return deep_merge({**base, "name": f"{file.stem}-changed"}, overrides)
 
 
 def parse_recipe(tree: Mapping[str, Any], *, where: str = "recipe") -> Recipe:

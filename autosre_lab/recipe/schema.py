@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -39,6 +39,9 @@ from autosre_lab.recipe.section import (
     Version,
     problem,
 )
+
+if TYPE_CHECKING:
+    from autosre_lab.recipe.difference import RecipeDiff
 
 __all__ = [
     "OWNED_FLAGS",
@@ -392,6 +395,12 @@ class Recipe(Section):
     def served_name(self) -> str:
         """Return the name under which the model is reported."""
         return self.model.served_names[0]
+
+    def diff(self, other: Recipe) -> RecipeDiff:
+        """Return in what another recipe differs from this one, key by key."""
+        from autosre_lab.recipe.difference import difference
+
+        return difference(self, other)
 
     def __repr__(self) -> str:
         return f"<Recipe {self.name}: {self.model.repo}, window {self.model.context}>"

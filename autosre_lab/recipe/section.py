@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
+
+from autosre_lab.recipe.frozen import frozen
 
 __all__ = [
     "AbsolutePath",
@@ -41,6 +43,13 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
     )
+
+    def model_post_init(self, _: Any, /) -> None:
+        """Freeze what pydantic leaves open: the mappings and lists inside."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, (dict, list)):
+                object.__setattr__(self, name, frozen(value))
 
 
 def problem(message: str, remedy: str) -> PydanticCustomError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from autosre_lab.errors import RecipeError
 from autosre_lab.settings import expanded, paths
 
-__all__ = ["find_recipe", "looks_like_path", "recipe_names", "shipped_folder"]
+__all__ = ["find_recipe", "looks_like_path", "own_folder", "recipe_names", "shipped_folder"]
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -20,6 +20,11 @@ def shipped_folder() -> Path:
     package = Path(__file__).resolve().parents[1]
     in_wheel = package / "_recipes"
     return in_wheel if in_wheel.is_dir() else package.parent / "recipes"
+
+
+def own_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the folder of a person's own recipes, which may not exist yet."""
+    return paths(environ).config / "recipes"
 
 
 def recipe_names(environ: Mapping[str, str] | None = None) -> list[str]:
@@ -79,4 +84,4 @@ def _existing(file: Path) -> Path:
 
 
 def _folders(environ: Mapping[str, str] | None) -> tuple[Path, Path]:
-    return (paths(environ).config / "recipes", shipped_folder())
+    return (own_folder(environ), shipped_folder())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import StreamReader, web
@@ -172,8 +172,19 @@ class _Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
+        answer, say_error = made.request_handler, self._say_error
+
+        async def refuse(request: web.BaseRequest) -> web.StreamResponse:
+            refused = say_error(Denial(400, f"{request.method} names no path"))
+            refused.force_close()  # what follows is meant for another host
+            return refused
+
+        def handler(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+            # CONNECT names a host instead of a path; the library would answer with its own page.
+            return answer(request) if request.rel_url.raw_path else refuse(request)
+
         server = _Server(
-            made.request_handler,
+            handler,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,

@@ -20,7 +20,7 @@ COMMANDS = {
     "import autosre_lab": ("-c", "import autosre_lab"),
     "autosre --help": ("-m", "autosre_lab", "--help"),
     "autosre bench --help": ("-m", "autosre_lab", "bench", "--help"),
-    "autosre config": ("-m", "autosre_lab", "config"),
+    "autosre configure": ("-m", "autosre_lab", "configure"),
 }
 
 

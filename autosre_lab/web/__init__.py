@@ -13,13 +13,9 @@ if TYPE_CHECKING:
     from autosre_lab.web.extraction import Extracted, extract_html
     from autosre_lab.web.guarded_client import GuardedClient, Reply
     from autosre_lab.web.page_reader import Page, PageReader, show_page
+    from autosre_lab.web.request_rules import SearchOutcome, SearchRules, search_rules
     from autosre_lab.web.robots import Robots
-    from autosre_lab.web.search_requests import (
-        SearchOutcome,
-        SearchRules,
-        answer_searches,
-        search_rules,
-    )
+    from autosre_lab.web.search_requests import answer_searches
     from autosre_lab.web.search_results import (
         SearchQuery,
         SearchResult,

@@ -214,14 +214,14 @@ class SessionPanel(Panel):
         }
 
     def _ask_all(self, questions: Sequence[str]) -> None:
-        from autosre_lab.agents import claude
+        from autosre_lab.agents.asking import ask
         from autosre_lab.progress import step
 
         with step("Ask Claude Code", total=len(questions), unit="question") as bar:
             for question in questions:
                 bar.note(question)
                 more = ["--resume", self.session] if self.session else []
-                answer = claude.ask(question, args=more, cwd=self.folder, keep=True)
+                answer = ask(question, args=more, cwd=self.folder, keep=True)
                 self.choose(str(answer.raw.get("session_id", "")) or self._latest())
                 bar.advance()
 

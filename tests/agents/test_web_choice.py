@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from autosre_lab.agents.claude.arguments import split_arguments
+from autosre_lab.agents.claude.agent import CLAUDE
 from autosre_lab.agents.claude.plan import mcp_config
 from autosre_lab.agents.claude.profiles import Profile
 from autosre_lab.agents.claude.window import SIZING
@@ -20,6 +20,7 @@ from autosre_lab.agents.web_servers import WEB_SERVERS, schema_tokens
 from autosre_lab.browser import browser_config
 from autosre_lab.cluster.browser_service import BrowserPod
 from autosre_lab.errors import ConfigError, WindowTooSmallError
+from autosre_lab.extras import how_to_install
 from autosre_lab.proxy.messages.search_refusal import refusal_message
 from tests.agents.claude.facts import plan
 
@@ -81,7 +82,7 @@ def test_without_the_extra_a_session_goes_on_and_says_how_to_get_them(
     chosen = fit_session(SIZING, window, measure, web=web, installed=False)
 
     assert (chosen.servers, chosen.notes) == ((), notes)
-    assert "autosre-lab[web]" in MISSING
+    assert how_to_install("web") in MISSING
     assert "\n" not in MISSING
 
 
@@ -96,14 +97,14 @@ def test_without_the_extra_a_session_goes_on_and_says_how_to_get_them(
     ],
 )
 def test_the_option_names_servers(given: list[str], web: tuple[str, ...] | None) -> None:
-    own, rest = split_arguments([*given, "-p", "hi"])
+    own, rest = CLAUDE.split([*given, "-p", "hi"])
 
     assert (own.web, rest) == (web, ["-p", "hi"])
 
 
 def test_an_unknown_server_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="fetsh") as caught:
-        split_arguments(["--web", "fetch,fetsh"])
+        CLAUDE.split(["--web", "fetch,fetsh"])
     assert all(name in caught.value.remedy for name in WEB_SERVERS)
 
 
@@ -174,7 +175,9 @@ def test_a_module_in_the_sessions_folder_is_not_run(tmp_path: Path) -> None:
 
 
 def test_the_launcher_needs_no_mcp_to_plan() -> None:
-    parts = "autosre_lab.agents.claude.session, autosre_lab.agents.web_choice"
+    parts = (
+        "autosre_lab.agents.session, autosre_lab.agents.claude.agent, autosre_lab.agents.web_choice"
+    )
     code = f"import sys, {parts}; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True

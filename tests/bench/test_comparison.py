@@ -216,3 +216,11 @@ def test_a_difference_as_large_as_the_machines_own_is_none(factor: float, verdic
     assert {row.verdict for row in comparison.rows} == {verdict}
     told = any("in turns" in one for one in comparison.warnings)
     assert told is (verdict == "inconclusive")
+
+
+def test_a_result_is_a_dataframe_of_its_requests() -> None:
+    one = result("a", sessions=3)
+    frame = one.to_dataframe()
+    assert frame.to_dict("records")[0]["session"] == one.table()[0]["session"]
+    assert len(frame) == len(one.timings)
+    assert frame["ttft_s"].gt(0).all()

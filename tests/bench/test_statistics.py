@@ -90,6 +90,11 @@ def test_wilson_is_the_published_interval() -> None:
     # Brown, Cai and DasGupta's form; 8 of 10 at 95 %.
     assert wilson_interval(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
     assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    assert wilson_interval(1, 1) == pytest.approx((0.2065, 1.0), abs=1e-4)
+
+
+def test_a_rate_is_at_most_one() -> None:
+    assert max(high for n in range(1, 200) for _, high in [wilson_interval(n, n) or (0, 9)]) == 1
 
 
 @pytest.mark.parametrize(
@@ -110,7 +115,33 @@ def test_three_sessions_show_their_spread() -> None:
 def test_the_same_samples_give_the_same_interval() -> None:
     rng = random.Random(2)
     groups = [[rng.uniform(1, 9)] for _ in range(8)]
-    assert bootstrap_interval(groups) == bootstrap_interval(groups, seed=0, draws=2000)
-    assert ratio_interval(groups, groups[::-1]) == ratio_interval(
-        groups, groups[::-1], seed=0, draws=2000
+    assert bootstrap_interval(groups, mean) == bootstrap_interval(groups, mean, seed=0, draws=2000)
+    assert bootstrap_interval(groups, mean) != bootstrap_interval(groups, mean, seed=1)
+    assert ratio_interval(groups, groups[::-1], mean) == ratio_interval(
+        groups, groups[::-1], mean, seed=0, draws=2000
     )
+
+
+def test_the_interval_is_as_wide_as_a_normal_distribution_wants() -> None:
+    rng = random.Random(11)
+    samples = [rng.gauss(10, 2) for _ in range(200)]
+    error = float(np.std(samples)) / len(samples) ** 0.5
+    groups = [[one] for one in samples]
+    for confidence, z in ((0.95, 1.96), (0.5, 0.674)):
+        low, high = bootstrap_interval(groups, mean, confidence=confidence) or (0, 0)
+        right = (float(np.mean(samples)) - z * error, float(np.mean(samples)) + z * error)
+        assert (low, high) == pytest.approx(right, abs=0.15 * error)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_ratio_draws_as_many_sessions_as_there_are(more: int) -> None:
+    rng = random.Random(13)
+    a, b = ([[rng.gauss(10, 2)] for _ in range(50 + extra)] for extra in (0, more))
+    low, high = ratio_interval(a, b, mean) or (0, 0)
+    assert 0.85 < low < 1 < high < 1.15
+
+
+def test_there_is_no_ratio_to_nothing() -> None:
+    nothing = [[0.0]] * 3
+    assert ratio_interval(nothing, [[1.0]] * 3) is None
+    assert ratio_interval([[1.0]] * 3, nothing) == (0.0, 0.0)

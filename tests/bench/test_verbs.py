@@ -77,4 +77,4 @@ def test_the_face_costs_nothing_until_it_is_used() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     with pytest.raises(AttributeError, match="nothing"):
-        _ = bench.nothing
+        _ = bench.nothing  # type: ignore[attr-defined]

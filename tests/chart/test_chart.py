@@ -375,6 +375,8 @@ def test_the_codex_proxy_is_the_same_process_once_more(pods: Objects) -> None:
 
 
 def test_the_browsers_pod_is_told_of_its_recordings() -> None:
+    options = ChartOptions(browser=True, browser_recordings="/films")
+    assert helm_values(everything(), options)["browser"]["recordingHostPath"] == "/films"
     objects = objects_of(everything(), browser=True, browser_recordings="/films")
     env = {one["name"]: one.get("value") for one in container_of(objects, "browser")["env"]}
     assert env["RECORDING_PATH"] == "/recordings"

@@ -58,10 +58,10 @@ def test_every_command_shows_how_it_is_typed(path: str, command: click.Command) 
 
 
 READING = [
-    *("status", "preflight", "drift", "config"),
+    *("status", "preflight", "drift", "configure show", "configure explain", "cache ls"),
     *("bench workloads", "bench show", "bench compare", "bench run", "eval show", "eval compare"),
     *("eval run", "tune show", "metrics list", "recipes list", "recipes show", "recipes lint"),
-    *("notebook list", "start", "switch", "stop"),
+    *("recipes diff", "recipes new", "cache prune", "notebook list", "start", "switch", "stop"),
 ]
 
 
@@ -260,7 +260,8 @@ THEIRS = (
 def test_claudes_arguments_are_claudes(theirs: str) -> None:
     shown = run("claude", "--dry-run", *theirs.split())
     assert shown.exit_code == 0, shown.output
-    assert "ANTHROPIC_BASE_URL=http://127.0.0.1:8011" in shown.stdout
+    asks_a_model = theirs.startswith("-p")
+    assert ("ANTHROPIC_BASE_URL=http://127.0.0.1:8011" in shown.stdout) is asks_a_model
     assert shown.stdout.rstrip().splitlines()[-1].endswith(f" {theirs}")
 
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from autosre_lab import lifecycle
-from autosre_lab.agents.claude import launch, session
+from autosre_lab.agents import session
+from autosre_lab.agents.claude import launch
 from autosre_lab.chart.from_recipe import BROWSER_SECRET, ChartOptions, helm_values
 from autosre_lab.chart.rendering import render
 from autosre_lab.cluster import options

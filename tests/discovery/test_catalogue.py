@@ -87,7 +87,7 @@ def test_recipes_and_tools_are_there() -> None:
         ("tune", "autosre tune run"),
         ("grafana dashboard", "autosre metrics grafana"),
         ("fetch a web page", "mcp__fetch__fetch"),
-        ("cpu demo recipe", "smollm2-135m-cpu"),
+        ("tiny model no gpu", "smollm2-135m-cpu"),
         ("where does the answer's time go breakdown", "autosre_lab.widgets.time_breakdown"),
     ],
 )

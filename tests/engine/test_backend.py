@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from autosre_lab.engine.backend import VllmBackend
+from autosre_lab.engine.backend import Backend, VllmBackend
 from autosre_lab.errors import RemoteError
 from tests.support.scripted_http import ScriptedHttp, scripted_http
 
@@ -31,6 +31,15 @@ def engine() -> Iterator[ScriptedHttp]:
 def backend(engine: ScriptedHttp) -> Iterator[VllmBackend]:
     with VllmBackend(engine.url, timeout_s=5) as opened:
         yield opened
+
+
+def test_vllm_is_one_backend_and_a_backend_alone_is_none(backend: VllmBackend) -> None:
+    assert isinstance(backend, Backend)
+    assert Backend.__abstractmethods__ == {
+        *("close", "count_tokens", "first_token", "health", "metrics_text", "models", "version")
+    }
+    with pytest.raises(TypeError, match="abstract"):
+        Backend()  # type: ignore[abstract]
 
 
 def test_it_tells_what_the_engine_is(backend: VllmBackend) -> None:

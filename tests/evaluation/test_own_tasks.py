@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autosre_lab.agents.claude import Answer
-from autosre_lab.agents.claude.trial import TrialStack
+from autosre_lab.agents.claude.trial import ClaudeTrial
 from autosre_lab.agents.trial import TOKEN, by_round, call
 from autosre_lab.errors import ClaudeCodeError, EvaluationError
 from autosre_lab.evaluation.own_tasks import Task, evaluate_tasks, load_tasks
@@ -153,7 +153,7 @@ def test_a_wrong_task_file_says_what_a_right_one_has(
         load_tasks(file)
 
 
-def stack_of(lab: TrialStack) -> Stack:
+def stack_of(lab: ClaudeTrial) -> Stack:
     return Stack(
         recipe_name="scripted",
         engine_url=lab.upstream.url,

@@ -195,6 +195,16 @@ def test_drift_is_looked_for_where_the_stack_runs(world: World) -> None:
     assert lifecycle.warn_on_recipe_drift().place == world.name
 
 
+def test_drift_is_looked_for_at_a_port(world: World) -> None:
+    started(world)
+    # The cluster of these tests runs no commands in its Pods; tests/parity reads some by port.
+    why = {"local": "on port 1", "cluster": "container not found"}[world.name]
+    assert all(row.why.endswith(why) for row in lifecycle.find_drift(api_port=1).unknown)
+    with pytest.warns(DriftWarning, match=why):
+        report = lifecycle.warn_on_recipe_drift(world.first, 1)
+    assert (report.place, report.engine) == (world.name, "")
+
+
 def test_preflight_tells_of_the_recipe_and_of_the_place(world: World) -> None:
     report = lifecycle.preflight(world.first, place=world.name)
     assert isinstance(report, PreflightReport)
@@ -280,3 +290,12 @@ def test_a_note_of_a_place_that_cannot_be_read_needs_no_hand(text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     assert lifecycle.last_place().name == "local"
+
+
+def test_logs_are_read_where_the_stack_ran_and_asked_for_where_it_did_not(world: World) -> None:
+    if world.name == "cluster":
+        with pytest.raises(NotReadyError, match="no Pod"):
+            lifecycle.stack_logs(place="cluster")
+    lifecycle.start(world.first, place=world.name)
+    with lifecycle.stack_logs(lines=5) as feed:
+        assert {line.source for line in feed.read()} <= {"engine", "proxy"}

@@ -100,6 +100,16 @@ def test_a_network_behind_a_web_proxy_stays_reachable(recipe: Recipe) -> None:
     assert given.items() <= environ_of(recipe, **given).items()
 
 
+def test_the_proxy_searches_the_web_as_the_settings_of_the_machine_say() -> None:
+    given = {
+        "AUTOSRE_SEARXNG_URL": "http://searxng.lab",
+        "AUTOSRE_CONFIG_DIR": "/etc/autosre",
+        "AUTOSRE_PROXY_WEB_SEARCH": "off",
+        "XDG_CONFIG_HOME": "/home/me/.config",
+    }
+    assert given.items() <= proxy_environ("t0ken", None, given).items()
+
+
 def test_the_token_is_in_the_proxys_environment_and_not_in_its_command_line() -> None:
     environ = proxy_environ("t0ken", "k3y", {"PATH": "/bin", "ANTHROPIC_API_KEY": "s3cret"})
     argv = proxy_command(

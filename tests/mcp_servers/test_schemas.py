@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from mcp import Client
 
 import autosre_lab.mcp_servers
 from autosre_lab.agents.web_servers import WEB_SERVERS
+from autosre_lab.mcp_servers.browser_tools import BrowserTools
 
 MOST_TOKENS = 4_000
 CHARS_PER_TOKEN = 3.0
@@ -109,3 +111,14 @@ def test_listing_tools_loads_nothing_heavier_than_the_sdk(name: str) -> None:
     heavy = {"curl_cffi", "trafilatura", "lxml", "bs4", "markdownify", "pypdf", "playwright"}
     assert not added & heavy
     assert {one for one in added if one not in sys.stdlib_module_names} <= {"autosre_lab", "yaml"}
+
+
+def test_a_rendered_page_is_waited_for_as_asked() -> None:
+    given = inspect.signature(BrowserTools.browser_render_markdown).parameters
+    assert given["wait_until"].default == "domcontentloaded"
+    assert given["wait_for_selector"].default is None
+    (render,) = (one for one in listed("browser")[1] if one.name == "browser_render_markdown")
+    assert render.input_schema["properties"]["wait_until"]["enum"] == [
+        *("domcontentloaded", "load", "networkidle")
+    ]
+    assert "wait_for_selector" in render.input_schema["properties"]

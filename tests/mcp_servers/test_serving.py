@@ -17,6 +17,7 @@ import httpx
 import pytest
 from mcp import Client, StdioServerParameters
 
+from autosre_lab.extras import how_to_install
 from autosre_lab.mcp_servers import serving
 
 MODULE = "autosre_lab.mcp_servers.capabilities"
@@ -143,4 +144,4 @@ def test_without_the_sdk_the_server_says_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "pip install 'autosre-lab[web]'" in refused(capsys)
+    assert how_to_install("web") in refused(capsys)

@@ -104,7 +104,7 @@ def test_without_a_gpu_everything_works_and_says_why_there_is_nothing(
 
 def test_without_nvidia_ml_py_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert "autosre-lab[gpu]" in GpuReader().read().unavailable
+    assert "pip install nvidia-ml-py" in GpuReader().read().unavailable
 
 
 def test_the_real_library_answers_on_this_machine_whatever_it_has() -> None:

@@ -56,6 +56,17 @@ def test_the_api_server_is_found_among_wrappers_children_and_renamed_processes(p
     assert found.environ == {"HF_HUB_OFFLINE": "1", "HF_TOKEN": "(hidden)", "EMPTY_TOKEN": ""}
 
 
+def test_of_several_engines_the_port_says_which_is_meant(proc: Path) -> None:
+    for pid, port in ((50, ["--port", "8020"]), (60, ["--port=8030"])):
+        write_process(proc, pid, [*SERVE, *port], {})
+    assert [read_local(proc=proc, api_port=port).process.pid for port in (8000, 8020, 8030)] == [
+        *(7, 50, 60)
+    ]
+    with pytest.raises(EngineError, match="no API server of vLLM runs on this machine on port 1"):
+        read_local(proc=proc, api_port=1)
+    assert read_pod(FakeCluster([pod()], proc=proc), api_port=8030).process.pid == 60
+
+
 def test_a_pod_is_read_by_one_command_and_secrets_do_not_leave_it(
     proc: Path, tmp_path: Path
 ) -> None:

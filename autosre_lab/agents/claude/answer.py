@@ -1,75 +1,17 @@
-"""One question to the real ``claude -p``, and what its result says."""
+"""What the result of ``claude -p`` says."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from autosre_lab.agents.answer import Answer
-from autosre_lab.agents.claude.arguments import split_arguments
-from autosre_lab.agents.claude.session import prepare_launch
-from autosre_lab.agents.running import capture
 from autosre_lab.errors import ClaudeCodeError
 
-if TYPE_CHECKING:
-    from autosre_lab.stack import Stack
-
-__all__ = ["ask", "read_answer"]
+__all__ = ["read_answer"]
 
 SHOWN_CHARACTERS = 2000
-
-
-def ask(
-    question: str,
-    *,
-    stack: Stack | None = None,
-    args: Sequence[str] = (),
-    timeout_s: float = 1800.0,
-    cwd: Path | None = None,
-    keep: bool = False,
-) -> Answer:
-    """Ask Claude Code one question and wait for the answer.
-
-    Args:
-        question: The prompt.
-        stack: A running stack; found or started when not given.
-        args: Further arguments, as for `launch`: ours first, then Claude Code's own.
-        timeout_s: Seconds Claude Code may take, the start of a stack not included.
-        cwd: Where it runs, and what its tools see; the current folder when not given.
-        keep: Keep the session, so that a later question in the same folder goes on in it, with
-            ``args=["--resume", answer.raw["session_id"]]``.
-
-    Raises:
-        ClaudeCodeError: It ended without an answer, or took longer than `timeout_s`.
-        WindowTooSmallError: The served window cannot hold a session.
-        EngineError: The stack could not be started.
-    """
-    own, rest = split_arguments(args)
-    folder = cwd or Path.cwd()
-    launch = prepare_launch(
-        own,
-        ["-p", "--output-format", "json", *([] if keep else ["--no-session-persistence"]), *rest],
-        cwd=folder,
-        stack=stack,
-    )
-    started_at, started = time.time(), time.monotonic()
-    # The question goes in by standard input: as an argument it might look like an option.
-    try:
-        done = capture(launch, question, cwd=folder, timeout_s=timeout_s)
-    except TimeoutError as error:
-        raise ClaudeCodeError(
-            f"Claude Code had no answer after {timeout_s:g} s",
-            remedy="give it more time (timeout_s), or read the request log to see which step took "
-            "the time",
-            exit_code=None,
-            output="",
-        ) from error
-    answer = read_answer(done.stdout, done.stderr, done.returncode)
-    return replace(answer, started_at=started_at, wall_s=time.monotonic() - started)
 
 
 def read_answer(out: str, err: str, exit_code: int) -> Answer:

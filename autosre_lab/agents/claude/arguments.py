@@ -5,20 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from autosre_lab.agents.claude.profiles import PROFILES
-from autosre_lab.agents.options import OwnOptions, options_usage
-from autosre_lab.agents.options import split_arguments as split
-
 __all__ = [
-    "USAGE",
     "is_interactive",
     "is_subcommand",
     "needs_model",
     "options_given",
-    "split_arguments",
 ]
-
-USAGE = options_usage("Claude Code", "claude", PROFILES)
 
 # Subcommands that talk to no model: they need no engine, and none is started for them.
 _WITHOUT_MODEL = frozenset(
@@ -40,15 +32,6 @@ _WITHOUT_MODEL = frozenset(
 )
 _WITH_MODEL = frozenset({"agents", "ultrareview"})
 _INFORMING = frozenset({"-h", "--help", "-v", "--version"})
-
-
-def split_arguments(arguments: Sequence[str]) -> tuple[OwnOptions, list[str]]:
-    """Take our options from the front; the rest is Claude Code's.
-
-    Raises:
-        ConfigError: One of ours lacks its value, or names something unknown.
-    """
-    return split(arguments, name="claude", profiles=PROFILES)
 
 
 def options_given(arguments: Sequence[str]) -> dict[str, tuple[str, ...]]:

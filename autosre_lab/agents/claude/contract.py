@@ -1,94 +1,32 @@
-"""What we rely on in Claude Code, as a table of behaviours that can be tried on any version.
-
-``autosre claude --check`` tries it on one executable; the tests try it on every supported version.
-"""
+"""What we rely on in Claude Code, as a table of behaviours that can be tried on any version."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from autosre_lab.agents.claude.first_request import first_request
 from autosre_lab.agents.claude.plan import NOISE
 from autosre_lab.agents.claude.profiles import PROFILES
-from autosre_lab.agents.claude.trial import TrialStack, by_round, call, in_order, trial, wait_until
-from autosre_lab.agents.claude.version import ClaudeCode
+from autosre_lab.agents.claude.trial import ClaudeTrial, trial
+from autosre_lab.agents.claude.version import CLAUDE_CODE
+from autosre_lab.agents.contract import Behaviour, Broken, expect, same
+from autosre_lab.agents.trial import by_round, call, in_order, wait_until
 from autosre_lab.scripted.chat_engine import HttpError, Turn
 
-__all__ = ["CONTRACT", "Behaviour", "BehaviourResult", "Broken", "check", "try_behaviour"]
+__all__ = ["CONTRACT", "attempt"]
 
 SUMMARY = "<summary>The user asked for numbers. They were printed.</summary>"
 ANSWER = Turn(text="Recovered.")
 SIZE_TOLERANCE = 0.1
 
 
-class Broken(Exception):  # noqa: N818 - an outcome, told in the report and raised by nobody else
-    """A version does not do what we rely on; the message says what it did instead."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
-    """One thing that we rely on.
-
-    Attributes:
-        name: A few words.
-        run: Tries it, and raises `Broken`.
-        window: Tokens that the engine serves meanwhile.
-        keepalive_s: As for `trial`.
-        needs: A package without which it cannot be tried.
-    """
-
-    name: str
-    run: Callable[[TrialStack], None]
-    window: int = 131_072
-    keepalive_s: float = 10.0
-    needs: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BehaviourResult:
-    """How one behaviour turned out.
-
-    Attributes:
-        name: The behaviour's.
-        holds: None where it could not be tried.
-        detail: What happened instead; empty where it holds.
-        seconds: How long the try took.
-    """
-
-    name: str
-    holds: bool | None
-    detail: str
-    seconds: float
-
-
-def check(program: ClaudeCode) -> Iterator[BehaviourResult]:
-    """Try every behaviour on a Claude Code, and yield each verdict as it comes."""
-    for behaviour in CONTRACT:
-        started = time.monotonic()
-        holds: bool | None = True
-        detail = ""
-        if behaviour.needs and importlib.util.find_spec(behaviour.needs) is None:
-            holds, detail = None, f"not tried: the package {behaviour.needs} is not installed"
-        else:
-            try:
-                try_behaviour(behaviour, program.executable)
-            except (Broken, TimeoutError, OSError, ValueError) as error:
-                holds, detail = False, " ".join(str(error).split())[:400]
-        yield BehaviourResult(
-            name=behaviour.name, holds=holds, detail=detail, seconds=time.monotonic() - started
-        )
-
-
-def try_behaviour(behaviour: Behaviour, executable: Path) -> None:
+def attempt(behaviour: Behaviour[ClaudeTrial], executable: Path) -> None:
     """Try one behaviour in a folder of its own.
 
     Raises:
@@ -99,31 +37,19 @@ def try_behaviour(behaviour: Behaviour, executable: Path) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="autosre-claude-check-") as folder,
         trial(
-            executable,
-            Path(folder),
-            window=behaviour.window,
-            keepalive_s=behaviour.keepalive_s,
+            executable, Path(folder), window=behaviour.window, keepalive_s=behaviour.keepalive_s
         ) as lab,
     ):
         behaviour.run(lab)
-
-
-def _expect(holds: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
-    if not holds:
-        raise Broken(what)
-
-
-def _same(found: object, wanted: object, what: str) -> None:
-    _expect(found == wanted, f"{what}: {found!r}, not {wanted!r}")
 
 
 def _is_compaction(body: Mapping[str, Any]) -> bool:
     return "followed by a <summary> block" in json.dumps(body["messages"][-1])
 
 
-def _sizes(lab: TrialStack) -> None:
+def _sizes(lab: ClaudeTrial) -> None:
     said = lab.executable
-    version = _version(said)
+    version = CLAUDE_CODE.named(said).version
     for profile in PROFILES.values():
         body = first_request(
             profile,
@@ -135,47 +61,41 @@ def _sizes(lab: TrialStack) -> None:
         if body is None:
             raise Broken(f"the {profile.name} profile sent no request")
         found, wanted = len(json.dumps(body)), profile.size(version).recorded_bytes
-        _expect(
+        expect(
             abs(found - wanted) <= SIZE_TOLERANCE * wanted,
             f"the first request of the {profile.name} profile has {found} bytes, not some {wanted}",
         )
 
 
-def _version(executable: Path) -> str:
-    from autosre_lab.agents.claude.version import named_claude_code
-
-    return named_claude_code(executable).version
-
-
-def _tools(lab: TrialStack) -> None:
+def _tools(lab: ClaudeTrial) -> None:
     lab.upstream.script = by_round(
         Turn(tool_calls=[call("Bash", command="echo one"), call("Bash", command="echo two")]),
         Turn(text="Both ran."),
     )
     ran = lab.ask("Run two commands.")
-    _same((ran.code, ran.text), (0, "Both ran."), "exit code and answer")
+    same((ran.code, ran.text), (0, "Both ran."), "exit code and answer")
     printed = sorted(str(one["content"]).strip() for one in ran.tool_results)
-    _same(printed, ["one", "two"], "what the commands printed")
+    same(printed, ["one", "two"], "what the commands printed")
     first, second = (request.body for request in lab.chats)
-    _expect(
+    expect(
         second["messages"][: len(first["messages"])] == first["messages"]
         and first["tools"] == second["tools"],
         "the second request does not begin with the first: the prefix cache would be missed",
     )
 
 
-def _asked_again(failure: Turn) -> Callable[[TrialStack], None]:
-    def run(lab: TrialStack) -> None:
+def _asked_again(failure: Turn) -> Callable[[ClaudeTrial], None]:
+    def run(lab: ClaudeTrial) -> None:
         lab.upstream.script = in_order(failure, ANSWER)
         ran = lab.ask("Hello?")
-        _same((ran.code, ran.text), (0, "Recovered."), "exit code and answer")
-        _same(len(lab.chats), 2, "requests")
+        same((ran.code, ran.text), (0, "Recovered."), "exit code and answer")
+        same(len(lab.chats), 2, "requests")
 
     return run
 
 
-def _compacts(command: str, characters: str) -> Callable[[TrialStack], None]:
-    def run(lab: TrialStack) -> None:
+def _compacts(command: str, characters: str) -> Callable[[ClaudeTrial], None]:
+    def run(lab: ClaudeTrial) -> None:
         def script(body: Mapping[str, Any]) -> Turn:
             if _is_compaction(body):
                 return Turn(text=SUMMARY)
@@ -185,12 +105,12 @@ def _compacts(command: str, characters: str) -> Callable[[TrialStack], None]:
 
         lab.upstream.script = script
         ran = lab.ask("Print numbers.", BASH_MAX_OUTPUT_LENGTH=characters)
-        _same((ran.code, ran.text), (0, "Went on after compaction."), "exit code and answer")
-        _expect(
+        same((ran.code, ran.text), (0, "Went on after compaction."), "exit code and answer")
+        expect(
             any(event.get("subtype") == "compact_boundary" for event in ran.events),
             "it did not compact",
         )
-        _expect(
+        expect(
             max(lab.upstream._count(request.body) for request in lab.chats)
             < lab.upstream.max_model_len,
             "a request that is larger than the window reached the engine",
@@ -199,13 +119,13 @@ def _compacts(command: str, characters: str) -> Callable[[TrialStack], None]:
     return run
 
 
-def _compacts_ahead(lab: TrialStack) -> None:
+def _compacts_ahead(lab: ClaudeTrial) -> None:
     _compacts("seq 1 5000", "30000")(lab)
     refused = [one["status"] for one in lab.log_records() if one["status"] != 200]
-    _expect(not refused, f"requests were refused first: {refused}")
+    expect(not refused, f"requests were refused first: {refused}")
 
 
-def _waits(lab: TrialStack) -> None:
+def _waits(lab: ClaudeTrial) -> None:
     # Claude Code sends again when no status line came within API_TIMEOUT_MS, here 3 s.
     slow = Turn(
         tool_calls=[call("Bash", command="echo hi")],
@@ -214,12 +134,12 @@ def _waits(lab: TrialStack) -> None:
     )
     lab.upstream.script = by_round(slow, Turn(text="Worth waiting for."))
     ran = lab.ask("Take your time.", timeout_s=PREFILL_S + 60, API_TIMEOUT_MS="3000")
-    _same((ran.code, ran.text), (0, "Worth waiting for."), "exit code and answer")
-    _same(len(lab.chats), 2, "requests")
-    _expect(lab.log_records()[0]["keepalives"] >= 2, "the proxy sent no signs of life")
+    same((ran.code, ran.text), (0, "Worth waiting for."), "exit code and answer")
+    same(len(lab.chats), 2, "requests")
+    expect(lab.log_records()[0]["keepalives"] >= 2, "the proxy sent no signs of life")
     # What kept the stream alive does not come back as something the model thought.
     *_, answered = (m for m in lab.chats[1].body["messages"] if m["role"] == "assistant")
-    _expect(
+    expect(
         not answered.keys() & {"reasoning", "reasoning_content"} and not answered.get("content"),
         "the empty thinking block came back as text",
     )
@@ -229,7 +149,7 @@ PREFILL_S = float(os.environ.get("AUTOSRE_TEST_PREFILL_S", "6"))
 """Claude Code's clock on a running stream is 300 s and cannot be set shorter: 400 outlasts it."""
 
 
-def _subagent(lab: TrialStack) -> None:
+def _subagent(lab: ClaudeTrial) -> None:
     task = "SUBAGENT-TASK: say what 6 times 7 is."
 
     def is_agent(body: Mapping[str, Any]) -> bool:
@@ -249,65 +169,66 @@ def _subagent(lab: TrialStack) -> None:
 
     lab.upstream.script = script
     ran = lab.ask("Let an agent multiply.", profile="full")
-    _same((ran.code, ran.text), (0, "The agent says 42."), "exit code and answer")
+    same((ran.code, ran.text), (0, "The agent says 42."), "exit code and answer")
     # Whatever model Claude Code would pick for its agents, ours answers.
     models = {request.body["model"] for request in lab.chats}
-    _same(models, {lab.upstream.model}, "models asked for")
+    same(models, {lab.upstream.model}, "models asked for")
     kinds = [one["kind"] for one in lab.log_records() if one["kind"] != "background"]
-    _expect(kinds[0] == "main" and kinds.count("subagent") == 1, f"kinds of requests: {kinds}")
+    expect(kinds[0] == "main" and kinds.count("subagent") == 1, f"kinds of requests: {kinds}")
     agent = [r.body["priority"] for r in lab.chats if is_agent(r.body)]
     main = [r.body["priority"] for r in lab.chats if not is_agent(r.body)]
-    _expect(max(main) < min(agent), "a subagent goes before the main conversation")
+    expect(max(main) < min(agent), "a subagent goes before the main conversation")
 
 
-def _web_tools(lab: TrialStack) -> None:
+def _web_tools(lab: ClaudeTrial) -> None:
     lab.upstream.script = by_round(
         Turn(tool_calls=[call("mcp__capabilities__get_command", name="autosre stop")]),
         Turn(text="That stops it."),
     )
     ran = lab.ask("How do I stop it?", profile="full", servers=["capabilities"])
-    _same((ran.code, ran.text), (0, "That stops it."), "exit code and answer")
+    same((ran.code, ran.text), (0, "That stops it."), "exit code and answer")
     tools = [tool["function"]["name"] for tool in lab.chats[0].body["tools"]]
-    _expect("mcp__capabilities__get_command" in tools, "our MCP server's tools are not loaded")
+    expect("mcp__capabilities__get_command" in tools, "our MCP server's tools are not loaded")
     withheld = {"WebFetch", "WebSearch", "Workflow"} & set(tools)
-    _expect(not withheld, f"tools that only Anthropic can serve are loaded: {withheld}")
+    expect(not withheld, f"tools that only Anthropic can serve are loaded: {withheld}")
 
 
-def _goes_away(lab: TrialStack) -> None:
+def _goes_away(lab: ClaudeTrial) -> None:
     lab.upstream.script = by_round(Turn(text="I talk and talk", hold=True))
     with lab.start(lab.plan("-p", "Talk.")) as process:
-        wait_until(lambda: lab.upstream.running == 1, "the request")
+        wait_until(lambda: lab.upstream.running or process.poll() is not None, "the request")
+        expect(lab.upstream.running == 1, "it ended by itself")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
     wait_until(lambda: lab.upstream.running == 0, "the end of the engine's work")
 
 
-def _stays_down(lab: TrialStack) -> None:
+def _stays_down(lab: ClaudeTrial) -> None:
     lab.upstream.script = by_round(Turn(http_error=HttpError(status=503)))
     ran = lab.ask("Hello?", CLAUDE_CODE_MAX_RETRIES="1")
-    _same(ran.code, 1, "exit code")
-    _expect(bool(ran.result["is_error"]), "its result is no error")
-    _expect("503" in ran.text or "529" in ran.text, f"its result gives no reason: {ran.text!r}")
+    same(ran.code, 1, "exit code")
+    expect(bool(ran.result["is_error"]), "its result is no error")
+    expect("503" in ran.text or "529" in ran.text, f"its result gives no reason: {ran.text!r}")
 
 
-def _continued(lab: TrialStack) -> None:
+def _continued(lab: ClaudeTrial) -> None:
     lab.upstream.script = by_round(Turn(text="The word is xylophone."), Turn(text="As I said."))
-    _same(lab.ask("Give me a word.").code, 0, "exit code")
+    same(lab.ask("Give me a word.").code, 0, "exit code")
     ran = lab.ask("Which word?", "--continue")
-    _same((ran.code, ran.text), (0, "As I said."), "exit code and answer")
-    _expect("xylophone" in str(lab.chats[-1].body["messages"]), "the first session is forgotten")
+    same((ran.code, ran.text), (0, "As I said."), "exit code and answer")
+    expect("xylophone" in str(lab.chats[-1].body["messages"]), "the first session is forgotten")
 
 
-def _quiet(lab: TrialStack) -> None:
+def _quiet(lab: ClaudeTrial) -> None:
     lab.upstream.script = by_round(Turn(text="Hello."))
     ran = lab.ask("Hello?")
     said = [
         line for line in ran.err.splitlines() if line.strip() and not any(n in line for n in NOISE)
     ]
-    _same(said, [], "lines on standard error")
+    same(said, [], "lines on standard error")
 
 
-CONTRACT = (
+CONTRACT: tuple[Behaviour[ClaudeTrial], ...] = (
     Behaviour(name="first requests have the recorded sizes", run=_sizes),
     Behaviour(name="tools run, and each request begins with the one before", run=_tools),
     Behaviour(name="nothing but known lines on standard error", run=_quiet),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,16 +16,13 @@ from typing import Any
 from autosre_lab.agents.claude.config_home import added_servers, prepare_config_dir
 from autosre_lab.agents.claude.plan import plan_launch
 from autosre_lab.agents.claude.profiles import PROFILES
-from autosre_lab.agents.claude.version import named_claude_code
+from autosre_lab.agents.claude.version import CLAUDE_CODE
 from autosre_lab.agents.claude.window import output_tokens
 from autosre_lab.agents.launch import Launch
-from autosre_lab.agents.trial import TOKEN, by_round, call, in_order, trial_servers, wait_until
+from autosre_lab.agents.trial import RUN_TIMEOUT_S, Trial, trial_servers
 from autosre_lab.agents.window import WindowFit
-from autosre_lab.scripted.chat_engine import ReceivedRequest, ScriptedVllm
 
-__all__ = ["Ran", "TrialStack", "by_round", "call", "in_order", "trial", "wait_until"]
-
-RUN_TIMEOUT_S = 90.0
+__all__ = ["ClaudeTrial", "Ran", "trial"]
 
 
 @dataclass(frozen=True)
@@ -68,44 +64,8 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class _Served:
-    proxy_url: str
-    token: str
-    model: str
-    max_model_len: int
-
-
-@dataclass(frozen=True)
-class TrialStack:
-    """A scripted engine, our proxy before it, and what Claude Code needs beside.
-
-    Attributes:
-        upstream: The engine; its script says what the model answers.
-        proxy_url: Where our proxy listens.
-        request_log: The proxy's request log.
-        executable: The Claude Code on trial.
-        folder: For its configuration and its work.
-    """
-
-    upstream: ScriptedVllm
-    proxy_url: str
-    request_log: Path
-    executable: Path
-    folder: Path
-
-    @property
-    def work(self) -> Path:
-        """Where Claude Code runs."""
-        return self.folder / "work"
-
-    @property
-    def chats(self) -> list[ReceivedRequest]:
-        """The chat requests that reached the engine."""
-        return self.upstream.chats
-
-    def log_records(self) -> list[dict[str, Any]]:
-        """Return the lines of the request log."""
-        return [json.loads(line) for line in self.request_log.read_text("utf-8").splitlines()]
+class ClaudeTrial(Trial):
+    """A Claude Code on trial."""
 
     def plan(
         self,
@@ -118,12 +78,11 @@ class TrialStack:
         """Plan a session as the launcher does."""
         window = self.upstream.max_model_len
         output = output_tokens(window)
-        config_dir = self.folder / "config"
-        prepare_config_dir(config_dir, self.work, home=self.folder)
-        mcp_file, _ = added_servers(config_dir, self.work)
+        prepare_config_dir(self.config_dir, self.work, home=self.folder)
+        mcp_file, _ = added_servers(self.config_dir, self.work)
         ours = {name: value for name, value in os.environ.items() if name != "CLAUDE_CONFIG_DIR"}
         return plan_launch(
-            _Served(self.proxy_url, TOKEN, self.upstream.model, window),
+            self.endpoint,
             args,
             # Chosen for the trial, not for the window: what does not fit is tried as well.
             fit=WindowFit(
@@ -135,25 +94,12 @@ class TrialStack:
             ),
             profile=PROFILES[profile],
             executable=self.executable,
-            version=named_claude_code(self.executable).version,
+            version=CLAUDE_CODE.named(self.executable).version,
             environ={**ours, **environ},
-            config_dir=config_dir,
+            config_dir=self.config_dir,
             servers=servers,
             mcp_file=mcp_file,
             status_line=status_line,
-        )
-
-    def start(self, launch: Launch) -> subprocess.Popen[str]:
-        """Start a planned session, with its output in pipes."""
-        return subprocess.Popen(
-            launch.argv,
-            env=launch.env,
-            cwd=self.work,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
         )
 
     def ask(
@@ -178,20 +124,15 @@ class TrialStack:
             servers=servers,
             **environ,
         )
-        with self.start(launch) as process:
-            try:
-                out, err = process.communicate(timeout=timeout_s)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                out, err = process.communicate()
-                raise TimeoutError(f"claude did not end: {out[-2000:]}{err[-2000:]}") from None
-        return Ran(process.returncode, [json.loads(line) for line in out.splitlines()], err)
+        done = self.run(launch, timeout_s)
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        return Ran(done.returncode, events, done.stderr)
 
 
 @contextmanager
 def trial(
     executable: Path, folder: Path, *, window: int = 131_072, keepalive_s: float = 10.0
-) -> Iterator[TrialStack]:
+) -> Iterator[ClaudeTrial]:
     """Run a scripted engine and our proxy, on loopback and for one Claude Code.
 
     Args:
@@ -202,7 +143,7 @@ def trial(
     """
     (folder / "work").mkdir()
     with trial_servers(folder, window=window, keepalive_s=keepalive_s) as servers:
-        yield TrialStack(
+        yield ClaudeTrial(
             upstream=servers.upstream,
             proxy_url=servers.proxy_url,
             request_log=servers.request_log,

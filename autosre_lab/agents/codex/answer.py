@@ -1,72 +1,17 @@
-"""One question to the real ``codex exec``, and what its events say."""
+"""What the events of ``codex exec`` say."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from autosre_lab.agents.answer import Answer
-from autosre_lab.agents.codex.arguments import split_arguments
-from autosre_lab.agents.codex.session import prepare_launch
-from autosre_lab.agents.running import capture
 from autosre_lab.errors import CodexError
 
-if TYPE_CHECKING:
-    from autosre_lab.stack import Stack
-
-__all__ = ["ask", "read_answer"]
+__all__ = ["read_answer"]
 
 SHOWN_CHARACTERS = 2000
-
-
-def ask(
-    question: str,
-    *,
-    stack: Stack | None = None,
-    args: Sequence[str] = (),
-    timeout_s: float = 1800.0,
-    cwd: Path | None = None,
-    keep: bool = False,
-) -> Answer:
-    """Ask Codex one question and wait for the answer.
-
-    Args:
-        question: The prompt.
-        stack: A running stack; found or started when not given.
-        args: Further arguments: ours first, then those of ``codex exec``.
-        timeout_s: Seconds Codex may take, the start of a stack not included.
-        cwd: Where it runs, and what its tools see; the current folder when not given.
-        keep: Keep the session, so that ``codex exec resume`` can go on in it.
-
-    Raises:
-        CodexError: It ended without an answer, or took longer than `timeout_s`.
-        WindowTooSmallError: The served window cannot hold a session.
-        EngineError: The stack could not be started.
-    """
-    own, rest = split_arguments(args)
-    folder = cwd or Path.cwd()
-    launch = prepare_launch(
-        own, ["exec", "--json", *([] if keep else ["--ephemeral"]), *rest, "-"], stack=stack
-    )
-    started_at, started = time.time(), time.monotonic()
-    # The question goes in by standard input: as an argument it might look like an option.
-    try:
-        done = capture(launch, question, cwd=folder, timeout_s=timeout_s)
-    except TimeoutError as error:
-        raise CodexError(
-            f"Codex had no answer after {timeout_s:g} s",
-            remedy="give it more time (timeout_s), or read the request log to see which step took "
-            "the time",
-            exit_code=None,
-            output="",
-        ) from error
-    wall_s = time.monotonic() - started
-    answer = read_answer(done.stdout, done.stderr, done.returncode)
-    return replace(answer, started_at=started_at, wall_s=wall_s, duration_s=wall_s)
 
 
 def read_answer(out: str, err: str, exit_code: int) -> Answer:

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autosre_lab.agents.codex.profiles import PROFILES
-from autosre_lab.agents.options import OwnOptions, options_usage
-from autosre_lab.agents.options import split_arguments as split
-
-__all__ = ["USAGE", "is_headless", "needs_model", "split_arguments", "writes"]
-
-USAGE = options_usage("Codex", "codex", PROFILES)
+__all__ = ["is_headless", "needs_model", "writes"]
 
 _HEADLESS = frozenset({"exec", "e", "review"})
 _WITH_MODEL = frozenset({*_HEADLESS, "agents", "resume", "fork", "queue"})
@@ -27,15 +21,6 @@ _WITH_VALUE = frozenset(
     {"-c", "--config", "--enable", "--disable", "-m", "--model", "-p", "--profile", "-i", "--image"}
     | {"-s", "--sandbox", "-a", "--ask-for-approval", "-C", "--cd", "--add-dir", "--local-provider"}
 )
-
-
-def split_arguments(arguments: Sequence[str]) -> tuple[OwnOptions, list[str]]:
-    """Take our options from the front; the rest is Codex's.
-
-    Raises:
-        ConfigError: One of ours lacks its value, or names something unknown.
-    """
-    return split(arguments, name="codex", profiles=PROFILES)
 
 
 def subcommand(arguments: Sequence[str]) -> str:

@@ -28,6 +28,7 @@ def to_chat_request(
     max_tokens: int | None,
     priority: int = 0,
     stream: bool = True,
+    searches: bool = False,
 ) -> dict[str, Any]:
     """Translate a request.
 
@@ -37,6 +38,7 @@ def to_chat_request(
         max_tokens: The answer's limit, already fitted to the window; None to send none.
         priority: vLLM's scheduling priority, lower is earlier; sent if the engine schedules by it.
         stream: Ask for a stream with token counts in every chunk.
+        searches: The web is searched here.
 
     Returns:
         The request body, to be encoded by `msgspec.json.encode`: tool schemas in it are the
@@ -45,7 +47,7 @@ def to_chat_request(
     Raises:
         BadRequestError: It asks for what neither the Messages API nor the engine has.
     """
-    offered = offered_tools(request)
+    offered = offered_tools(request, searches=searches)
     messages = chat_messages(request.system, request.messages, engine, offered)
     body: dict[str, Any] = {"model": engine.model, "messages": messages}
     if max_tokens is not None:

@@ -19,6 +19,7 @@ from autosre_lab.proxy.messages.request import (
     decode_blocks,
     without_lone_surrogates,
 )
+from autosre_lab.proxy.messages.search import found_before
 
 __all__ = [
     "BILLING_HEADER",
@@ -65,13 +66,6 @@ _KNOWN = _TOLD | {
 _source_decoder = msgspec.json.Decoder(Source)
 
 
-class _SearchHit(msgspec.Struct):
-    type: str = ""
-    url: str = ""
-    title: str | None = None
-    error_code: str | None = None
-
-
 class _Named(msgspec.Struct):
     name: str = ""
 
@@ -84,7 +78,6 @@ class _ToolChange(msgspec.Struct):
 
 
 _change_decoder = msgspec.json.Decoder(_ToolChange)
-_hits_decoder = msgspec.json.Decoder(list[_SearchHit] | _SearchHit)
 
 
 def parts_of(content: str | Iterable[ContentBlock] | None, *, images: bool) -> list[Part]:
@@ -197,7 +190,7 @@ def _part(block: ContentBlock, *, images: bool) -> Part:
     if kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
         return f"[called the tool {_string(block.name)!r} with {_raw_text(block.input) or '{}'}]"
     if kind == "web_search_tool_result":
-        return _search_hits(block)
+        return found_before(block)
     if kind.endswith("tool_result"):
         return _element("tool_result", {"type": kind}, _inner(block) or _raw_text(block.content))
     if kind in _TOLD:
@@ -265,17 +258,6 @@ def _tool_change(block: ContentBlock) -> str:
     if block.type == "tool_removal":
         return f"[tool no longer available: {name}; a call of it is refused]"
     return f"[tool available: {name}]"
-
-
-def _search_hits(block: ContentBlock) -> str:
-    try:
-        hits = _hits_decoder.decode(block.content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _omitted("web search result")
-    if isinstance(hits, _SearchHit):
-        return f"[the web search failed: {hits.error_code or 'unknown error'}]"
-    lines = [f"- {hit.title or hit.url}: {hit.url}" for hit in hits]
-    return _element("web_search_results", {}, "\n".join(lines) or "nothing was found")
 
 
 def _inner(block: ContentBlock) -> str:

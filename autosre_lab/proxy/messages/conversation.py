@@ -10,7 +10,7 @@ are served by `turns`.)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ from autosre_lab.proxy.messages.request import (
     InputMessage,
     without_lone_surrogates,
 )
+from autosre_lab.proxy.messages.search import found_before, same_question
 from autosre_lab.proxy.messages.turns import fit_template
 from autosre_lab.proxy.profile import EngineProfile
 
@@ -68,13 +69,14 @@ def chat_messages(
     turn = _Turn(tools)
     for message in messages:
         if message.role == "assistant":
-            written += turn.chat_messages(engine)
-            answer = _assistant(message.content)
-            written.append(answer)
-            calls = [call["id"] for call in answer.get("tool_calls", ())]
-            # Calls of two messages in a row are answered together.
-            open_calls = [] if turn.said or turn.results else turn.calls
-            turn = _Turn(tools, calls=open_calls + calls)
+            for part, found in _parts_of_answer(message.content):
+                written += turn.chat_messages(engine)
+                answer = _assistant(part)
+                written.append(answer)
+                calls = [call["id"] for call in answer.get("tool_calls", ())]
+                # Calls of two messages in a row are answered together.
+                open_calls = [] if turn.said or turn.results else turn.calls
+                turn = _Turn(tools, calls=open_calls + calls, results=found)
         elif message.role == "user":
             turn.add_user(message.content)
         elif text := system_text(tools.told(message.content)):
@@ -193,6 +195,55 @@ def system_text(content: str | list[ContentBlock] | None) -> str:
         return without_billing_header(content)
     texts = (joined_text(parts_of([block], images=False)) for block in content or ())
     return TEXT_SEPARATOR.join(filter(None, map(without_billing_header, texts)))
+
+
+def _parts_of_answer(
+    content: str | list[ContentBlock] | None,
+) -> Iterator[tuple[str | list[ContentBlock] | None, list[ContentBlock]]]:
+    """Cut an answer where the server searched in it, as the model saw it: calls, then results.
+
+    Calls of the client's tools that stand before a search wait for results of their own, so from
+    there on the answer stays in one piece.
+    """
+    searches = _searches_of(content)
+    if not searches or isinstance(content, str) or content is None:
+        yield content, []
+        return
+    part: list[ContentBlock] = []
+    found: list[ContentBlock] = []
+    waits = False
+    for block in content:
+        if block.type == "web_search_tool_result" and _text(block.tool_use_id) in searches:
+            text = msgspec.Raw(msgspec.json.encode(found_before(block)))
+            found.append(
+                ContentBlock(type="tool_result", tool_use_id=block.tool_use_id, content=text)
+            )
+            continue
+        searches_here = block.type == "server_tool_use" and _text(block.id) in searches
+        if part and found and not waits:
+            before = part[-1].id if part[-1].type == "tool_use" else None
+            if not (searches_here and same_question(_text(before), _text(block.id))):
+                yield part, found
+                part, found = [], []
+        waits = waits or block.type == "tool_use"
+        part.append(msgspec.structs.replace(block, type="tool_use") if searches_here else block)
+    yield part, found
+
+
+def _searches_of(content: str | list[ContentBlock] | None) -> set[str]:
+    """Return the ids of the searches of an answer that have a result in it."""
+    if content is None or isinstance(content, str):
+        return set()
+    asked = {_text(block.id) for block in content if block.type == "server_tool_use"}
+    return {
+        _text(block.tool_use_id)
+        for block in content
+        if block.type == "web_search_tool_result" and _text(block.tool_use_id) in asked
+    }
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _assistant(content: str | list[ContentBlock] | None) -> ChatMessage:

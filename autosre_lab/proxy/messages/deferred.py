@@ -121,16 +121,20 @@ class OfferedTools:
 NO_TOOLS = OfferedTools()
 
 
-def offered_tools(request: MessagesRequest) -> OfferedTools:
+def offered_tools(request: MessagesRequest, *, searches: bool = False) -> OfferedTools:
     """Sort a request's tools by where the model is told of them.
 
     All are loaded where the client counts on a search by Anthropic's servers to find the deferred
     ones, since nothing else would tell the model of them, and where none is loaded.
 
+    Args:
+        request: What the client sent.
+        searches: The web is searched here; the search is a function, too.
+
     Raises:
         BadRequestError: A tool has no name, or is nothing that can be had here.
     """
-    functions = client_functions(request)
+    functions = client_functions(request, searches=searches)
     later = {tool.name for tool in request.tools or () if tool.defer_loading is True}
     if later and (
         all(one["name"] in later for one in functions)

@@ -14,6 +14,7 @@ from autosre_lab.proxy.messages.deferred import removed_tools
 from autosre_lab.proxy.messages.errors import error_body, error_status, error_type
 from autosre_lab.proxy.messages.models import model_list, one_model
 from autosre_lab.proxy.messages.request import decode_request
+from autosre_lab.proxy.messages.search import search_ask
 from autosre_lab.proxy.messages.search_refusal import (
     must_search,
     refusal_events,
@@ -30,13 +31,20 @@ __all__ = ["MessagesDialect"]
 
 
 class MessagesDialect:
-    """What Claude Code and Anthropic's SDKs speak."""
+    """What Claude Code and Anthropic's SDKs speak.
+
+    Args:
+        searches: The web is searched here; otherwise a search is honestly refused.
+    """
 
     name = "anthropic-messages"
     answer_path = "/v1/messages"
     count_path: str | None = "/v1/messages/count_tokens"
     id_header = "request-id"
     pages: Mapping[str, Page] = {"/v1/models": model_list, "/v1/models/{model:.+}": one_model}
+
+    def __init__(self, *, searches: bool = False) -> None:
+        self._searches = searches
 
     def client(self, headers: Mapping[str, str]) -> Client:
         """Claude Code names its session, and the subagent where one asks."""
@@ -58,11 +66,18 @@ class MessagesDialect:
             messages=len(request.messages),
             tools=len(request.tools or ()),
             images=b'"image"' in body,
+            search=search_ask(request) if self._searches else None,
         )
 
     def chat(self, ask: Ask, engine: EngineProfile, *, priority: int) -> dict[str, Any]:
         """Translate a request for the engine, without a limit of the answer."""
-        return to_chat_request(ask.body, engine, max_tokens=None, priority=priority)
+        return to_chat_request(
+            ask.body,
+            engine,
+            max_tokens=None,
+            priority=priority,
+            searches=ask.search is not None,
+        )
 
     def sent_again(self, body: bytes) -> bytes:
         """Claude Code's second try leaves `stream` out, and is the same otherwise."""
@@ -70,7 +85,7 @@ class MessagesDialect:
 
     def canned(self, ask: Ask, request_id: str) -> Canned | None:
         """Say that nothing was searched, instead of letting a model invent results."""
-        if not must_search(ask.body):
+        if ask.search is not None or not must_search(ask.body):
             return None
         message_id = _message_id(request_id)
         if ask.stream:
@@ -91,6 +106,7 @@ class MessagesDialect:
             window_limited=window_limited,
             inside_thinking=begins_inside(ask.body, engine),
             removed_tools=removed_tools(ask.body),
+            search=ask.search,
         )
 
     def count(self, tokens: int) -> dict[str, int]:

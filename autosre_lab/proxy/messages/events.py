@@ -16,6 +16,8 @@ __all__ = [
     "Usage",
     "block_start",
     "block_stop",
+    "citation_delta",
+    "content_start",
     "delta_head",
     "encode",
     "error_event",
@@ -31,27 +33,35 @@ encode = msgspec.json.Encoder().encode
 class Usage(msgspec.Struct, frozen=True):
     """Token counts as Anthropic tells them.
 
-    `input_tokens` excludes what the prefix cache held and what it keeps from now on.
+    `input_tokens` excludes what the prefix cache held and what it keeps from now on. The number of
+    web searches is told where there may be any.
     """
 
     input_tokens: int = 0
     cache_read_input_tokens: int = 0
     output_tokens: int = 0
     cache_creation_input_tokens: int = 0
+    web_searches: int | None = None
 
     @property
     def prompt_tokens(self) -> int:
         """The whole prompt."""
         return self.input_tokens + self.cache_read_input_tokens + self.cache_creation_input_tokens
 
-    def as_message_content(self) -> dict[str, int]:
+    def as_message_content(self) -> dict[str, object]:
         """Return the counts as they stand in a Message."""
-        return {
+        counts: dict[str, object] = {
             "input_tokens": self.input_tokens,
             "cache_creation_input_tokens": self.cache_creation_input_tokens,
             "cache_read_input_tokens": self.cache_read_input_tokens,
             "output_tokens": self.output_tokens,
         }
+        if self.web_searches is not None:
+            counts["server_tool_use"] = {
+                "web_search_requests": self.web_searches,
+                "web_fetch_requests": 0,
+            }
+        return counts
 
 
 PING = b'event: ping\ndata: {"type":"ping"}\n\n'
@@ -98,6 +108,22 @@ def block_start(
     return (
         b'event: content_block_start\ndata: {"type":"content_block_start","index":%d,'
         b'"content_block":%b}\n\n' % (index, block)
+    )
+
+
+def content_start(index: int, block: object) -> bytes:
+    """Return the event that opens a content block of any type."""
+    return (
+        b'event: content_block_start\ndata: {"type":"content_block_start","index":%d,'
+        b'"content_block":%b}\n\n' % (index, encode(block))
+    )
+
+
+def citation_delta(index: int, citation: object) -> bytes:
+    """Return the event that adds a citation to a text."""
+    return (
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
+        b'"delta":{"type":"citations_delta","citation":%b}}\n\n' % (index, encode(citation))
     )
 
 

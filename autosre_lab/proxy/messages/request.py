@@ -80,7 +80,7 @@ class InputMessage(msgspec.Struct):
 class ToolDefinition(msgspec.Struct):
     """A tool that the client declares. `type` is absent or "custom" for its own tools.
 
-    The numbers belong to tools that Anthropic defined.
+    The fields without a type of their own belong to tools that Anthropic defined.
     """
 
     name: str = ""
@@ -93,6 +93,10 @@ class ToolDefinition(msgspec.Struct):
     display_height_px: Any = None
     enable_zoom: Any = None
     max_characters: Any = None
+    allowed_domains: Any = None
+    blocked_domains: Any = None
+    max_uses: Any = None
+    user_location: Any = None
 
 
 class ToolChoice(msgspec.Struct):

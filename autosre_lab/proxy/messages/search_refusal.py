@@ -1,4 +1,4 @@
-"""The honest answer to a request that wants Anthropic's servers to search the web.
+"""The honest answer to a request that wants a web search, where nothing can be searched.
 
 Claude Code's WebSearch is a small request of its own whose only tool is a server's. A model that
 gets it without the tool writes search results from memory, and Claude Code takes them for real.
@@ -10,19 +10,16 @@ import hashlib
 from typing import Any
 
 from autosre_lab.proxy.messages import events as sse
-from autosre_lab.proxy.messages.claude_code import last_user_text
 from autosre_lab.proxy.messages.events import Usage, encode
 from autosre_lab.proxy.messages.request import MessagesRequest
-from autosre_lab.proxy.messages.tools import server_tools
+from autosre_lab.proxy.messages.search import asked_by_claude_code, is_search_tool
 
 __all__ = ["must_search", "refusal_events", "refusal_message"]
 
-_CLAUDE_CODE_ASKS = "Perform a web search for the query:"
-
 _TEXT = (
-    "The web was not searched: this model runs on a local engine, which has no web search. "
-    "Nothing was found and nothing may be quoted. Where the tool mcp__search__search is offered, "
-    "it searches the web from this machine."
+    "The web was not searched: the proxy of this local engine was started without web search "
+    "(install autosre-lab[web] and start the stack again). Nothing was found and nothing may be "
+    "quoted. Where the tool mcp__search__search is offered, it searches the web from this machine."
 )
 
 
@@ -32,14 +29,11 @@ def must_search(request: MessagesRequest) -> bool:
     That is Claude Code's own request for one, and one whose `tool_choice` forces it. Any other
     client that offers the tool beside its question is answered by the model.
     """
-    searches = {tool.name for tool in server_tools(request) if tool.type.startswith("web_search")}
-    if not searches:
-        return False
+    searches = {tool.name for tool in request.tools or () if is_search_tool(tool)}
     choice = request.tool_choice
-    if choice is not None and choice.type == "tool":
+    if choice is not None and choice.type == "tool" and searches:
         return choice.name in searches
-    alone = len(searches) == len(request.tools or ())
-    return alone and last_user_text(request.messages).startswith(_CLAUDE_CODE_ASKS)
+    return asked_by_claude_code(request) is not None
 
 
 def refusal_message(message_id: str, model: str, *, input_tokens: int = 0) -> dict[str, Any]:

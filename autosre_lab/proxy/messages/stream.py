@@ -9,18 +9,20 @@ from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.answer import DialectAnswer
 from autosre_lab.proxy.arguments import is_json_object
 from autosre_lab.proxy.blocks import MALFORMED_ARGUMENTS, UNNAMED_TOOL, Block, Delta
 from autosre_lab.proxy.messages import events as sse
 from autosre_lab.proxy.messages.errors import error_message, error_type
 from autosre_lab.proxy.messages.events import DELTA_END, Usage, encode
+from autosre_lab.proxy.messages.search import citation, result_content, search_id
 from autosre_lab.proxy.refusals import Refusal
+from autosre_lab.proxy.searching import SearchingAnswer
+from autosre_lab.proxy.web_search import SearchAsk
 
 __all__ = ["MessageStream", "Usage"]
 
 
-class MessageStream(DialectAnswer):
+class MessageStream(SearchingAnswer):
     """One answer as Anthropic's events, or as one Message.
 
     Args:
@@ -31,6 +33,7 @@ class MessageStream(DialectAnswer):
             is full.
         inside_thinking: The prompt ended with an opened `<think>`.
         removed_tools: What the conversation took away; a call of it becomes a text that says so.
+        search: What the request says of web searches to be made here.
     """
 
     def __init__(
@@ -42,13 +45,18 @@ class MessageStream(DialectAnswer):
         window_limited: bool = False,
         inside_thinking: bool = False,
         removed_tools: Collection[str] = (),
+        search: SearchAsk | None = None,
     ) -> None:
-        super().__init__(message_id, call_prefix="toolu_", inside_thinking=inside_thinking)
+        super().__init__(
+            message_id, call_prefix="toolu_", inside_thinking=inside_thinking, search=search
+        )
         self._message_id = message_id
         self._model = model
         self._stop_sequences = frozenset(stop_sequences)
-        self._window_limited = window_limited
+        self.window_limited = window_limited
         self._removed_tools = frozenset(removed_tools)
+        # A search is two blocks to the client: the call, and what it came to.
+        self._results = 0
         self._stop: tuple[str, str | None] | None = None
 
     @property
@@ -65,6 +73,7 @@ class MessageStream(DialectAnswer):
             cache_read_input_tokens=counts.cached,
             cache_creation_input_tokens=counts.created,
             output_tokens=counts.output,
+            web_searches=self.searches if self.sequence.hosted is not None else None,
         )
 
     def opening(self) -> bytes:
@@ -78,28 +87,48 @@ class MessageStream(DialectAnswer):
 
     def block_opened(self, block: Block, index: int) -> bytes:
         """Write `content_block_start`."""
+        if self.is_search(block):
+            return sse.content_start(index + self._results, self._search_use(block, {}))
         if self._is_refused(block):
-            text = sse.delta_head("text", index) + encode(_refused(block)) + DELTA_END
-            return sse.block_start("text", index) + text
+            at = index + self._results
+            text = sse.delta_head("text", at) + encode(_refused(block)) + DELTA_END
+            return sse.block_start("text", at) + text
         return sse.block_start(
-            block.kind, index, tool_id=block.tool_id, tool_name=block.tool_name or UNNAMED_TOOL
+            block.kind,
+            index + self._results,
+            tool_id=block.tool_id,
+            tool_name=block.tool_name or UNNAMED_TOOL,
         )
 
     def delta_of(self, block: Block, index: int) -> Delta:
         """Return what writes a `content_block_delta`: bytes around a text, as cheap as it gets."""
         if self._is_refused(block):
             # Nothing of its arguments is told; a sign of life has to be one all the same.
-            nothing = sse.delta_head("text", index) + encode("") + DELTA_END
+            nothing = sse.delta_head("text", index + self._results) + encode("") + DELTA_END
             return lambda _: nothing
-        head = sse.delta_head(block.kind, index)
+        head = sse.delta_head(block.kind, index + self._results)
         return lambda text: head + encode(text) + DELTA_END
 
     def block_closed(self, block: Block, index: int) -> bytes:
-        """Write `content_block_stop`, and before it what signs a thinking block."""
-        stop = sse.block_stop(index)
+        """Write `content_block_stop`, and before it what signs a thinking block or is cited.
+
+        What a search came to is a block of its own behind it.
+        """
+        at = index + self._results
+        stop = sse.block_stop(at)
         if block.kind == "thinking":
-            return sse.signature_delta(index, _signature(block.content)) + stop
+            return sse.signature_delta(at, _signature(block.content)) + stop
+        if block.kind == "text":
+            cited = map(citation, self.citations(block.content))
+            return b"".join([*(sse.citation_delta(at, one) for one in cited), stop])
+        if block in self.found:
+            self._results += 1
+            return stop + sse.content_start(at + 1, self._result(block)) + sse.block_stop(at + 1)
         return stop
+
+    def search_id(self, block: Block) -> str:
+        """Return the id of a search ("srvtoolu_…")."""
+        return search_id(block.tool_id or "", self.question_of(block))
 
     def keepalive(self) -> bytes:
         """Write an event that resets Claude Code's stream watchdog, if there is a place for it.
@@ -144,16 +173,15 @@ class MessageStream(DialectAnswer):
             "type": "message",
             "role": "assistant",
             "model": self._model,
-            "content": [
-                {"type": "text", "text": _refused(block)}
-                if self._is_refused(block)
-                else _content_of(block)
-                for block in self.sequence.blocks
-            ],
+            "content": [one for block in self.sequence.blocks for one in self._content_of(block)],
             "stop_reason": stop_reason,
             "stop_sequence": stop_sequence,
             "usage": self.usage.as_message_content(),
         }
+
+    def client_calls(self) -> list[Block]:
+        """Return the calls that the client has to run."""
+        return [block for block in super().client_calls() if not self._is_refused(block)]
 
     def _is_refused(self, block: Block) -> bool:
         return block.kind == "call" and block.tool_name in self._removed_tools
@@ -161,13 +189,9 @@ class MessageStream(DialectAnswer):
     def _resolve_stop(self) -> tuple[str, str | None]:
         """Anthropic's stop reason and the stop sequence that matched."""
         reason = self.finish_reason
-        calls = [
-            block
-            for block in self.sequence.blocks
-            if block.kind == "call" and not self._is_refused(block)
-        ]
+        calls = self.client_calls()
         if reason == "length":
-            return ("model_context_window_exceeded" if self._window_limited else "max_tokens"), None
+            return ("model_context_window_exceeded" if self.window_limited else "max_tokens"), None
         if reason == "content_filter" or (self.refused and not calls):
             return "refusal", None
         # A stop string that cut a tool call short wins over the call: it must not run.
@@ -176,34 +200,56 @@ class MessageStream(DialectAnswer):
             return "stop_sequence", matched
         return ("tool_use" if calls else "end_turn"), None
 
+    def _content_of(self, block: Block) -> list[dict[str, Any]]:
+        """Return a block as it stands in a Message."""
+        content = block.content
+        if block.kind == "text":
+            cited = list(map(citation, self.citations(content)))
+            return [{"type": "text", "text": content} | ({"citations": cited} if cited else {})]
+        if block.kind == "thinking":
+            signature = _signature(content)
+            return [{"type": "thinking", "thinking": content, "signature": signature}]
+        if self.is_search(block):
+            return [self._search_use(block, _input_of(content)), self._result(block)]
+        if self._is_refused(block):
+            return [{"type": "text", "text": _refused(block)}]
+        return [
+            {
+                "type": "tool_use",
+                "id": block.tool_id,
+                "name": block.tool_name or UNNAMED_TOOL,
+                "input": _input_of(content),
+            }
+        ]
+
+    def _search_use(self, block: Block, arguments: object) -> dict[str, Any]:
+        return {
+            "type": "server_tool_use",
+            "id": self.search_id(block),
+            "name": block.tool_name,
+            "input": arguments,
+        }
+
+    def _result(self, block: Block) -> dict[str, Any]:
+        return {
+            "type": "web_search_tool_result",
+            "tool_use_id": self.search_id(block),
+            "content": result_content(self.found[block]),
+        }
+
 
 def _refused(block: Block) -> str:
     return f"[the tool {block.tool_name} was called and not run: it was removed]"
 
 
-def _content_of(block: Block) -> dict[str, Any]:
-    """Return a block as it stands in a Message.
+def _input_of(content: str) -> object:
+    """Return a call's arguments; those that are a JSON object stay the bytes they are.
 
-    Arguments that are a JSON object stay the bytes they are (`msgspec.Raw`), so that neither
-    key order nor a number's spelling changes.
+    So neither key order nor a number's spelling changes (`msgspec.Raw`).
     """
-    content = block.content
-    if block.kind == "text":
-        return {"type": "text", "text": content}
-    if block.kind == "thinking":
-        return {"type": "thinking", "thinking": content, "signature": _signature(content)}
     if is_json_object(content):
-        arguments: object = msgspec.Raw(content.strip().encode())
-    elif content.strip():
-        arguments = {MALFORMED_ARGUMENTS: content}
-    else:
-        arguments = {}
-    return {
-        "type": "tool_use",
-        "id": block.tool_id,
-        "name": block.tool_name or UNNAMED_TOOL,
-        "input": arguments,
-    }
+        return msgspec.Raw(content.strip().encode())
+    return {MALFORMED_ARGUMENTS: content} if content.strip() else {}
 
 
 def _signature(thinking: str) -> str:

@@ -8,6 +8,8 @@ import msgspec
 
 from autosre_lab.proxy.messages.own_tools import definition_of
 from autosre_lab.proxy.messages.request import BadRequestError, MessagesRequest, ToolDefinition
+from autosre_lab.proxy.messages.search import search_tool
+from autosre_lab.proxy.web_search import search_function
 
 __all__ = ["ServerTool", "client_functions", "function_of", "server_tools"]
 
@@ -42,15 +44,20 @@ def server_tools(request: MessagesRequest) -> list[ServerTool]:
     ]
 
 
-def client_functions(request: MessagesRequest) -> list[dict[str, Any]]:
+def client_functions(request: MessagesRequest, *, searches: bool = False) -> list[dict[str, Any]]:
     """Write the client's own tools as functions, each schema as the bytes it came in.
+
+    Args:
+        request: What the client sent.
+        searches: The web is searched here; the search is a function, too.
 
     Raises:
         BadRequestError: One has no name, or is nothing that can be had here.
     """
     functions: list[dict[str, Any]] = []
+    search = search_tool(request) if searches else None
     for position, tool in enumerate(request.tools or ()):
-        function = function_of(tool)
+        function = function_of(tool) if tool is not search else search_function(tool.name)
         if function is None:
             if (tool.type or "").startswith(_NEEDED):
                 raise BadRequestError(

@@ -7,6 +7,7 @@ from typing import Any
 from autosre_lab.proxy.messages.thinking import nearest_effort
 from autosre_lab.proxy.messages.turns import fit_template
 from autosre_lab.proxy.profile import EngineProfile
+from autosre_lab.proxy.refusals import BadRequestError
 from autosre_lab.proxy.responses.compaction import compaction_prompt, is_triggered
 from autosre_lab.proxy.responses.conversation import chat_messages
 from autosre_lab.proxy.responses.request import ResponsesRequest
@@ -31,10 +32,15 @@ def to_chat_request(
         engine: What the engine and its chat template allow.
         priority: vLLM's scheduling priority, lower is earlier; sent if the engine schedules by it.
         may_call: The model may call tools; otherwise they are only rendered, for the prefix cache.
+
+    Raises:
+        BadRequestError: There is nothing to answer.
     """
     messages = chat_messages(request.instructions, request.items, engine, tools)
     if is_triggered(request):
         messages.append({"role": "user", "content": compaction_prompt()})
+    if not messages:
+        raise BadRequestError("The input holds no message.")
     body: dict[str, Any] = {
         "model": engine.model,
         "messages": fit_template(messages, engine),

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from autosre_lab.proxy.arguments import is_json_object
 from autosre_lab.proxy.messages.content import (
     TEXT_SEPARATOR,
     ImagePart,
@@ -19,6 +20,7 @@ from autosre_lab.proxy.messages.content import (
     chat_content,
     joined_text,
 )
+from autosre_lab.proxy.messages.request import without_lone_surrogates
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.responses.compaction import COMPACTION_MARK
 from autosre_lab.proxy.responses.content import parts_of, text_of
@@ -212,8 +214,10 @@ def _arguments(item: InputItem) -> str:
     text = _string(item.arguments).strip()
     if not text and bytes(item.arguments).startswith(b"{"):
         return bytes(item.arguments).decode("utf-8", "replace")
-    if text.startswith("{"):
-        return text
+    # A model's own broken JSON comes back in every later turn; some engines refuse it each time.
+    mended = without_lone_surrogates(text.encode()).decode()
+    if is_json_object(mended):
+        return mended
     if text in ("", "null", '""'):
         return "{}"
     return msgspec.json.encode({"malformed_arguments": text}).decode()

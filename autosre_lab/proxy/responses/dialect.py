@@ -43,7 +43,8 @@ class ResponsesDialect:
     id_header = "x-request-id"
     pages: Mapping[str, Page] = {"/codex/models": catalogue}
 
-    def __init__(self) -> None:
+    def __init__(self, *, searches: bool = False) -> None:
+        self._searches = searches
         self._threads = ThreadTools()
 
     def client(self, headers: Mapping[str, str]) -> Client:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from autosre_lab.agents.claude.trial import TrialStack, trial
+from autosre_lab.agents.claude.trial import ClaudeTrial, trial
 from autosre_lab.provision import (
     CLAUDE_CODE_VERSION,
     CLAUDE_CODE_VERSIONS,
@@ -16,7 +16,7 @@ from autosre_lab.provision import (
 
 
 class MakeLab(Protocol):
-    def __call__(self, *, window: int = ..., keepalive_s: float = ...) -> TrialStack: ...
+    def __call__(self, *, window: int = ..., keepalive_s: float = ...) -> ClaudeTrial: ...
 
 
 EACH_VERSION = pytest.mark.parametrize("claude_code", CLAUDE_CODE_VERSIONS, indirect=True)
@@ -34,7 +34,7 @@ def make_lab(claude_code: Path, tmp_path: Path) -> Iterator[MakeLab]:
     """Make a scripted engine with our proxy in front of it, and what Claude Code needs beside."""
     with ExitStack() as running:
 
-        def make(*, window: int = 131_072, keepalive_s: float = 10.0) -> TrialStack:
+        def make(*, window: int = 131_072, keepalive_s: float = 10.0) -> ClaudeTrial:
             return running.enter_context(
                 trial(claude_code, tmp_path, window=window, keepalive_s=keepalive_s)
             )

@@ -4,18 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autosre_lab.agents.claude.agent import CLAUDE
 from autosre_lab.agents.claude.arguments import (
     is_subcommand,
     needs_model,
     options_given,
-    split_arguments,
 )
 from autosre_lab.agents.options import OwnOptions
 from autosre_lab.errors import ConfigError
 
 
 def test_our_options_are_taken_from_the_front() -> None:
-    own, rest = split_arguments(
+    own, rest = CLAUDE.split(
         ["--recipe", "big", "--profile=lean", "--dry-run", "-p", "hi", "--recipe", "x"]
     )
 
@@ -24,7 +24,7 @@ def test_our_options_are_taken_from_the_front() -> None:
 
 
 def test_a_double_dash_ends_our_options() -> None:
-    assert split_arguments(["--use-my-config", "--", "--dry-run"]) == (
+    assert CLAUDE.split(["--use-my-config", "--", "--dry-run"]) == (
         OwnOptions(use_my_config=True),
         ["--dry-run"],
     )
@@ -32,18 +32,18 @@ def test_a_double_dash_ends_our_options() -> None:
 
 @given(st.lists(st.text()))
 def test_everything_after_the_first_foreign_word_is_claudes(words: list[str]) -> None:
-    assert split_arguments(["-p", *words]) == (OwnOptions(), ["-p", *words])
+    assert CLAUDE.split(["-p", *words]) == (OwnOptions(), ["-p", *words])
 
 
 @pytest.mark.parametrize("arguments", [["--recipe"], ["--profile", "--dry-run"]])
 def test_an_option_without_its_value_is_refused(arguments: list[str]) -> None:
     with pytest.raises(ConfigError, match="has no value"):
-        split_arguments(arguments)
+        CLAUDE.split(arguments)
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="full, trimmed, lean"):
-        split_arguments(["--profile", "huge"])
+        CLAUDE.split(["--profile", "huge"])
 
 
 def test_options_are_found_in_every_spelling() -> None:

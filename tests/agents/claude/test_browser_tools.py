@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from autosre_lab.agents.claude.trial import by_round, call
+from autosre_lab.agents.trial import by_round, call
 from autosre_lab.scripted.chat_engine import Turn
 from tests.agents.claude.conftest import MakeLab
 from tests.browser.sites import Site, pages, site

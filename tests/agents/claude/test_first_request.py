@@ -13,7 +13,7 @@ from autosre_lab.agents.claude.first_request import (
     first_request,
 )
 from autosre_lab.agents.claude.profiles import PROFILES
-from autosre_lab.agents.claude.version import named_claude_code
+from autosre_lab.agents.claude.version import CLAUDE_CODE
 from tests.agents.claude.conftest import EACH_VERSION
 from tests.agents.claude.facts import Facts
 from tests.support.programs import program
@@ -35,7 +35,7 @@ def test_the_real_first_request_is_recorded_once(
     name: str, claude_code: Path, tmp_path: Path
 ) -> None:
     profile = PROFILES[name]
-    version = named_claude_code(claude_code).version
+    version = CLAUDE_CODE.named(claude_code).version
 
     def record(executable: Path) -> dict[str, object] | None:
         return first_request(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from autosre_lab.agents.claude.session import status_line_command
-from autosre_lab.agents.claude.trial import by_round, call
+from autosre_lab.agents.claude.agent import status_line_command
+from autosre_lab.agents.trial import by_round, call
 from autosre_lab.scripted.chat_engine import Turn
 from tests.agents.claude.conftest import EACH_VERSION, MakeLab
-from tests.agents.claude.terminal import Terminal, terminal
+from tests.agents.terminal import Terminal, terminal
 
 pytestmark = [pytest.mark.claude, EACH_VERSION]
 

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from autosre_lab.agents.claude import ask
-from autosre_lab.agents.claude.trial import by_round, call, wait_until
+from autosre_lab.agents.asking import ask
+from autosre_lab.agents.trial import by_round, call, wait_until
 from autosre_lab.scripted.chat_engine import Turn
 from autosre_lab.stack import Stack
 from tests.agents.claude.conftest import MakeLab

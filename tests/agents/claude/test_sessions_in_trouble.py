@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from autosre_lab.agents.claude.trial import by_round, in_order, wait_until
+from autosre_lab.agents.trial import by_round, in_order, wait_until
 from autosre_lab.scripted.chat_engine import Turn
 from tests.agents.claude.conftest import EACH_VERSION, MakeLab
 

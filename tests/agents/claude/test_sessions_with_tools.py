@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.agents.claude.trial import by_round, call
+from autosre_lab.agents.trial import by_round, call
 from autosre_lab.scripted.chat_engine import ToolCall, Turn
 from tests.agents.claude.conftest import EACH_VERSION, MakeLab
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autosre_lab.agents.claude import status_line as module
-from autosre_lab.agents.claude.session import status_line_command
+from autosre_lab.agents.claude.agent import status_line_command
 from autosre_lab.agents.claude.status_line import status_line, tokens_per_s
 
 SESSION = {

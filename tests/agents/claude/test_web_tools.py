@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.agents.claude.trial import Ran, by_round, call
+from autosre_lab.agents.claude.trial import Ran
+from autosre_lab.agents.trial import by_round, call
 from autosre_lab.agents.web_servers import WEB_SERVERS
 from autosre_lab.scripted.chat_engine import ToolCall, Turn
 from tests.agents.claude.conftest import MakeLab

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.agents.codex.arguments import is_headless, needs_model, split_arguments, writes
+from autosre_lab.agents.codex.agent import CODEX
+from autosre_lab.agents.codex.arguments import is_headless, needs_model, writes
 from autosre_lab.agents.codex.plan import KEY_VARIABLE, plan_launch
 from autosre_lab.agents.codex.profiles import PROFILES, SIZING, compacts_at, estimate
 from autosre_lab.agents.launch import Launch, show_launch
@@ -124,11 +125,11 @@ def test_what_needs_a_model(args: tuple[str, ...], needs: bool, headless: bool) 
 
 
 def test_ours_stand_in_front() -> None:
-    own, rest = split_arguments(["--profile", "lean", "--dry-run", "exec", "--profile", "mine"])
+    own, rest = CODEX.split(["--profile", "lean", "--dry-run", "exec", "--profile", "mine"])
     assert (own.profile, own.dry_run) == ("lean", True)
     assert rest == ["exec", "--profile", "mine"]
     with pytest.raises(ConfigError, match="profile"):
-        split_arguments(["--profile", "huge"])
+        CODEX.split(["--profile", "huge"])
     assert not writes(["exec", "-s", "read-only"])
 
 

@@ -199,12 +199,20 @@ def test_server_tools_in_the_history_stay_readable() -> None:
             user(text("b")),
         ]
     )
-    assert chat["messages"][1] == {
-        "role": "assistant",
-        "content": '[called the tool \'web_search\' with {"query": "q"}]\n\n'
-        "<web_search_results>\n- T: https://x\n</web_search_results>\n\n"
-        "[the web search failed: unavailable]\n\nfound",
+    called, result, said = chat["messages"][1:4]
+    assert called["tool_calls"][0]["function"] == {
+        "name": "web_search",
+        "arguments": '{"query": "q"}',
     }
+    assert result == {
+        "role": "tool",
+        "tool_call_id": "srvtoolu_1",
+        "content": "results of a web search:\n- T: https://x",
+    }
+    # A result without its search is said where it stands.
+    assert said["content"] == (
+        "[nothing was searched: the search engine could not be reached]\n\nfound"
+    )
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,9 @@ def test_a_call_is_named_as_the_model_knew_its_tool() -> None:
         ('{"a": 1.0}', '{"a": 1.0}'),
         ("", "{}"),
         ("null", "{}"),
-        ('{"a', '{"a'),
+        ('{"a', '{"malformed_arguments":"{\\"a"}'),
+        ('{"a": 1} and more', '{"malformed_arguments":"{\\"a\\": 1} and more"}'),
+        ('{"a": "\\ud83d"}', '{"a": "\\ufffd"}'),
         ("[1]", '{"malformed_arguments":"[1]"}'),
     ],
 )

@@ -226,3 +226,11 @@ async def test_a_developer_message_in_the_middle_reaches_the_model(start_lab: St
     await events(lab, ask("Hi", said_by("assistant", "Yes?"), said_by("developer", "news"), "Go"))
     contents = [message["content"] for message in lab.upstream.chats[0].body["messages"]]
     assert contents == ["Hi", "Yes?", "news", "Go"]
+
+
+@pytest.mark.parametrize("nothing", [[], None, [said_by("system", "")]])
+async def test_an_input_without_a_message_is_refused(start_lab: StartLab, nothing: Any) -> None:
+    lab = await start_lab()
+    status, answer, _ = await lab.post({"model": "any", "input": nothing}, PATH)
+    assert (status, answer["error"]["message"]) == (400, "The input holds no message.")
+    assert lab.upstream.chats == []

@@ -12,23 +12,25 @@ from pathlib import Path
 
 import pytest
 
-from autosre_lab.agents.claude import session
+from autosre_lab.agents import session
 from autosre_lab.agents.launch import Launch
+from autosre_lab.agents.named import AGENTS, agent_named
 
-# Runs `session` with a program of the test's in the place of Claude Code.
+# Runs `session` with a program of the test's in the place of an agent.
 DRIVER = """
 import os, sys
-from autosre_lab.agents.claude import session
+from autosre_lab.agents import session
 from autosre_lab.agents.launch import Launch
+from autosre_lab.agents.named import agent_named
 
-def prepared(own, args, **_):
+def prepared(agent, own, args, **_):
     noise = ("[noise]",) if os.environ.get("NOISE") else ()
     return Launch(argv=tuple(args), env=dict(os.environ), added={}, noise=noise)
 
 session.prepare_launch = prepared
 if sys.argv[1] == "replace":
-    session.run_and_replace(sys.argv[2:])
-sys.exit(session.launch(sys.argv[2:]))
+    session.run_and_replace(agent_named("claude"), sys.argv[2:])
+sys.exit(session.launch(agent_named("codex"), sys.argv[2:]))
 """
 
 MODES = ["replace", "launch"]
@@ -103,14 +105,15 @@ def test_the_callers_signal_handlers_come_back(
     monkeypatch.setattr(session, "prepare_launch", prepared)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    assert session.launch([], cwd=tmp_path) == 0
+    assert session.launch(agent_named("claude"), [], cwd=tmp_path) == 0
 
     assert {number: signal.getsignal(number) for number in before} == before
 
 
-def test_our_own_failure_ends_with_two_and_a_remedy() -> None:
+@pytest.mark.parametrize("name", AGENTS)
+def test_our_own_failure_ends_with_two_and_a_remedy(name: str) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "autosre_lab.claude", "--profile", "huge", "-p", "hi"],
+        [sys.executable, "-m", f"autosre_lab.{name}", "--profile", "huge", "-p", "hi"],
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,109 @@
+"""What an agent brings, so that a session of it can be planned, run, asked and tried."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic
+
+from autosre_lab.agents.answer import Answer
+from autosre_lab.agents.contract import BehaviourResult
+from autosre_lab.agents.launch import Browser, Endpoint, Launch
+from autosre_lab.agents.options import OwnOptions, split_arguments
+from autosre_lab.agents.program import Program, ProgramKind
+from autosre_lab.agents.web_choice import SessionFit
+from autosre_lab.agents.window import AnyProfile, Sizing
+from autosre_lab.errors import AgentError
+
+__all__ = ["Agent", "Settled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled(Generic[AnyProfile]):
+    """What was settled of a session before its command is planned.
+
+    Attributes:
+        stack: Where the proxy listens and what it serves.
+        chosen: The profile, how it fits the window, and the web tools.
+        program: The executable.
+        environ: The user's environment.
+        config_dir: The agent's configuration folder; None leaves it to the user.
+        cwd: Where it will run.
+        browser: What the server ``browser`` drives; None leaves it to the environment.
+        request_log: The proxy's request log, where there is one.
+        remarks: What else a person should know, a sentence each.
+    """
+
+    stack: Endpoint
+    chosen: SessionFit[AnyProfile]
+    program: Program
+    environ: Mapping[str, str]
+    config_dir: Path | None
+    cwd: Path
+    browser: Browser | None = None
+    request_log: Path | None = None
+    remarks: tuple[str, ...] = ()
+
+
+class Agent(ABC, Generic[AnyProfile]):
+    """An agent's command line; `session` runs it, `asking` asks it."""
+
+    program: ProgramKind
+    sizing: Sizing[AnyProfile]
+    error: type[AgentError]
+    changes_folder: frozenset[str]
+    """Its subcommands that change its configuration folder."""
+
+    def split(self, args: Sequence[str]) -> tuple[OwnOptions, list[str]]:
+        """Take our options from the front; the rest is the agent's.
+
+        Raises:
+            ConfigError: One of ours lacks its value, or names something unknown.
+        """
+        return split_arguments(args, name=self.program.name, profiles=self.sizing.profiles)
+
+    @abstractmethod
+    def needs_model(self, args: Sequence[str]) -> bool:
+        """Whether a model has to be served for these arguments."""
+
+    @abstractmethod
+    def prepare_folder(self, folder: Path, cwd: Path) -> str | None:
+        """Make our configuration folder ready; return what a person should know."""
+
+    @abstractmethod
+    def measure(
+        self,
+        program: Program,
+        stack: Endpoint | None,
+        args: Sequence[str],
+        environ: Mapping[str, str],
+    ) -> Callable[[AnyProfile], int]:
+        """Return what counts a profile's first prompt; without a stack it is estimated."""
+
+    @abstractmethod
+    def plan(self, settled: Settled[AnyProfile], args: Sequence[str]) -> Launch:
+        """Say how a session is started."""
+
+    @abstractmethod
+    def plan_without_model(
+        self,
+        program: Program,
+        args: Sequence[str],
+        environ: Mapping[str, str],
+        config_dir: Path | None,
+    ) -> Launch:
+        """Say how a subcommand is started that asks no model."""
+
+    @abstractmethod
+    def check(self, program: Program) -> Iterator[BehaviourResult]:
+        """Try what we rely on, and yield each verdict as it comes."""
+
+    @abstractmethod
+    def asking(self, args: Sequence[str], *, keep: bool) -> list[str]:
+        """Return the arguments that answer one question from standard input."""
+
+    @abstractmethod
+    def read_answer(self, out: str, err: str, exit_code: int) -> Answer:
+        """Read what it wrote then. Raises `error` where there is no answer in it."""

@@ -1,0 +1,1 @@
+"""A seeded attack on the proxy: `python -m tests.proxy.attack` (see docs/safety.md)."""

@@ -1,0 +1,32 @@
+"""What is missing is installed by a command that works here, and names nothing on no index."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from autosre_lab import extras
+from autosre_lab.extras import how_to_install
+
+
+def test_in_a_clones_own_environment_make_does_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "Makefile").touch()
+    monkeypatch.setattr(extras, "CLONE", tmp_path)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    assert how_to_install("watch") == f"make -C {tmp_path} .venv/.all"
+
+
+def test_elsewhere_the_packages_are_named_not_ours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(extras, "CLONE", tmp_path)
+    monkeypatch.setattr(
+        "importlib.metadata.requires",
+        lambda _: ["click>=8", "optuna>=4.5; extra == 'tune'", 'mcp>=2.3; extra == "web"'],
+    )
+    assert how_to_install("tune") == f"{sys.executable} -m pip install 'optuna>=4.5'"
+    assert how_to_install("web") == f"{sys.executable} -m pip install 'mcp>=2.3'"
