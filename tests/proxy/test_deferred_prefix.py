@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from tests.proxy.recorded_sessions import recorded, session_of_changes
 
 pytestmark = pytest.mark.anyio
 
-SESSIONS = {
+SESSIONS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "tool_search": lambda: recorded("tool_search"),
     "tool_addition": lambda: recorded("tool_addition"),
     "changes": session_of_changes,
