@@ -36,7 +36,8 @@ from autosre_lab.local import start, status, stop, wait_ready
 from autosre_lab.processes.files import locked, read_json, write_private_json
 from autosre_lab.processes.identity import ProcessIdentity, identify, session_members
 from autosre_lab.processes.rotating_file import START_WORD, WRITER
-from autosre_lab.provision.engine_environment import PIP, engine_folder
+from autosre_lab.provision.engine_environment import engine_folder
+from autosre_lab.provision.python_environment import PIP
 from autosre_lab.recipe import Recipe, parse_recipe
 from autosre_lab.settings import paths
 from autosre_lab.stack import Stack, StackStatus
