@@ -1,7 +1,7 @@
 """How many tokens of a session with two fetches the engine's prefix cache has, request by request.
 
-``python -m tests.proxy.cached_tokens http://127.0.0.1:8011 …`` sends the session to each proxy, under
-a `cache_salt` of its own, and prints a table. How the engine is served for it stands in
+``python -m tests.proxy.cached_tokens http://127.0.0.1:8011 …`` sends the session to each proxy,
+under a `cache_salt` of its own, and prints a table. How the engine is served for it stands in
 autosre_lab/proxy/README.md.
 """
 
