@@ -28,6 +28,9 @@ GRACE_S = 3.0
 
 _PROFILE_PREFIX = "autosre-chromium-"
 _OWNER_FILE = "owner"
+_SINGLETON_SOCKET = "/org.chromium.Chromium.123456/SingletonSocket"
+_SOCKET_PATH_BYTES = 107
+"""Longest path that Linux takes for a Unix socket."""
 _OVER_PIPE = 'exec "$0" "$@" 3<&0 4>&1 0</dev/null 1>/dev/null'
 """Puts the pipe where Chromium looks for it: it reads file 3 and writes file 4."""
 
@@ -263,6 +266,8 @@ def _environment(profile: Path) -> dict[str, str]:
     # Neither our secrets nor a person's proxy settings are for a browser that visits anything.
     kept = {"PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "FONTCONFIG_PATH", "TMPDIR"}
     environ = {name: value for name, value in os.environ.items() if name in kept}
+    if len(os.fsencode(environ.get("TMPDIR", ""))) + len(_SINGLETON_SOCKET) > _SOCKET_PATH_BYTES:
+        del environ["TMPDIR"]  # Chromium would end at once: its socket's path has no room
     home = str(profile / "home")
     return environ | {"HOME": home, "XDG_CONFIG_HOME": home, "XDG_CACHE_HOME": home}
 

@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
                     options.allow_origin or [os.environ.get(ORIGINS_VARIABLE, "")]
                 ),
                 request_log=options.request_log,
+                responses_dir=options.responses_dir,
                 keepalive_after_s=options.keepalive_after,
                 keepalive_every_s=options.keepalive_every,
                 max_running=options.max_running,
@@ -94,6 +95,11 @@ def _parser() -> argparse.ArgumentParser:
         f"several, or {ORIGINS_VARIABLE} with commas; none by default",
     )
     parser.add_argument("--request-log", type=Path, help="file for one JSON line a request")
+    parser.add_argument(
+        "--responses-dir",
+        type=Path,
+        help="folder in which the Responses API's answers are stored; none are without it",
+    )
     parser.add_argument(
         "--keepalive-after",
         type=float,

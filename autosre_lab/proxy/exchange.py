@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
@@ -14,7 +15,10 @@ from autosre_lab.proxy.refusals import Refusal, Refused
 from autosre_lab.proxy.request_log import RequestRecord
 from autosre_lab.proxy.state import ProxyState
 
-__all__ = ["Exchange"]
+__all__ = ["EventStreamOf", "Exchange"]
+
+EventStreamOf = Callable[[Mapping[str, str]], web.StreamResponse]
+"""Makes what a stream's events are written to, from the headers of the answer."""
 
 _EVENT_STREAM = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -28,6 +32,9 @@ class _EventStream(web.StreamResponse):
     # that is done for a chunk.
     _send_headers_immediately = False
 
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(headers=headers)
+
 
 class Exchange:
     """A request and everything that is known of it so far.
@@ -39,6 +46,7 @@ class Exchange:
         ask: Its decoded body.
         record: The line for the request log, filled in as things become known.
         started_s: `time.perf_counter()` of the arrival.
+        events_to: What a stream's events are written to; a response over HTTP by default.
     """
 
     def __init__(
@@ -49,7 +57,9 @@ class Exchange:
         ask: Ask,
         record: RequestRecord,
         started_s: float,
+        events_to: EventStreamOf = _EventStream,
     ) -> None:
+        self._events_to = events_to
         self._state = state
         self._dialect = dialect
         self._http = http
@@ -80,6 +90,7 @@ class Exchange:
                 return await self._stream()
             await asking.run()
             asking.answer.finish()
+            await self._dialect.keep(self._ask, asking.answer)
             return self._whole(asking.answer.whole())
         finally:
             asking.note_usage()
@@ -96,7 +107,10 @@ class Exchange:
         )
         try:
             await self._asking.run(self._write)
-            await self._write(self._asking.answer.finish(), last=True)
+            answer = self._asking.answer
+            ending = answer.finish()
+            await self._dialect.keep(self._ask, answer)
+            await self._write(ending, last=True)
         except Refused as error:
             if not self._committed:
                 raise
@@ -113,9 +127,7 @@ class Exchange:
         return response
 
     def _event_stream(self) -> web.StreamResponse:
-        return _EventStream(
-            headers={**_EVENT_STREAM, self._dialect.id_header: self._record.request_id}
-        )
+        return self._events_to({**_EVENT_STREAM, self._dialect.id_header: self._record.request_id})
 
     async def _write(self, events: bytes, *, last: bool = False) -> None:
         """Write events in the order in which they were made, whoever waits for the status line."""

@@ -32,12 +32,13 @@ async def probe_profile(upstream: Upstream) -> EngineProfile:
     """
     served = (await upstream.models())[0]
     render = ask.TemplateRenderer(upstream, served.id)
-    mid_system, switch, efforts, insists, continues = await asyncio.gather(
+    mid_system, switch, efforts, insists, continues, deferred = await asyncio.gather(
         ask.renders_mid_system(render),
         ask.thinking_switch(render),
         ask.efforts(render),
         ask.insists_on(render),
         ask.continues(render),
+        ask.deferred_tools(render),
     )
     images = images_by_config(served.root)
     return EngineProfile(
@@ -51,6 +52,7 @@ async def probe_profile(upstream: Upstream) -> EngineProfile:
         priorities=True,  # vLLM ignores them silently under fcfs
         continues=continues,
         opens_thinking=await ask.opens_thinking(render, switch),
+        deferred_tools=deferred,
         **insists._asdict(),
     )
 
