@@ -107,11 +107,14 @@ class Asking:
         """Return what the engine allows; what it allowed, where it has gone and may come back."""
         try:
             return await self._state.profiles.current(images=self._ask.images)
-        except EngineUnreachableError:
+        except EngineUnreachableError as error:
             last = self._state.profiles.last
-            if last is None or not self._state.config.resume_tries:
+            if last is None or not self._may_come_back(error):
                 raise
             return last
+
+    def _may_come_back(self, error: EngineUnreachableError) -> bool:
+        return error.refusal.kind == "unavailable" and self._state.config.resume_tries > 0
 
     def _answer_for(self, profile: EngineProfile, room: Fit) -> AnswerStream:
         return self._dialect.answer(
@@ -141,8 +144,8 @@ class Asking:
         else:
             try:
                 tokens = await self.count(prompt)
-            except EngineUnreachableError:
-                if not self._state.config.resume_tries:
+            except EngineUnreachableError as error:
+                if not self._may_come_back(error):
                     raise
                 # Counted when the engine is back, before anything is asked.
                 return Fit(max_tokens=wanted, limited=False)

@@ -218,7 +218,7 @@ async def test_a_mistake_of_ours_is_a_500_without_a_trace(
     start_lab: StartLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = await start_lab()
-    monkeypatch.setattr("autosre_lab.proxy.exchange.encode_prompt", raising)
+    monkeypatch.setattr("autosre_lab.proxy.asking.encode_prompt", raising)
     status, body, _ = await lab.post(ask())
     assert (status, body["error"]["type"]) == (500, "api_error")
     assert "Traceback" not in json.dumps(body)

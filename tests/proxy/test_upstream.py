@@ -116,7 +116,7 @@ async def test_a_request_that_crosses_the_closing_of_an_idle_connection_is_sent_
     stream = http(STREAM, b"text/event-stream")
     async with raw_engine(lambda _, on_this: None if on_this else stream) as engine:
         lab = await start_lab()
-        async with running_proxy(ProxyConfig(upstream=engine.url, port=0)) as url:
+        async with running_proxy(ProxyConfig(upstream=engine.url, port=0, resume_tries=0)) as url:
             for _ in range(60):  # more than the probe has left connections
                 async with lab.http.post(f"{url}/v1/messages", json=ask()) as response:
                     assert response.status == 200
@@ -139,7 +139,7 @@ async def test_a_request_that_breaks_a_new_connection_is_not_sent_again(
     async with raw_engine(lambda *_: None, closes=True) as engine:
         lab = await start_lab()
         async with (
-            running_proxy(ProxyConfig(upstream=engine.url, port=0)) as url,
+            running_proxy(ProxyConfig(upstream=engine.url, port=0, resume_tries=0)) as url,
             lab.http.post(f"{url}/v1/messages", json=ask()) as response,
         ):
             assert response.status == 503
@@ -153,7 +153,7 @@ async def test_connections_are_used_again_after_a_whole_answer(start_lab: StartL
     stream = http(STREAM, b"text/event-stream")
     async with raw_engine(lambda *_: stream) as engine:
         lab = await start_lab()
-        async with running_proxy(ProxyConfig(upstream=engine.url, port=0)) as url:
+        async with running_proxy(ProxyConfig(upstream=engine.url, port=0, resume_tries=0)) as url:
             for number in range(10):
                 async with lab.http.post(f"{url}/v1/messages", json=ask()) as response:
                     assert response.status == 200
@@ -189,7 +189,7 @@ async def test_a_broken_answer_is_told_in_plain_words(
     async with raw_engine(lambda *_: raw, closes=True) as engine:
         lab = await start_lab()
         async with (
-            running_proxy(ProxyConfig(upstream=engine.url, port=0)) as url,
+            running_proxy(ProxyConfig(upstream=engine.url, port=0, resume_tries=0)) as url,
             lab.http.post(f"{url}/v1/messages", json=ask()) as response,
         ):
             assert response.status == 503
@@ -286,7 +286,7 @@ async def test_a_retry_after_with_a_control_byte_does_not_end_the_connection(
     async with raw_engine(lambda *_: raw) as engine:
         lab = await start_lab()
         async with (
-            running_proxy(ProxyConfig(upstream=engine.url, port=0)) as url,
+            running_proxy(ProxyConfig(upstream=engine.url, port=0, resume_tries=0)) as url,
             lab.http.post(f"{url}/v1/messages", json=ask()) as response,
         ):
             assert response.status in (429, 503)
@@ -330,7 +330,7 @@ async def test_an_answer_without_an_end_takes_little_memory(
 
         engine.chat = chat
         async with (
-            running_proxy(ProxyConfig(upstream=engine.url, port=0)) as url,
+            running_proxy(ProxyConfig(upstream=engine.url, port=0, resume_tries=0)) as url,
             lab.http.post(f"{url}/v1/messages", json=ask()) as response,
         ):
             message = (await response.json())["error"]["message"]

@@ -232,7 +232,9 @@ async def _many(
     found: Counter[str] = Counter()
     pause, http_server.PAUSE_S = http_server.PAUSE_S, 0.5
     try:
-        async with running_proxy(ProxyConfig(upstream=engine, port=0, idle_s=idle_s)) as url:
+        async with running_proxy(
+            ProxyConfig(upstream=engine, port=0, idle_s=idle_s, resume_tries=0)
+        ) as url:
             left = iter(range(count))
 
             async def work() -> None:

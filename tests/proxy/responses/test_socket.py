@@ -109,7 +109,10 @@ async def test_a_conversation_is_its_connections_alone(start_lab: StartLab) -> N
 
 async def test_what_failed_is_not_continued(start_lab: StartLab) -> None:
     lab = await start_lab(
-        Turn(text="Hello."), Turn(text="one two three", die_after_chunks=2), Turn(text="On.")
+        Turn(text="Hello."),
+        Turn(text="one two three", die_after_chunks=2),
+        Turn(text="On."),
+        resume_tries=0,
     )
     async with lab.http.ws_connect(lab.url + PATH) as socket:
         before = (await create(socket, "Hi")).last["response"]["id"]
