@@ -77,8 +77,8 @@ async def test_the_sdk_reads_it_streamed_and_whole(
     asked: Any = {"model": "any", "input": "Which?", "tools": [{"type": "web_search_preview"}]}
     async with client(lab) as sdk:
         async with sdk.responses.stream(**asked) as stream:
-            streamed = await stream.get_final_response()
-        whole = await sdk.responses.create(**asked)
+            streamed: Any = await stream.get_final_response()
+        whole: Any = await sdk.responses.create(**asked)
     for response in (streamed, whole):
         search, said = response.output
         assert (search.type, search.status, search.action.query) == (
