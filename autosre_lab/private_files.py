@@ -9,13 +9,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from autosre_lab.errors import FileError
+from autosre_lab.errors import AutosreError, FileError
 
-__all__ = ["explain_os_error", "open_private", "os_errors_explained", "private_folder"]
+__all__ = [
+    "explain_os_error",
+    "in_words",
+    "open_private",
+    "os_errors_explained",
+    "private_folder",
+    "write_whole",
+]
 
 _REMEDIES: dict[int, tuple[str, str]] = {
     errno.ENOSPC: ("the disk is full", "free some space; `df -h {folder}` shows the disk"),
@@ -71,6 +79,11 @@ def explain_os_error(error: OSError, path: str | os.PathLike[str] | None = None)
         )
     shown = f"{where[:300]}: {what}" if where else what
     return FileError(shown, remedy=remedy.format(folder=folder[:300]) + _MOVED, number=number)
+
+
+def in_words(error: AutosreError | OSError) -> AutosreError:
+    """Return an error as it is shown to a person."""
+    return error if isinstance(error, AutosreError) else explain_os_error(error)
 
 
 @contextmanager
@@ -137,6 +150,34 @@ def open_private(path: Path, flags: int) -> int:
             os.close(descriptor)
             raise
     return descriptor
+
+
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write a file that others may read, whole or not at all; returns its path.
+
+    Args:
+        path: Its folder is made. What is no file, such as /dev/stdout, is written to as it is.
+        content: A text is written as UTF-8.
+
+    Raises:
+        FileError: It cannot be written; an old file stays as it was.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with os_errors_explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return path
+        file = path.resolve()  # a link stays one
+        partial = file.with_name(f".{os.getpid()}.{threading.get_ident()}.partial")
+        try:
+            partial.write_bytes(data)
+            partial.replace(file)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+    return path
 
 
 def _without_inodes(folder: str) -> bool:

@@ -151,6 +151,8 @@ class Settings:
         engine_port: Port of vLLM on loopback; 0 takes 8010, or a free one if 8010 is taken.
         engine_python: A Python that has vLLM already; empty where a start installs its own.
         proxy_port: Port of the Anthropic proxy on loopback; 0 takes 8011, or a free one.
+        codex_pod: The proxy once more in a cluster, at codex_proxy_ip: on or off.
+        store_responses: Whether the proxies store responses, for previous_response_id: on or off.
         ready_timeout_s: Seconds a start may take until the first token.
         fetch_allow: What the web tools may ask besides the public web: hosts, networks, ports.
         fetch_robots: Whether robots.txt is heeded: respect or ignore.
@@ -192,6 +194,8 @@ class Settings:
     engine_port: int = 0
     engine_python: str = ""
     proxy_port: int = 0
+    codex_pod: str = "off"
+    store_responses: str = "off"
     ready_timeout_s: float = 1800.0
     fetch_allow: str = ""
     fetch_robots: str = "respect"
@@ -230,6 +234,7 @@ def _each(pattern: str) -> Callable[[Any], bool]:
     return lambda text: not text or all(one.fullmatch(part) for part in text.split(","))
 
 
+_SWITCH = ("on or off", lambda value: value in ("on", "off"))
 _ADDRESS = ("an IPv4 address", _each(_IPV4))
 _NETWORKS = ("IPv4 networks, such as 192.168.1.0/24, separated by commas", _each(rf"{_IPV4}/\d\d?"))
 
@@ -264,6 +269,8 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "engine_port": _PORT,
     "engine_python": ("the path of a Python", lambda path: "\0" not in path),
     "proxy_port": _PORT,
+    "codex_pod": _SWITCH,
+    "store_responses": _SWITCH,
     "ready_timeout_s": ("a number of seconds above 0", lambda value: 0 < value < float("inf")),
     "fetch_allow": ("hosts and networks, separated by commas", lambda _: True),
     "fetch_robots": ("respect or ignore", lambda policy: policy in ("respect", "ignore")),
@@ -415,19 +422,11 @@ def meaning_of(name: str) -> str:
 
 
 def usable_value(name: str, raw: object, kind: type, *, where: str) -> object:
-    """Return a setting's value.
-
-    Args:
-        name: The setting.
-        raw: As it was written.
-        kind: The setting's type.
-        where: What holds it, for the error.
-
-    Raises:
-        ConfigError: The setting cannot have it.
-    """
-    value = _convert(raw, kind)
+    """Return a setting's value, which `where` has as `raw`; a ConfigError if it cannot be it."""
     meant, holds = _MEANINGS[name]
+    if type(raw) is bool and ("on" if raw else "off") in re.split(r"\W+", meant):
+        raw = "on" if raw else "off"  # YAML's own reading of these words
+    value = _convert(raw, kind)
     if value is None or not holds(value):
         # A URL that is refused may be so for the password or the token in it.
         shown = re.sub(r"(?<=://)[^/@]*(?=@)|(?<=\?).*", "…", raw) if type(raw) is str else raw

@@ -200,3 +200,12 @@ def test_whole_seconds_are_seconds(home: dict[str, str]) -> None:
     write(home, "ready_timeout_s: 60\n")
     assert load_settings(home).ready_timeout_s == 60.0
     assert load_settings({**home, "AUTOSRE_READY_TIMEOUT_S": "7.5"}).ready_timeout_s == 7.5
+
+
+def test_on_and_off_are_words_though_yaml_reads_them_otherwise(home: dict[str, str]) -> None:
+    write(home, "store_responses: on\ncodex_pod: off\n")
+    settings = load_settings(home)
+    assert (settings.store_responses, settings.codex_pod) == ("on", "off")
+    assert load_settings({**home, "AUTOSRE_CODEX_POD": "on"}).codex_pod == "on"
+    with pytest.raises(ConfigError, match="on or off"):
+        load_settings({**home, "AUTOSRE_CODEX_POD": "maybe"})

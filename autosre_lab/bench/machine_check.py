@@ -47,7 +47,8 @@ class MachineCheck(msgspec.Struct, frozen=True, kw_only=True):
         tpot_s: Time per output token after the first, likewise.
         step_s: Median time between chunks, likewise: what drift is judged by, since a hiccup does
             not move it.
-        passes: The median time between chunks of each pass.
+        passes: The median time between chunks of each pass, less those whose answer came in one
+            piece, as on a machine that is too busy to read it while it comes.
         answer_sha256: Of the text: the same model with the same kernels says the same.
         available_bytes: Memory that was available.
         pressure: Share of the last ten seconds in which something waited for memory, 0 to 1; None
@@ -109,7 +110,13 @@ async def check_machine(target: Target, *, tokens: int = 256) -> MachineCheck:
                 http, target, body, session="machine-check", turn=number
             )
             timings.append(timing)
-    passes = [_step_s(one) for one in timings]
+    steps = [_step_s(one) for one in timings]
+    passes = [step_s for step_s in steps if step_s is not None]
+    if not passes:
+        raise BenchmarkError(
+            "the machine check saw every answer in one piece, so no step could be timed",
+            remedy="stop what else keeps this machine busy, then try again",
+        )
     answer = hashlib.sha256(json.dumps(blocks[-1:]).encode()).hexdigest()
     return _checked(timings, passes, answer)
 
@@ -127,15 +134,15 @@ def run_machine_check(target: Target, *, tokens: int = 256) -> MachineCheck:
     return run_async(check_machine(target, tokens=tokens))
 
 
-def _step_s(timing: RequestTiming) -> float:
-    # A client that was held up reads many chunks at once, with nothing between them.
-    step_s = median(timing.icl_s) or timing.tpot_s
-    if timing.failed or timing.ttft_s is None or step_s is None:
+def _step_s(timing: RequestTiming) -> float | None:
+    """Return a pass's time between chunks; None where the whole answer came in one piece."""
+    if timing.failed or timing.ttft_s is None:
         raise BenchmarkError(
-            f"the machine check got no answer: {timing.error or 'too few tokens'}",
+            f"the machine check got no answer: {timing.error or 'no token came'}",
             remedy="`autosre status` says whether the stack runs; then try again",
         )
-    return step_s
+    # A client that was held up reads many chunks at once, with nothing between them.
+    return median(timing.icl_s) or timing.tpot_s
 
 
 def _checked(

@@ -18,6 +18,7 @@ from autosre_lab.bench.timing import RequestTiming
 from autosre_lab.errors import BenchmarkError, MissingExtraError
 from autosre_lab.metrics.rates import WindowRates
 from autosre_lab.metrics.roofline import Roofline
+from autosre_lab.private_files import write_whole
 
 if TYPE_CHECKING:
     import pandas
@@ -186,12 +187,8 @@ def save_result(result: Result, path: str | Path) -> Path:
         The file; its folder is made.
     """
     file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
     data = msgspec.json.format(msgspec.json.encode(result), indent=1)
-    half_done = file.with_name(file.name + ".part")
-    half_done.write_bytes(gzip.compress(data, mtime=0) if file.suffix == ".gz" else data)
-    half_done.replace(file)
-    return file
+    return write_whole(file, gzip.compress(data, mtime=0) if file.suffix == ".gz" else data)
 
 
 def load_result(path: str | Path) -> Result:

@@ -15,6 +15,7 @@ from autosre_lab.browser.devtools import DevToolsPipe
 from autosre_lab.errors import BrowserError, ConfigError
 from autosre_lab.processes.identity import ProcessIdentity, end_session, identify
 from autosre_lab.processes.lifeline import dies_with_us
+from autosre_lab.settings import home_folder
 
 __all__ = ["LocalChromium", "chromium_arguments", "find_chromium"]
 
@@ -27,6 +28,9 @@ GRACE_S = 3.0
 
 _PROFILE_PREFIX = "autosre-chromium-"
 _OWNER_FILE = "owner"
+_SINGLETON_SOCKET = "/org.chromium.Chromium.123456/SingletonSocket"
+_SOCKET_PATH_BYTES = 107
+"""Longest path that Linux takes for a Unix socket."""
 _OVER_PIPE = 'exec "$0" "$@" 3<&0 4>&1 0</dev/null 1>/dev/null'
 """Puts the pipe where Chromium looks for it: it reads file 3 and writes file 4."""
 
@@ -51,7 +55,7 @@ def find_chromium(asked: str = "", *, environ: Mapping[str, str] | None = None) 
             f"AUTOSRE_CHROMIUM={asked} is not a program of this machine",
             remedy="name Chromium's program, or unset it to take the one on PATH",
         )
-    home = Path(env.get("HOME") or Path.home())
+    home = home_folder(env)
     downloads = Path(env.get("PLAYWRIGHT_BROWSERS_PATH") or home / ".cache" / "ms-playwright")
     for pattern in ("chromium-*/chrome-linux*/chrome", "chromium_*/chrome-linux*/*headless*shell"):
         for candidate in sorted(downloads.glob(pattern), reverse=True):
@@ -262,6 +266,8 @@ def _environment(profile: Path) -> dict[str, str]:
     # Neither our secrets nor a person's proxy settings are for a browser that visits anything.
     kept = {"PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "FONTCONFIG_PATH", "TMPDIR"}
     environ = {name: value for name, value in os.environ.items() if name in kept}
+    if len(os.fsencode(environ.get("TMPDIR", ""))) + len(_SINGLETON_SOCKET) > _SOCKET_PATH_BYTES:
+        del environ["TMPDIR"]  # Chromium would end at once: its socket's path has no room
     home = str(profile / "home")
     return environ | {"HOME": home, "XDG_CONFIG_HOME": home, "XDG_CACHE_HOME": home}
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from autosre_lab.errors import BrowserError, MissingExtraError
-from autosre_lab.settings import paths
+from autosre_lab.settings import home_folder, paths
 
 __all__ = ["ffmpeg_folder", "provide_ffmpeg"]
 
@@ -49,7 +49,7 @@ def provide_ffmpeg(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def _find_ffmpeg(env: Mapping[str, str], link: Path) -> Path:
-    home = Path(env.get("HOME") or Path.home())
+    home = home_folder(env)
     downloads = Path(env.get("PLAYWRIGHT_BROWSERS_PATH") or home / ".cache" / "ms-playwright")
     playwrights = downloads / link.parent.name / link.name
     if playwrights != link and os.access(playwrights, os.X_OK):

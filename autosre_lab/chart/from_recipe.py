@@ -83,6 +83,9 @@ to be evicted."""
 ENGINE_KEY = "VLLM_API_KEY"
 """The variable by which vLLM is told its key."""
 PROBE_PERIOD_S = 5
+RESPONSES_DIR = "/var/lib/autosre/responses"
+RESPONSES_SIZE = "2Gi"
+"""Twice what the proxy keeps at most: a Pod beyond its volume's size is evicted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,7 @@ class ChartOptions:
         codex_ip: The Codex proxy's.
         browser_ip: The browser's.
         codex_proxy: Whether the Codex proxy runs.
+        store_responses: Whether the proxies store responses.
         browser: Whether the browser runs.
         browser_kind: ``chromium``, or ``browserless``, whose licence (SSPL or commercial) is
             accepted by choosing it.
@@ -118,6 +122,7 @@ class ChartOptions:
     codex_ip: str = CODEX_PROXY_IP
     browser_ip: str = BROWSER_IP
     codex_proxy: bool = False
+    store_responses: bool = False
     browser: bool = False
     browser_kind: Literal["chromium", "browserless"] = "chromium"
     browser_image: str = ""
@@ -376,7 +381,9 @@ def _proxy(
             *("python3", "-m", "autosre_lab.proxy", str(port), engine_url),
             *("--host", "0.0.0.0"),  # noqa: S104 - in a Pod; it asks for the token
             *("--request-log", "/var/log/autosre/requests.jsonl"),
+            *(("--responses-dir", RESPONSES_DIR) if options.store_responses else ()),
         ],
+        responses_size=RESPONSES_SIZE if options.store_responses else "",
         port=port,
         cluster_ip=ip,
         token_secret=SecretKey(name=TOKEN_SECRET, key=TOKEN_KEY),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from autosre_lab.chart.rendering import chart_folder
 from autosre_lab.chart.values import ChartValues
+from autosre_lab.private_files import write_whole
 
 __all__ = ["main", "schema_text"]
 
@@ -20,10 +23,13 @@ def schema_text() -> str:
     return json.dumps(schema, indent=1, ensure_ascii=False).replace("$defs", "definitions") + "\n"
 
 
-def main() -> int:
-    """Write the schema into the chart."""
-    file = chart_folder() / "values.schema.json"
-    file.write_text(schema_text(), encoding="utf-8")
+def main(argv: list[str] | None = None) -> int:
+    """Write the schema into the chart, or to the file that is named."""
+    parser = argparse.ArgumentParser(prog="python -m autosre_lab.chart.schema_export")
+    parser.description = main.__doc__
+    default = chart_folder() / "values.schema.json"
+    parser.add_argument("file", type=Path, nargs="?", default=default)
+    file = write_whole(parser.parse_args(argv).file, schema_text())
     print(file)  # noqa: T201
     return 0
 

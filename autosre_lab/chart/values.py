@@ -134,6 +134,9 @@ class ProxyValues(Values):
     """What clients have to show. `autosre start` makes it; Helm's users make it by hand."""
     token_checksum: str = ""
     """Changes with the token, so that a new one makes new Pods."""
+    responses_size: str = ""
+    """Size of the volume in which responses are stored, which a restart of the container leaves
+    and a new Pod does not have; empty: none are stored."""
     resources: Json = {}
     grace_period_seconds: Annotated[int, Field(ge=1)] = 30
     allow_from: list[Cidr] = []

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import click
+
+from autosre_lab.cli.explained import FAILED, refused_by_the_system
 
 __all__ = ["CommandEntry", "LazyCommands", "SectionedGroup"]
 
@@ -57,6 +61,14 @@ class LazyCommands(dict[str, click.Command]):
 
 class SectionedGroup(click.Group):
     """A group whose help lists its commands by section and imports none of them."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command; help and version are printed before any command could explain an error."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            click.echo(f"error: {refused_by_the_system(error)}", err=True)
+            sys.exit(FAILED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""

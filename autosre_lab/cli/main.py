@@ -147,8 +147,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
 def main(*, debug: bool) -> None:
     """Claude Code on your own hardware."""
     from autosre_lab.logs import configure_logging
-    from autosre_lab.settings import load_settings
+    from autosre_lab.settings import home_folder, load_settings
 
     # The log says it too.
     warnings.filterwarnings("ignore", module=r"autosre_lab\.lifecycle")
     configure_logging("debug" if debug else load_settings().log_level)
+    home_folder()  # engines, agents and notebooks want one, whatever folders of ours are named

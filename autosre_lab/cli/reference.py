@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 
 from autosre_lab.cli.lazy import LazyCommands
 from autosre_lab.cli.main import main as group
+from autosre_lab.private_files import write_whole
 
 __all__ = ["command_reference", "main"]
 
@@ -74,8 +76,10 @@ def _described(command: click.Command, parent: click.Context, name: str) -> Iter
 
 def main(argv: list[str] | None = None) -> int:
     """Write the page to a file."""
-    (file,) = sys.argv[1:] if argv is None else argv
-    Path(file).write_text(command_reference(), encoding="utf-8")
+    parser = argparse.ArgumentParser(prog="python -m autosre_lab.cli.reference")
+    parser.description = main.__doc__
+    parser.add_argument("file", type=Path)
+    write_whole(parser.parse_args(argv).file, command_reference())
     return 0
 
 

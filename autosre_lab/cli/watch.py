@@ -173,12 +173,13 @@ def grafana(*, out: Path | None, bandwidth: float) -> None:
     Example: autosre metrics grafana --out dashboard.json
     """
     from autosre_lab.metrics import grafana_dashboard
+    from autosre_lab.private_files import write_whole
 
     text = json.dumps(grafana_dashboard(bandwidth_bytes_per_s=bandwidth * 1e9), indent=2)
     if out is None:
         click.echo(text)
         return
-    out.write_text(text + "\n", encoding="utf-8")
+    write_whole(out, text + "\n")
     click.echo(f"{out}: in Grafana, Dashboards > New > Import")
 
 

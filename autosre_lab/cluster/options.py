@@ -41,6 +41,8 @@ def chart_options(client: KubeClient | None = None, recipe: Recipe | None = None
         "browser_ip": settings.browser_ip,
     }
     return ChartOptions(
+        codex_proxy=settings.codex_pod == "on",
+        store_responses=settings.store_responses == "on",
         browser=settings.browser_pod != "off",
         browser_kind="browserless" if settings.browser_pod == "browserless" else "chromium",
         browser_image=settings.browser_image,

@@ -11,6 +11,7 @@ from autosre_lab.badges import Badge
 from autosre_lab.bench.statistics import mcnemar_p, wilson_interval
 from autosre_lab.errors import EvaluationError, NotComparableError
 from autosre_lab.evaluation.check import CheckResult
+from autosre_lab.private_files import write_whole
 
 __all__ = [
     "SCHEMA",
@@ -179,10 +180,7 @@ def save_evaluation(result: EvaluationResult, path: str | Path) -> Path:
     Returns:
         The file; its folder is made.
     """
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1))
-    return file
+    return write_whole(Path(path), msgspec.json.format(msgspec.json.encode(result), indent=1))
 
 
 def load_evaluation(path: str | Path) -> EvaluationResult:

@@ -169,11 +169,22 @@ def engine_python_path(recipe: Recipe) -> dict[str, str | None]:
     return {"PYTHONPATH": os.pathsep.join(str(folder) for folder in folders if folder) or None}
 
 
-def proxy_command(*, port: int, engine_url: str, request_log: Path) -> list[str]:
-    """Return the argument list of the proxy; the token is not in it."""
+def proxy_command(
+    *, port: int, engine_url: str, request_log: Path, responses: Path | None = None
+) -> list[str]:
+    """Return the argument list of the proxy; the token is not in it.
+
+    Args:
+        port: On loopback.
+        engine_url: The engine.
+        request_log: Where each request leaves a line.
+        responses: Where responses are stored; None stores none.
+    """
+    stored = [] if responses is None else ["--responses-dir", str(responses)]
     return [
         *(sys.executable, "-m", "autosre_lab.proxy", str(port), engine_url),
         *("--host", "127.0.0.1", "--request-log", str(request_log)),
+        *stored,
     ]
 
 

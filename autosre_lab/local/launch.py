@@ -23,7 +23,7 @@ from autosre_lab.local.stack_files import StackFiles, StackNote, fingerprint
 from autosre_lab.local.stack_status import read_status, service_state
 from autosre_lab.logs import get_logger
 from autosre_lab.private_files import explain_os_error, private_folder
-from autosre_lab.settings import Paths, paths
+from autosre_lab.settings import Paths, load_settings, paths
 
 if TYPE_CHECKING:
     from autosre_lab.processes.ports import ClaimedPort
@@ -138,7 +138,10 @@ def _launch_at(
     if not _runs(files.proxy):
         files.proxy.start(
             proxy_command(
-                port=note.proxy_port, engine_url=note.engine_url, request_log=files.request_log
+                port=note.proxy_port,
+                engine_url=note.engine_url,
+                request_log=files.request_log,
+                responses=files.responses if load_settings().store_responses == "on" else None,
             ),
             environ=proxy_environ(note.token, note.engine_key, os.environ),
             grace_s=PROXY_GRACE_S,

@@ -86,6 +86,7 @@ class StackFiles:
         self.lock = state / "stack.lock"
         self.logs = state / "logs"
         self.request_log = state / "logs" / "requests.jsonl"
+        self.responses = state / "responses"
         self.engine = Service("engine", state)
         self.proxy = Service("proxy", state)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from autosre_lab.errors import AutosreError, MissingExtraError
 from autosre_lab.logs import configure_logging
+from autosre_lab.private_files import in_words
 from autosre_lab.serving.asgi import guarded
 from autosre_lab.serving.listener import listen, url_of
 from autosre_lab.serving.reach import check_reach
@@ -68,8 +69,8 @@ def run_server(
             )
             with listen(options.host, options.http) as listener:
                 _serve_http(build(), options.host, listener, token)
-    except AutosreError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except (AutosreError, OSError) as error:
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return _MISUSE
     except KeyboardInterrupt:
         return 130

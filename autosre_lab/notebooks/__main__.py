@@ -12,6 +12,7 @@ from autosre_lab.notebooks.page import write_page
 from autosre_lab.notebooks.parameters import notebook_parameters, parse_parameters
 from autosre_lab.notebooks.running import run_dir, run_notebook
 from autosre_lab.notebooks.shipped import find_notebook, notebook_names
+from autosre_lab.private_files import in_words
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,8 +35,8 @@ def main(argv: list[str] | None = None) -> int:
             _list()
         else:
             _run(options.name, options.parameters, options.out, options.timeout)
-    except AutosreError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except (AutosreError, OSError) as error:
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2 if isinstance(error, ValueError) else 1
     except Exception as error:
         if type(error).__name__ != "PapermillExecutionError":

@@ -7,6 +7,7 @@ from typing import Any
 
 from autosre_lab.errors import MissingExtraError
 from autosre_lab.markup import figure_json, html_text, script_json
+from autosre_lab.private_files import write_whole
 
 __all__ = ["write_page"]
 
@@ -49,8 +50,7 @@ def write_page(executed: str | Path, page: str | Path | None = None) -> Path:
     text, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": source.stem}})
     if figures:
         text = text.replace("</head>", f"<script>{get_plotlyjs()}</script></head>", 1)
-    target.write_text(text, encoding="utf-8")
-    return target
+    return write_whole(target, text)
 
 
 def _drawn(figure: dict[str, Any], name: str) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 from autosre_lab.errors import ConfigError, MissingExtraError
 from autosre_lab.notebooks.shipped import find_notebook
-from autosre_lab.settings import paths
+from autosre_lab.private_files import write_whole
+from autosre_lab.settings import home_folder, paths
 
 __all__ = ["run_dir", "run_notebook", "save_summary"]
 
@@ -55,7 +56,8 @@ def run_notebook(
 
     Raises:
         MissingExtraError: papermill is not installed.
-        ConfigError: There is no such notebook, or it has no such parameter.
+        ConfigError: There is no such notebook, it has no such parameter, or this user has no home
+            folder, where a kernel keeps what it needs.
         papermill.PapermillExecutionError: A cell failed; it names the cell and shows the trace.
     """
     try:
@@ -64,6 +66,7 @@ def run_notebook(
     except ImportError as error:
         raise MissingExtraError("running a notebook", extra="notebooks") from error
     source = find_notebook(path)
+    home_folder()
     target = Path(output).resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     given = {"RUN_DIR": str(target.parent), **(parameters or {})}
@@ -117,8 +120,4 @@ def save_summary(run_dir: str | Path, facts: Mapping[str, Any]) -> Path:
     Returns:
         The file.
     """
-    folder = Path(run_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / SUMMARY
-    file.write_text(json.dumps(dict(facts), indent=2) + "\n", encoding="utf-8")
-    return file
+    return write_whole(Path(run_dir) / SUMMARY, json.dumps(dict(facts), indent=2) + "\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 from autosre_lab.engine.protocol import engine_url
 from autosre_lab.errors import AutosreError
 from autosre_lab.logs import configure_logging, get_logger
+from autosre_lab.private_files import in_words
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.listening import serve
 from autosre_lab.proxy.web_search import Searcher
@@ -44,14 +45,15 @@ def main(argv: list[str] | None = None) -> int:
                     options.allow_origin or [os.environ.get(ORIGINS_VARIABLE, "")]
                 ),
                 request_log=options.request_log,
+                responses_dir=options.responses_dir,
                 keepalive_after_s=options.keepalive_after,
                 keepalive_every_s=options.keepalive_every,
                 max_running=options.max_running,
                 search=_searcher() if options.web_search else None,
             )
         )
-    except AutosreError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except (AutosreError, OSError) as error:
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 2
     return 0
 
@@ -89,6 +91,11 @@ def _parser() -> argparse.ArgumentParser:
         f"several, or {ORIGINS_VARIABLE} with commas; none by default",
     )
     parser.add_argument("--request-log", type=Path, help="file for one JSON line a request")
+    parser.add_argument(
+        "--responses-dir",
+        type=Path,
+        help="folder in which the Responses API's answers are stored; none are without it",
+    )
     parser.add_argument(
         "--keepalive-after",
         type=float,

@@ -47,7 +47,7 @@ def read(data: bytes) -> dict[str, Any]:
         ValueError: It is not a chunk.
     """
     body = json.loads(
-        data.decode("utf-8", "surrogateescape"), parse_int=Decimal, parse_float=Decimal
+        data.decode("utf-8", "surrogateescape"), parse_int=_number, parse_float=_number
     )
     if not isinstance(body, dict):
         raise ValueError("not an object")
@@ -59,6 +59,13 @@ def read(data: bytes) -> dict[str, Any]:
     if body.get("error") is not None:
         chunk["error"] = msgspec.Raw(_encoded(body["error"]).encode())
     return chunk
+
+
+def _number(text: str) -> Decimal | str:
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return text  # its exponent has more digits than a decimal's may have
 
 
 def join_halves(chunk: ChatChunk, halves: dict[str, str]) -> None:

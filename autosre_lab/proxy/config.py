@@ -26,6 +26,8 @@ class ProxyConfig:
         engine_key: What the engine wants to be shown, where it wants anything.
         origins: Origins of web pages that may ask; see `serving.reach.read_origins`.
         request_log: File for one JSON line a request; None writes none.
+        responses_dir: Folder in which responses are stored for `previous_response_id` and
+            `GET /v1/responses/…`; None stores none.
         request_log_bytes: Size at which it is turned over; one old file is kept.
         keepalive_after_s: Silence of the engine after which the answer is begun without it.
         keepalive_every_s: Seconds between two signs of life.
@@ -46,6 +48,7 @@ class ProxyConfig:
     engine_key: str | None = field(default=None, repr=False)
     origins: frozenset[str] = frozenset()
     request_log: Path | None = None
+    responses_dir: Path | None = None
     request_log_bytes: int = 64 * 1024**2
     keepalive_after_s: float = 10.0
     keepalive_every_s: float = 15.0

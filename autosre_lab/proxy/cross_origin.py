@@ -22,7 +22,7 @@ def preflight(request: web.BaseRequest, origins: Collection[str]) -> web.Respons
     if request.headers.get("origin", "").lower() not in origins:
         return None
     headers = {
-        "access-control-allow-methods": "GET, HEAD, POST",
+        "access-control-allow-methods": "GET, HEAD, POST, DELETE",
         "access-control-max-age": str(_REMEMBERED_S),
     }
     wanted = request.headers.get("access-control-request-headers", "")

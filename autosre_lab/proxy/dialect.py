@@ -7,9 +7,11 @@ written. A new API is a folder beside `messages/` that has these two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from aiohttp import web
 
 from autosre_lab.engine.protocol import ServedModel
 from autosre_lab.proxy.chat_stream import ChatChunk, TokenCounts
@@ -18,7 +20,7 @@ from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import Refusal
 from autosre_lab.proxy.web_search import SearchAsk
 
-__all__ = ["AnswerStream", "Ask", "Canned", "Client", "Dialect", "Page"]
+__all__ = ["AnswerStream", "Answers", "Ask", "Canned", "Client", "Dialect", "OwnRoute", "Page"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,33 @@ class AnswerStream(Protocol):
         """Return the whole answer as JSON, after `finish`."""
 
 
+class Answers(Protocol):
+    """The machinery, as a dialect's own routes may use it."""
+
+    def __call__(
+        self,
+        http: web.Request,
+        body: bytes | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        request_id: str = "",
+        events_to: Callable[[Mapping[str, str]], web.StreamResponse] | None = None,
+    ) -> Awaitable[web.StreamResponse]:
+        """Answer a request as the dialect's `answer_path` does.
+
+        Args:
+            http: Who asks.
+            body: The request's body; None reads that of `http`.
+            headers: What says who asks; None takes those of `http`.
+            request_id: Its id; "" makes one.
+            events_to: What a stream's events are written to; the HTTP answer by default.
+        """
+
+
+OwnRoute = tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]]
+"""A route that one API has beside those that all have: method, path, handler."""
+
+
 class Dialect(Protocol):
     """One API that clients speak."""
 
@@ -142,6 +171,18 @@ class Dialect(Protocol):
 
     pages: Mapping[str, Page]
     """Further routes (GET), as aiohttp writes them: "/v1/models/{model:.+}"."""
+
+    def routes(self, answers: Answers, max_bytes: int) -> Sequence[OwnRoute]:
+        """Return the routes that only this API has. `max_bytes`: the largest body taken."""
+
+    async def complete(self, body: bytes) -> bytes:
+        """Put in what a request refers to instead of holding it. Raises `BadRequestError`."""
+
+    async def keep(self, ask: Ask, answer: AnswerStream) -> None:
+        """Remember an answer, before its end is told, where the API can be asked for it later."""
+
+    async def close(self) -> None:
+        """End what outlives a request: the proxy is told to end."""
 
     def client(self, headers: Mapping[str, str]) -> Client:
         """Tell who asks. Raises `BadRequestError` for a session that is no text."""

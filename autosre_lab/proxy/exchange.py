@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -24,7 +24,10 @@ from autosre_lab.proxy.state import ProxyState
 from autosre_lab.proxy.upstream import EngineUnreachableError, read_error, reason
 from autosre_lab.proxy.window import Fit, fit, is_overflow
 
-__all__ = ["Exchange"]
+__all__ = ["EventStreamOf", "Exchange"]
+
+EventStreamOf = Callable[[Mapping[str, str]], web.StreamResponse]
+"""Makes what a stream's events are written to, from the headers of the answer."""
 
 _EVENT_STREAM = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -42,6 +45,9 @@ class _EventStream(web.StreamResponse):
     # that is done for a chunk.
     _send_headers_immediately = False
 
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(headers=headers)
+
 
 class Exchange:
     """A request and everything that is known of it so far.
@@ -53,6 +59,7 @@ class Exchange:
         ask: Its decoded body.
         record: The line for the request log, filled in as things become known.
         started_s: `time.perf_counter()` of the arrival.
+        events_to: What a stream's events are written to; a response over HTTP by default.
     """
 
     def __init__(
@@ -63,7 +70,9 @@ class Exchange:
         ask: Ask,
         record: RequestRecord,
         started_s: float,
+        events_to: EventStreamOf = _EventStream,
     ) -> None:
+        self._events_to = events_to
         self._state = state
         self._dialect = dialect
         self._http = http
@@ -272,6 +281,7 @@ class Exchange:
         async for _ in events:
             pass
         stream.finish()
+        await self._dialect.keep(self._ask, stream)
 
     async def _stream(
         self, prompt: EncodedPrompt, stream: AnswerStream, answer: AsyncIterator[bytes]
@@ -288,7 +298,9 @@ class Exchange:
         try:
             async for events in answer:
                 await self._write(events)
-            await self._write(stream.finish(), last=True)
+            ending = stream.finish()
+            await self._dialect.keep(self._ask, stream)
+            await self._write(ending, last=True)
         except Refused as error:
             if not self._committed:
                 raise
@@ -305,9 +317,7 @@ class Exchange:
         return response
 
     def _event_stream(self) -> web.StreamResponse:
-        return _EventStream(
-            headers={**_EVENT_STREAM, self._dialect.id_header: self._record.request_id}
-        )
+        return self._events_to({**_EVENT_STREAM, self._dialect.id_header: self._record.request_id})
 
     async def _write(self, events: bytes, *, last: bool = False) -> None:
         """Write events in the order in which they were made, whoever waits for the status line."""

@@ -87,13 +87,17 @@ class Overflow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """An error answer without a form: HTTP status, kind, message for a person, extra headers."""
+    """An error answer without a form: HTTP status, kind, message for a person, extra headers.
+
+    `code` is the API's own word for it, where the kind alone does not give it.
+    """
 
     status: int
     kind: RefusalKind
     message: str
     headers: Mapping[str, str] = field(default_factory=dict)
     overflow: Overflow | None = None
+    code: str = ""
 
 
 class Refused(Exception):  # noqa: N818 - an outcome that the client is told, not a fault of ours
@@ -109,15 +113,17 @@ class BadRequestError(AutosreError, ValueError):
 
     Attributes:
         message: What is wrong, and where in the body.
+        code: The API's own word for it; "" where it has none.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, code: str = "") -> None:
         super().__init__(message, remedy="correct the request; the API's reference has its form")
+        self.code = code
 
 
-def bad_request(message: str) -> Refusal:
+def bad_request(message: str, code: str = "") -> Refusal:
     """The request itself is at fault; sending it again does not help."""
-    return Refusal(status=400, kind="invalid", message=message)
+    return Refusal(status=400, kind="invalid", message=message, code=code)
 
 
 def overflow(prompt: int, *, window: int, wanted: int | None) -> Refusal:

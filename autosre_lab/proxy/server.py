@@ -18,8 +18,8 @@ from autosre_lab.proxy import refusals
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.counting import encode_prompt
 from autosre_lab.proxy.cross_origin import allow_page, preflight
-from autosre_lab.proxy.dialect import Ask, Client, Dialect, Page
-from autosre_lab.proxy.exchange import Exchange
+from autosre_lab.proxy.dialect import Answers, Ask, Client, Dialect, Page
+from autosre_lab.proxy.exchange import EventStreamOf, Exchange
 from autosre_lab.proxy.messages.dialect import MessagesDialect
 from autosre_lab.proxy.refusals import BadRequestError, Refusal, Refused, refusal_of_status
 from autosre_lab.proxy.request_log import RequestRecord
@@ -88,9 +88,9 @@ class Proxy:
         searches = config.search is not None
         self._dialects: Sequence[Dialect] = dialects or (
             MessagesDialect(searches=searches),
-            ResponsesDialect(searches=searches),
+            ResponsesDialect(config.responses_dir, searches=searches),
         )
-        self._routes = list(self._made_routes())
+        self._routes = self._made_routes()
         # The routes as most clients write them; the patterns are for all the others.
         self._plain = {(route.method, route.text): route for route in self._routes}
         self.app = web.Application()
@@ -106,6 +106,8 @@ class Proxy:
 
     async def _drain(self, app: web.Application) -> None:
         await self._state.drain()
+        for dialect in self._dialects:
+            await dialect.close()
 
     async def _close(self, app: web.Application) -> None:
         await self._state.close()
@@ -129,7 +131,10 @@ class Proxy:
                 )
             for path, page in dialect.pages.items():
                 routes.append(_route("GET", path, self._page(page, path), dialect))
-        return routes
+            own = dialect.routes(self._answers(dialect), self._config.max_body_bytes)
+            routes += [_route(method, path, handler, dialect) for method, path, handler in own]
+        # A dialect's own route counts, where it has one for what all have.
+        return list({(route.method, route.text): route for route in routes}.values())
 
     def _handler(
         self,
@@ -195,7 +200,7 @@ class Proxy:
         if isinstance(error, Refused):
             return error.refusal
         if isinstance(error, BadRequestError):
-            return refusals.bad_request(error.message)
+            return refusals.bad_request(error.message, error.code)
         if isinstance(error, BodyError):
             return denied(error.denial)
         logger.error("a request failed", exc_info=error)
@@ -258,12 +263,34 @@ class Proxy:
         return self._recorded(dialect, request, counted, counting=True)
 
     def _ask(self, dialect: Dialect, request: web.Request) -> Awaitable[web.StreamResponse]:
-        def answered(
-            ask: Ask, record: RequestRecord, started_s: float
-        ) -> Awaitable[web.StreamResponse]:
-            return Exchange(self._state, dialect, request, ask, record, started_s).answer()
+        return self._answers(dialect)(request)
 
-        return self._recorded(dialect, request, answered, counting=False)
+    def _answers(self, dialect: Dialect) -> Answers:
+        def answers(
+            http: web.Request,
+            body: bytes | None = None,
+            *,
+            headers: Mapping[str, str] | None = None,
+            request_id: str = "",
+            events_to: EventStreamOf | None = None,
+        ) -> Awaitable[web.StreamResponse]:
+            def answered(
+                ask: Ask, record: RequestRecord, started_s: float
+            ) -> Awaitable[web.StreamResponse]:
+                to = {} if events_to is None else {"events_to": events_to}
+                return Exchange(self._state, dialect, http, ask, record, started_s, **to).answer()
+
+            return self._recorded(
+                dialect,
+                http,
+                answered,
+                counting=False,
+                body=body,
+                headers=headers,
+                request_id=request_id,
+            )
+
+        return answers
 
     async def _recorded(
         self,
@@ -272,16 +299,22 @@ class Proxy:
         answer: Callable[[Ask, RequestRecord, float], Awaitable[web.StreamResponse]],
         *,
         counting: bool,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        request_id: str = "",
     ) -> web.StreamResponse:
         """Decode a request and answer it; whatever happens, it leaves its line in the log."""
         started_s = time.perf_counter()
-        record = _record("count_tokens" if counting else "main")
+        record = _record("count_tokens" if counting else "main", request_id)
         try:
-            client = _client(dialect, request)
+            headers = request.headers if headers is None else headers
+            client = _client(dialect, headers)
             record.session, record.agent = client.session, client.agent
-            body = await read_body(request, self._config.max_body_bytes)
+            if body is None:
+                body = await read_body(request, self._config.max_body_bytes)
             record.bytes_in = len(body)
-            ask = dialect.decode(body, request.headers, counting=counting)
+            body = await dialect.complete(body)
+            ask = dialect.decode(body, headers, counting=counting)
             record.kind = ask.kind
             record.model = ask.model
             record.stream = ask.stream
@@ -359,18 +392,20 @@ def _pattern(path: str) -> re.Pattern[str]:
     )
 
 
-def _client(dialect: Dialect, request: web.Request) -> Client:
-    client = dialect.client(request.headers)
+def _client(dialect: Dialect, headers: Mapping[str, str]) -> Client:
+    client = dialect.client(headers)
     for what, value in (("session", client.session), ("agent", client.agent)):
         if value and not (value.isascii() and value.isprintable()):
             raise BadRequestError(f"the header that names the {what} is not plain ASCII text")
     return Client(session=client.session[:_SHOWN_CHARS], agent=client.agent[:_SHOWN_CHARS])
 
 
-def _record(kind: str) -> RequestRecord:
+def _record(kind: str, request_id: str) -> RequestRecord:
     now = datetime.datetime.now(datetime.UTC)
     return RequestRecord(
-        time=now.isoformat(timespec="milliseconds"), request_id=_request_id(), kind=kind
+        time=now.isoformat(timespec="milliseconds"),
+        request_id=request_id or _request_id(),
+        kind=kind,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from autosre_lab.private_files import write_whole
 from autosre_lab.recipe.schema import Recipe
 from autosre_lab.recipe.sources import shipped_folder
 
@@ -45,9 +47,11 @@ def schema_text() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Write the schema beside the shipped recipes, or to the file that is named."""
-    arguments = sys.argv[1:] if argv is None else argv
-    file = Path(arguments[0]) if arguments else shipped_folder() / "recipe.schema.json"
-    file.write_text(schema_text(), encoding="utf-8")
+    parser = argparse.ArgumentParser(prog="python -m autosre_lab.recipe.schema_export")
+    parser.description = main.__doc__
+    default = shipped_folder() / "recipe.schema.json"
+    parser.add_argument("file", type=Path, nargs="?", default=default)
+    file = write_whole(parser.parse_args(argv).file, schema_text())
     print(file)  # noqa: T201
     return 0
 

@@ -10,7 +10,8 @@ import msgspec
 
 from autosre_lab import __version__
 from autosre_lab.bench.machine import Machine, machine_facts
-from autosre_lab.errors import ConfigError, MissingExtraError
+from autosre_lab.errors import MissingExtraError
+from autosre_lab.private_files import write_whole
 from autosre_lab.report.bench_section import bench_overview, bench_section
 from autosre_lab.report.evaluation_section import evaluation_section
 from autosre_lab.report.gathering import Gathered
@@ -91,7 +92,7 @@ def write_report(gathered: Gathered, folder: str | Path, *, title: str = "autosr
 
     Raises:
         MissingExtraError: plotly, which draws the page's figures, is not installed.
-        ConfigError: The folder cannot be written to.
+        FileError: The folder cannot be written to.
     """
     script = _plotly()
     at, machine = datetime.now(UTC).isoformat(timespec="seconds"), machine_facts()
@@ -103,16 +104,9 @@ def write_report(gathered: Gathered, folder: str | Path, *, title: str = "autosr
     lead += [f"Left out: {path}: {why}" for path, why in gathered.skipped]
     page = Path(folder) / PAGE
     tree = report_tree(gathered, at=at, machine=machine)
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        (page.parent / _PLOTLY).write_text(script, "utf-8")
-        (page.parent / TREE).write_bytes(msgspec.json.format(msgspec.json.encode(tree), indent=1))
-        page.write_text(html_page(title, lead, report_sections(gathered)), "utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"the report cannot be written to {folder}: {error.strerror}",
-            remedy="give another --out, or make its folder writable",
-        ) from error
+    write_whole(page.parent / _PLOTLY, script)
+    write_whole(page.parent / TREE, msgspec.json.format(msgspec.json.encode(tree), indent=1))
+    write_whole(page, html_page(title, lead, report_sections(gathered)))
     return page
 
 

@@ -180,8 +180,8 @@ class _Runner(web.AppRunner):
             return refused
 
         def handler(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
-            # CONNECT names a host instead of a path; the library would answer with its own page.
-            return answer(request) if request.rel_url.raw_path else refuse(request)
+            # CONNECT names a host, OPTIONS may name "*": the library answers with a page.
+            return answer(request) if request.rel_url.raw_path[:1] == "/" else refuse(request)
 
         server = _Server(
             handler,

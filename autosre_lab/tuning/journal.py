@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from autosre_lab.errors import ExperimentError
+from autosre_lab.private_files import write_whole
 from autosre_lab.tuning.experiment import Experiment
 from autosre_lab.tuning.trial import Trial
 
@@ -48,8 +49,8 @@ class Journal:
             )
         if not begun:
             self._append(_Line(kind="experiment", experiment=digest))
-            (folder / "experiment.json").write_text(
-                experiment.model_dump_json(by_alias=True, indent=1), "utf-8"
+            write_whole(
+                folder / "experiment.json", experiment.model_dump_json(by_alias=True, indent=1)
             )
         self.trials: list[Trial] = [line.trial for line in lines if line.trial is not None]
         ended = {trial.number for trial in self.trials}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autosre_lab.bench.card_text import text_table
 from autosre_lab.errors import ExperimentError
+from autosre_lab.private_files import write_whole
 from autosre_lab.recipe import Recipe, load_recipe, parse_recipe
 from autosre_lab.recipe.dump import recipe_yaml
 from autosre_lab.settings import paths
@@ -70,9 +71,7 @@ def promote(folder: Path, *, name: str | None = None, target: Path | None = None
         raise ExperimentError(
             f"{file} exists already", remedy="give another --name, or remove the file"
         )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(recipe_yaml(recipe), "utf-8")
-    return file
+    return write_whole(file, recipe_yaml(recipe))
 
 
 def trial_rows(trials: list[Trial], objective: str) -> list[dict[str, object]]:

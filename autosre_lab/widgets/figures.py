@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.badges import BADGES, Badge
@@ -66,3 +67,7 @@ def draw(live: Any, figure: Any) -> None:
         live.data = ()
         live.add_traces(list(figure.data))
         live.layout = figure.layout
+    # The changes above are messages, which are lost before the page has loaded plotly: seconds on
+    # a busy machine. Then it begins with these, and so does a notebook that was saved.
+    live._widget_data = deepcopy(live._data)
+    live._widget_layout = deepcopy(live._layout)

@@ -50,6 +50,16 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._screen, keys.encode())
 
+    def choose(self, key: str, question: str, timeout_s: float = 60.0) -> None:
+        """Press a key until a question has gone: a key before the program reads any is lost."""
+        deadline = time.monotonic() + timeout_s
+        while "".join(question.split()) in self.shown:
+            assert time.monotonic() < deadline, f"{question} stays: {self.shown[-3000:]}"
+            self.type(key)
+            answered = time.monotonic() + 3.0
+            while "".join(question.split()) in self.shown and time.monotonic() < answered:
+                self._read(0.1)
+
     def wait_for_end(self, timeout_s: float = 30.0) -> int:
         deadline = time.monotonic() + timeout_s
         while self.process.poll() is None and time.monotonic() < deadline:

@@ -114,6 +114,18 @@ def test_the_work_is_done_several_times_and_is_the_same_each_time() -> None:
     assert upstream.chats[0].body["max_completion_tokens"] == 4
 
 
+def test_an_answer_in_one_piece_times_no_step_and_costs_no_check() -> None:
+    slow = Turn(text="one two three four", chunk_interval_s=0.01)
+    with scripted(Turn(text="one"), slow, slow, Turn(text="one"), slow) as upstream:
+        done = run_machine_check(target_at(upstream.url), tokens=20)
+    assert (len(upstream.chats), len(done.passes)) == (PASSES, 3)
+    with (
+        scripted(Turn(text="one")) as upstream,
+        pytest.raises(BenchmarkError, match="in one piece"),
+    ):
+        run_machine_check(target_at(upstream.url))
+
+
 def test_no_answer_is_an_error() -> None:
     with (
         scripted(Turn(text="")) as upstream,

@@ -15,7 +15,7 @@ from tests.chart.recipes import everything, production
 FOLDER = Path(__file__).parent / "golden"
 CASES = {
     "production": (production, ChartOptions()),
-    "everything": (everything, ChartOptions(codex_proxy=True, browser=True)),
+    "everything": (everything, ChartOptions(codex_proxy=True, browser=True, store_responses=True)),
 }
 
 

@@ -374,6 +374,23 @@ def test_the_codex_proxy_is_the_same_process_once_more(pods: Objects) -> None:
     assert codex == ["8012" if word == "8011" else word for word in proxy]
 
 
+def test_responses_are_stored_where_that_is_asked_for_and_nowhere_else() -> None:
+    for asked in (True, False):
+        objects = objects_of(everything(), codex_proxy=True, store_responses=asked)
+        for name in ("proxy", "codex-proxy"):
+            command = container_of(objects, name)["command"]
+            mounts = {
+                one["name"]: one["mountPath"] for one in container_of(objects, name)["volumeMounts"]
+            }
+            volumes = {one["name"]: one for one in pod_of(objects, name)["spec"]["volumes"]}
+            assert ("--responses-dir" in command) == asked
+            assert ("responses" in mounts) == ("responses" in volumes) == asked
+            if asked:
+                folder = command[command.index("--responses-dir") + 1]
+                assert folder.startswith(mounts["responses"])
+                assert volumes["responses"]["emptyDir"] == {"sizeLimit": "2Gi"}
+
+
 def test_the_browsers_pod_is_told_of_its_recordings() -> None:
     options = ChartOptions(browser=True, browser_recordings="/films")
     assert helm_values(everything(), options)["browser"]["recordingHostPath"] == "/films"

@@ -48,6 +48,8 @@ def test_the_addresses_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch,
         engine_ip="10.43.0.30",
         proxy_ip="10.43.0.31",
+        codex_proxy_ip="10.43.0.32",
+        codex_pod="on",
         browser_ip="10.43.0.33",
         browser_pod="chromium",
     )
@@ -57,10 +59,18 @@ def test_the_addresses_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given == {
         "Service/autosre-vllm-local": "10.43.0.30",
         "Service/autosre-proxy": "10.43.0.31",
+        "Service/autosre-codex-proxy": "10.43.0.32",
         "Service/autosre-browser": "10.43.0.33",
     }
     command = pod(found, "autosre-proxy")["containers"][0]["command"]
     assert "http://10.43.0.30:8010" in command
+
+
+def test_whether_responses_are_stored_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting, stored in (("on", True), ("off", False)):
+        found = objects(monkeypatch, store_responses=setting)
+        command = pod(found, "autosre-proxy")["containers"][0]["command"]
+        assert ("--responses-dir" in command) == stored
 
 
 def test_who_may_reach_proxy_engine_and_numbers_is_a_setting(

@@ -121,3 +121,12 @@ def test_the_token_is_in_the_proxys_environment_and_not_in_its_command_line() ->
     assert not {"t0ken", "k3y"} & set(argv)
     assert argv[1:5] == ["-m", "autosre_lab.proxy", "8011", "http://127.0.0.1:8010"]
     assert argv[argv.index("--host") + 1] == "127.0.0.1"
+
+
+def test_responses_are_stored_only_where_a_folder_is_given() -> None:
+    for folder in (None, Path("/state/responses")):
+        argv = proxy_command(
+            port=8011, engine_url="http://127.0.0.1:8010", request_log=Path("/r"), responses=folder
+        )
+        assert ("--responses-dir" in argv) == (folder is not None)
+        assert (str(folder) in argv) == (folder is not None)

@@ -48,9 +48,8 @@ def test_what_the_engine_counts_is_what_the_usage_says(real_stack: Stack) -> Non
     assert after.generation_tokens is not None
     assert before.generation_tokens is not None
     assert after.generation_tokens - before.generation_tokens == usage["output_tokens"]
-    assert (after.prompt_tokens_computed or 0) - (before.prompt_tokens_computed or 0) == usage[
-        "input_tokens"
-    ]
+    computed = (after.prompt_tokens_computed or 0) - (before.prompt_tokens_computed or 0)
+    assert computed == usage["input_tokens"] + usage["cache_creation_input_tokens"]
     assert (after.prompt_tokens_hit or 0) - (before.prompt_tokens_hit or 0) == usage[
         "cache_read_input_tokens"
     ]

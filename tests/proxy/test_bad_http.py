@@ -71,6 +71,7 @@ def request(*headers: bytes, path: bytes = b"/v1/messages", body: bytes = BODY) 
         (request(path=b"//["), 404),
         (request(path=b"http://[/v1/messages"), 400),
         (request(path=b"*"), 400),
+        (b"OPTIONS * HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 400),
         (b"CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1:443\r\n\r\n", 400),
         (b"CONNECT /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}", 400),
         (request(b"Content-Encoding: gzip"), 400),

@@ -79,7 +79,12 @@ def test_a_press_measures_in_the_background_and_shows_what_came(
     until(lambda: "scripted engine" in words(view), "the badge is shown")
     assert one.results[0].summary.requests == 3
     assert list(tmp_path.glob("*.result.json.gz"))
-    assert one._live["requests"].data
+    drawn = one._live["requests"]
+    assert drawn.data
+    # A page that loads plotly late, and a notebook that was saved, begin with this state alone.
+    state = drawn.get_state()
+    assert len(state["_widget_data"]) == len(drawn.data)
+    assert "Requests" in state["_widget_layout"]["title"]["text"]
     # Another panel finds the card.
     assert [each.id for each in BenchPanel(tmp_path).results] == [one.results[0].id]
     one.close()

@@ -24,7 +24,7 @@ from autosre_lab.agents.environment import unless_set
 from autosre_lab.agents.launch import Endpoint, Launch
 from autosre_lab.agents.program import Program
 from autosre_lab.errors import ClaudeCodeError
-from autosre_lab.settings import paths
+from autosre_lab.settings import home_folder, paths
 
 __all__ = ["CLAUDE", "ClaudeCodeAgent", "status_line_command"]
 
@@ -43,7 +43,7 @@ class ClaudeCodeAgent(Agent[Profile]):
 
     def prepare_folder(self, folder: Path, cwd: Path) -> str | None:
         """Answer what a first start would ask, and make added MCP servers loadable."""
-        prepare_config_dir(folder, cwd, home=Path.home())
+        prepare_config_dir(folder, cwd, home=home_folder())
         return added_servers(folder, cwd)[1]
 
     def measure(

@@ -80,6 +80,27 @@ def _tools(lab: CodexTrial) -> None:
     expect("hi" in results[0]["content"], "the command's output is not in its result")
 
 
+def _over_a_websocket(lab: CodexTrial) -> None:
+    def script(body: Mapping[str, Any]) -> Turn:
+        if body.get("max_completion_tokens") == 1:
+            return Turn(text="x")
+        ran = any(message["role"] == "tool" for message in body["messages"])
+        return Turn(text="Done.") if ran else Turn(tool_calls=[call("exec_command", cmd="pwd")])
+
+    lab.upstream.script = script
+    wanted = ("-c", "model_providers.autosre.supports_websockets=true")
+    ran = lab.exec("work", *wanted, *WRITES)
+    same((ran.code, ran.text), (0, "Done."), "exit code and answer")
+    # Only over a WebSocket is there a warm-up, and what follows holds only what is new.
+    warm, first, second = _bodies(lab)
+    same(warm.get("max_completion_tokens"), 1, "tokens of the warm-up")
+    same(warm["tools"], first["tools"], "tools of the warm-up")
+    leading = warm["messages"][0]["content"]
+    expect(first["messages"][0]["content"].startswith(leading), "the warm-up is no beginning")
+    _begins_with(second, first)
+    expect(str(lab.work) in second["messages"][-1]["content"], "the command's output is missing")
+
+
 def _servers(lab: CodexTrial) -> None:
     lab.upstream.script = by_round(
         Turn(tool_calls=[call("mcp__capabilities__list_modules")]), Turn(text="Done.")
@@ -230,6 +251,7 @@ CONTRACT: tuple[Behaviour[CodexTrial], ...] = (
     Behaviour(name="waits through a slow prefill with one request", run=_waits, keepalive_s=0.5),
     Behaviour(name="our MCP servers' tools are loaded from the start", run=_servers, needs="mcp"),
     Behaviour(name="an image that a tool shows is answered", run=_image),
+    Behaviour(name="over a WebSocket it warms up and sends what is new", run=_over_a_websocket),
     Behaviour(name="the model's shell does not see the key", run=_key),
     Behaviour(name="the engine stops when Codex goes away", run=_goes_away),
 )

@@ -17,6 +17,7 @@ from autosre_lab.bench.recorded.request import RecordedRequest, RecordedSession
 from autosre_lab.bench.synthetic.text import prose
 from autosre_lab.bench.workload import Session, SessionTurn, Workload
 from autosre_lab.errors import BenchmarkError
+from autosre_lab.private_files import write_whole
 
 __all__ = ["WekaTrace", "read_weka", "weka_trace", "workload_from_weka", "write_weka"]
 
@@ -120,13 +121,10 @@ def write_weka(trace: WekaTrace, path: str | Path) -> Path:
     Returns:
         The file; its folder is made.
     """
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
     content = msgspec.to_builtins(trace)
     if trace.totals is None:
         del content["totals"]
-    file.write_text(json.dumps(content), "utf-8")
-    return file
+    return write_whole(Path(path), json.dumps(content))
 
 
 def read_weka(path: str | Path) -> WekaTrace:

@@ -13,6 +13,7 @@ from autosre_lab.bench.synthetic.claude_session import cc_session
 from autosre_lab.bench.synthetic.single import decode, depth, prefill_curve, smoke
 from autosre_lab.bench.workload import Workload
 from autosre_lab.errors import BenchmarkError, ConfigError
+from autosre_lab.private_files import write_whole
 
 __all__ = [
     "WORKLOADS",
@@ -133,10 +134,8 @@ def describe_workloads() -> str:
 
 def save_workload(workload: Workload, path: str | Path) -> Path:
     """Write a workload as JSON; `load_workload` gives an equal one."""
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(msgspec.json.encode(_File(schema=_SCHEMA, workload=workload)))
-    return file
+    content = msgspec.json.encode(_File(schema=_SCHEMA, workload=workload))
+    return write_whole(Path(path), content)
 
 
 def load_workload(path: str | Path) -> Workload:

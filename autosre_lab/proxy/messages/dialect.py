@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.dialect import Ask, Canned, Client, Page
+from autosre_lab.proxy.dialect import Answers, AnswerStream, Ask, Canned, Client, OwnRoute, Page
 from autosre_lab.proxy.messages.chat_request import to_chat_request
 from autosre_lab.proxy.messages.claude_code import AGENT_HEADER, SESSION_HEADER, classify
 from autosre_lab.proxy.messages.errors import error_body, error_status, error_type
@@ -44,6 +44,20 @@ class MessagesDialect:
 
     def __init__(self, *, searches: bool = False) -> None:
         self._searches = searches
+
+    def routes(self, answers: Answers, max_bytes: int) -> Sequence[OwnRoute]:
+        """The API has none beside those that all have."""
+        return ()
+
+    async def complete(self, body: bytes) -> bytes:
+        """A request holds all that it needs."""
+        return body
+
+    async def keep(self, ask: Ask, answer: AnswerStream) -> None:
+        """Nobody asks for an answer later."""
+
+    async def close(self) -> None:
+        """Nothing outlives a request."""
 
     def client(self, headers: Mapping[str, str]) -> Client:
         """Claude Code names its session, and the subagent where one asks."""

@@ -13,6 +13,7 @@ from autosre_lab.proxy.responses.conversation import chat_messages
 from autosre_lab.proxy.responses.request import ResponsesRequest
 from autosre_lab.proxy.responses.search import FoundBefore
 from autosre_lab.proxy.responses.tools import DeclaredTools, tool_fields
+from autosre_lab.proxy.responses.warming import question
 
 __all__ = ["begins_inside", "to_chat_request"]
 
@@ -42,6 +43,8 @@ def to_chat_request(
     messages = chat_messages(request.instructions, request.items, engine, tools, found)
     if is_triggered(request):
         messages.append({"role": "user", "content": compaction_prompt()})
+    if request.warms and all(message["role"] == "system" for message in messages):
+        messages.append(question())
     if not messages:
         raise BadRequestError("The input holds no message.")
     body: dict[str, Any] = {

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.dialect import Ask, Canned, Client, Page
+from autosre_lab.proxy.dialect import Answers, AnswerStream, Ask, Canned, Client, OwnRoute, Page
 from autosre_lab.proxy.profile import EngineProfile
-from autosre_lab.proxy.refusals import Refusal
+from autosre_lab.proxy.refusals import BadRequestError, Refusal
 from autosre_lab.proxy.responses.catalogue import catalogue
 from autosre_lab.proxy.responses.chat_request import begins_inside, to_chat_request
 from autosre_lab.proxy.responses.codex import classify, client_of, thread_of
 from autosre_lab.proxy.responses.compaction import ThreadTools, is_triggered
+from autosre_lab.proxy.responses.continuation import input_of, members_of
+from autosre_lab.proxy.responses.echo import echoed
 from autosre_lab.proxy.responses.errors import error_body, error_status, error_type
+from autosre_lab.proxy.responses.kept import NOT_STORED, Kept, KeptResponses
 from autosre_lab.proxy.responses.request import ResponsesRequest, decode_request
+from autosre_lab.proxy.responses.routes import ResponseRoutes
 from autosre_lab.proxy.responses.search import SOURCES, FoundBefore, search_ask
 from autosre_lab.proxy.responses.stream import AnswerPlan, ResponseStream
 from autosre_lab.proxy.responses.tools import DeclaredTools, declared_tools
+from autosre_lab.proxy.responses.warming import WarmingResponse
 
 __all__ = ["ResponsesDialect"]
 
@@ -30,13 +36,22 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
     request: ResponsesRequest
+    body: bytes
     tools: DeclaredTools
     summary: bool
     may_call: bool
+    stored: bool
 
 
 class ResponsesDialect:
-    """What Codex and OpenAI's SDKs speak."""
+    """What Codex and OpenAI's SDKs speak.
+
+    Args:
+        responses_dir: Where responses are stored; None stores none.
+
+    Raises:
+        FileError: That folder cannot be written to.
+    """
 
     name = "openai-responses"
     answer_path = "/v1/responses"
@@ -44,10 +59,34 @@ class ResponsesDialect:
     id_header = "x-request-id"
     pages: Mapping[str, Page] = {"/codex/models": catalogue}
 
-    def __init__(self, *, searches: bool = False) -> None:
+    def __init__(self, responses_dir: Path | None = None, *, searches: bool = False) -> None:
         self._searches = searches
         self._threads = ThreadTools()
         self._found = FoundBefore()
+        self._kept = KeptResponses(responses_dir)
+        self._routes: ResponseRoutes | None = None
+
+    def routes(self, answers: Answers, max_bytes: int) -> Sequence[OwnRoute]:
+        """Stored responses, compaction and the WebSocket."""
+        self._routes = ResponseRoutes(answers, self._kept, max_bytes)
+        return self._routes.routes
+
+    async def complete(self, body: bytes) -> bytes:
+        """Put in the conversation that a request continues."""
+        return await self._kept.complete(body)
+
+    async def keep(self, ask: Ask, answer: AnswerStream) -> None:
+        """Store a response, with its input, before its end is told."""
+        asked: _Request = ask.body
+        if asked.stored and isinstance(answer, ResponseStream):
+            response = answer.response()
+            items = list(input_of(members_of(asked.body) or {}))
+            await self._kept.put(response["id"], Kept(response=response, input=items))
+
+    async def close(self) -> None:
+        """End the WebSockets, and what runs in the background."""
+        if self._routes is not None:
+            await self._routes.close()
 
     def client(self, headers: Mapping[str, str]) -> Client:
         """Codex names its session, and the thread of a subagent."""
@@ -60,6 +99,8 @@ class ResponsesDialect:
             BadRequestError: It is not a request of the Responses API.
         """
         request = decode_request(body)
+        if request.store and not self._kept.on:
+            raise BadRequestError(f"store=true cannot be done: {NOT_STORED}; or leave store out")
         kind = classify(headers)
         thread = thread_of(headers)
         summary = kind == "compaction" or is_triggered(request)
@@ -71,18 +112,22 @@ class ResponsesDialect:
         return Ask(
             body=_Request(
                 request=request,
+                body=body,
                 tools=tools,
                 summary=summary,
                 may_call=not summary,
+                stored=self._kept.on and request.store is not False and not request.warms,
             ),
             model=request.model,
             kind="compaction" if summary else kind,
             stream=bool(request.stream),
-            wanted=request.max_output_tokens,
+            wanted=1 if request.warms else request.max_output_tokens,
             messages=len(request.items),
             tools=len(request.tools or ()),
             images=b'"input_image"' in body,
-            search=None if summary else search_ask(request, tools.search_name, self._found),
+            search=None
+            if summary or request.warms
+            else search_ask(request, tools.search_name, self._found),
         )
 
     def chat(self, ask: Ask, engine: EngineProfile, *, priority: int) -> dict[str, Any]:
@@ -115,11 +160,12 @@ class ResponsesDialect:
     ) -> ResponseStream:
         """Return the translation of the answer."""
         asked: _Request = ask.body
-        return ResponseStream(
+        stream = WarmingResponse if asked.request.warms else ResponseStream
+        return stream(
             AnswerPlan(
                 response_id=request_id.replace("req_", "resp_", 1),
                 created_at=int(time.time()),
-                echoed=_echoed(asked.request),
+                echoed=echoed(asked.request, stored=asked.stored),
                 tools=asked.tools,
                 summary=asked.summary,
                 as_compaction=is_triggered(asked.request),
@@ -141,35 +187,3 @@ class ResponsesDialect:
     def error_type(self, refusal: Refusal) -> str:
         """Return OpenAI's error type."""
         return error_type(refusal)
-
-
-def _echoed(request: ResponsesRequest) -> dict[str, Any]:
-    """Return what a response repeats of its request."""
-    reasoning, text = request.reasoning, request.text
-    wanted = text.format if text is not None else None
-    return {
-        "background": False,
-        "instructions": request.instructions,
-        "max_output_tokens": request.max_output_tokens,
-        "max_tool_calls": request.max_tool_calls,
-        "metadata": request.metadata or {},
-        "model": request.model,
-        "parallel_tool_calls": request.parallel_tool_calls is not False,
-        "previous_response_id": request.previous_response_id,
-        "prompt_cache_key": request.prompt_cache_key,
-        "reasoning": {
-            "effort": reasoning.effort if reasoning is not None else None,
-            "summary": reasoning.summary if reasoning is not None else None,
-        },
-        "safety_identifier": request.safety_identifier,
-        "service_tier": "default",
-        "store": False,
-        "temperature": 1.0 if request.temperature is None else request.temperature,
-        "text": {"format": {"type": "text"} if wanted is None else wanted},
-        "tool_choice": request.tool_choice or "auto",
-        "tools": request.tools or [],
-        "top_logprobs": request.top_logprobs or 0,
-        "top_p": 1.0 if request.top_p is None else request.top_p,
-        "truncation": request.truncation or "disabled",
-        "user": request.user,
-    }

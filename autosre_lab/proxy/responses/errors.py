@@ -79,7 +79,7 @@ def error_body(refusal: Refusal) -> bytes:
                 "message": error_message(refusal),
                 "type": error_type(refusal),
                 "param": None,
-                "code": _CODES.get(refusal.kind),
+                "code": refusal.code or _CODES.get(refusal.kind),
             }
         }
     )

@@ -130,6 +130,15 @@ class ResponsesRequest(msgspec.Struct, kw_only=True):
     client_metadata: msgspec.Raw = _NOTHING
     conversation: msgspec.Raw = _NOTHING
     prompt: msgspec.Raw = _NOTHING
+    generate: bool | None = None
+    # What this proxy itself has put in; see `continuation` and `routes`.
+    continued_from: str | None = msgspec.field(default=None, name="_continued_from")
+    in_background: bool | None = msgspec.field(default=None, name="_in_background")
+
+    @property
+    def warms(self) -> bool:
+        """The prompt is to be computed, and nothing said: a warm-up."""
+        return self.generate is False
 
     @property
     def items(self) -> list[InputItem]:
@@ -175,7 +184,7 @@ def decode_request(body: bytes) -> ResponsesRequest:
 
 
 def _refuse_what_is_not_kept(request: ResponsesRequest) -> None:
-    """Refuse what only a server that stores responses could answer, instead of forgetting it."""
+    """Refuse what would have to be looked up, instead of forgetting it."""
     stored = {
         "background": bool(request.background),
         "previous_response_id": bool(request.previous_response_id),

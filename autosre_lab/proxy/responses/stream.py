@@ -7,6 +7,7 @@ written once. `response.in_progress` keeps its watchdog quiet.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -175,7 +176,7 @@ class ResponseStream(SearchingAnswer):
 
     def whole(self) -> bytes:
         """Return the response object as JSON, after `finish()`."""
-        return encode(self._response())
+        return encode(self.response())
 
     # Items ----------------------------------------------------------------------------------------
 
@@ -318,9 +319,10 @@ class ResponseStream(SearchingAnswer):
         self._error = {"code": code, "message": message}
 
     def _state(self, kind: str) -> bytes:
-        return self._events.event(kind, {"response": self._response()})
+        return self._events.event(kind, {"response": self.response()})
 
-    def _response(self) -> dict[str, Any]:
+    def response(self) -> dict[str, Any]:
+        """Return the response object as it is now."""
         ended = self._status != "in_progress"
         incomplete = None
         if self._status == "incomplete":
@@ -330,6 +332,7 @@ class ResponseStream(SearchingAnswer):
             "id": self._plan.response_id,
             "object": "response",
             "created_at": self._plan.created_at,
+            "completed_at": int(time.time()) if self._status == "completed" else None,
             "status": self._status,
             "error": self._error,
             "incomplete_details": incomplete,

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autosre_lab.errors import AutosreError
+from autosre_lab.private_files import in_words
 from autosre_lab.settings import paths
 from autosre_lab.studies.proxy_overhead.rivals import RIVAL_NAMES, install_rival, rival_folder
 from autosre_lab.studies.proxy_overhead.run import (
@@ -105,8 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 data=data,
                 run_folder=Path(folder),
             )
-    except AutosreError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except (AutosreError, OSError) as error:
+        sys.stderr.write(f"error: {in_words(error)}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("stopped; everything that was started has ended\n")

@@ -103,7 +103,7 @@ def test_a_person_and_no_model_is_asked_before_a_command_runs(make_lab: MakeLab)
         assert tty.wait_for(PROMPT, *QUESTIONS) == PROMPT
         say(tty, "Make a file.")
         tty.wait_for("Do you want to proceed?")
-        tty.type("1")
+        tty.choose("1", "Do you want to proceed?")
         tty.wait_for("Done.")
         leave(tty)
 

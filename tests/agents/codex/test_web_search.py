@@ -32,7 +32,7 @@ def test_a_search_is_shown_and_the_session_goes_on_from_it(
         Turn(text="I look further.", tool_calls=[call("exec_command", cmd="echo hi")]),
         Turn(text="They hover [1]."),
     )
-    ran = lab.ask("Search.", *ON)
+    ran = lab.exec(*ON, "Search.")
     assert (ran.code, ran.text) == (0, "They hover [1]."), ran.err
     (search,) = ran.items("web_search")
     assert search["query"] == "kestrels"
