@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autosre_lab.agents.claude.config_home import added_servers, prepare_config_dir
+from autosre_lab.agents.claude.additions import additions_of, place
+from autosre_lab.agents.claude.config_home import prepare_config_dir
 from autosre_lab.agents.claude.plan import plan_launch
 from autosre_lab.agents.claude.profiles import PROFILES
 from autosre_lab.agents.claude.version import CLAUDE_CODE
@@ -74,13 +75,16 @@ class ClaudeTrial(Trial):
         profile: str = "trimmed",
         servers: Sequence[str] = (),
         status_line: str | None = None,
+        bring: Sequence[str] = (),
         **environ: str,
     ) -> Launch:
         """Plan a session as the launcher does."""
         window = self.upstream.max_model_len
         output = output_tokens(window)
         prepare_config_dir(self.config_dir, self.work, home=self.folder)
-        mcp_file, _ = added_servers(self.config_dir, self.work)
+        added = additions_of(
+            self.config_dir, self.work, bring=bring, environ=environ, home=self.folder
+        )
         ours = {name: value for name, value in os.environ.items() if name != "CLAUDE_CONFIG_DIR"}
         return plan_launch(
             self.endpoint,
@@ -99,7 +103,7 @@ class ClaudeTrial(Trial):
             environ={**ours, **environ},
             config_dir=self.config_dir,
             servers=servers,
-            mcp_file=mcp_file,
+            placed=place(added, self.config_dir, self.work),
             status_line=status_line,
         )
 
@@ -110,6 +114,7 @@ class ClaudeTrial(Trial):
         profile: str = "trimmed",
         servers: Sequence[str] = (),
         timeout_s: float = RUN_TIMEOUT_S,
+        bring: Sequence[str] = (),
         **environ: str,
     ) -> Ran:
         """Ask a question and wait for the end.
@@ -123,6 +128,7 @@ class ClaudeTrial(Trial):
             *args,
             profile=profile,
             servers=servers,
+            bring=bring,
             **environ,
         )
         done = self.run(launch, timeout_s)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from autosre_lab.agents.agent import Agent, Settled
+from autosre_lab.agents.agent import Agent, Prepared, Settled
 from autosre_lab.agents.answer import Answer
 from autosre_lab.agents.codex.answer import read_answer
 from autosre_lab.agents.codex.arguments import needs_model
@@ -15,6 +15,7 @@ from autosre_lab.agents.codex.profiles import SIZING, CodexProfile, estimate
 from autosre_lab.agents.codex.version import CODEX_PROGRAM
 from autosre_lab.agents.contract import BehaviourResult, check
 from autosre_lab.agents.launch import Endpoint, Launch
+from autosre_lab.agents.options import OwnOptions
 from autosre_lab.agents.program import Program
 from autosre_lab.errors import CodexError
 
@@ -28,14 +29,17 @@ class CodexAgent(Agent[CodexProfile]):
     sizing = SIZING
     error = CodexError
     changes_folder = frozenset({"mcp", "plugin"})
+    bringable = ()
 
     def needs_model(self, args: Sequence[str]) -> bool:
         """Whether a model has to be served for these arguments."""
         return needs_model(args)
 
-    def prepare_folder(self, folder: Path, cwd: Path) -> str | None:
+    def prepare(
+        self, own: OwnOptions, folder: Path, cwd: Path, environ: Mapping[str, str]
+    ) -> Prepared:
         """Codex makes what it needs."""
-        return None
+        return Prepared()
 
     def measure(
         self,
@@ -43,6 +47,7 @@ class CodexAgent(Agent[CodexProfile]):
         stack: Endpoint | None,
         args: Sequence[str],
         environ: Mapping[str, str],
+        prepared: Prepared,
     ) -> Callable[[CodexProfile], int]:
         """Estimate it from recorded sizes."""
         return estimate
