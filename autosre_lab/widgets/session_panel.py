@@ -161,9 +161,8 @@ class SessionPanel(Panel):
         }
         row = []
         for name, (icon, tooltip, call) in buttons.items():
-            button = widgets.Button(description=name, icon=icon, tooltip=tooltip)
+            button = self.button(name, icon, tooltip, call)
             button.disabled = self.recorded and name in ("Ask", "New session")
-            button.on_click(lambda _, call=call: self._pressed(call))
             row.append(button)
         question.observe(lambda change: setattr(self, "_question", change["new"]), names="value")
         self._list = widgets.Dropdown(description="Session", style=style, layout={"width": "520px"})
@@ -280,16 +279,6 @@ class SessionPanel(Panel):
         if session is not None and session != self.session:
             self.session = session
             self.changed()
-
-    def _pressed(self, call: Any) -> None:
-        if self.work.running:
-            return
-        self.problem = None
-        try:
-            call()
-        except AutosreError as error:
-            self.problem = error
-        self.changed()
 
 
 def _without_waits(workload: Workload) -> Workload:
