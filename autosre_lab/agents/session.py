@@ -105,7 +105,7 @@ def prepare_launch(
         agent.measure(program, stack, args, environ, prepared),
         recipe_of(stack),
     )
-    for text in (*prepared.notes, program.note, *chosen.notes):
+    for text in (*prepared.notes, program.note, *chosen.notes, *agent.cautions(args)):
         _note(text)
     return agent.plan(
         Settled(
