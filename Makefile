@@ -6,7 +6,7 @@
 #   make test-fast   the tests that need neither engine nor network, for the inner loop
 #   make lint        ruff, mypy, notebooks
 #   make notebooks   write each notebook anew from its percent source
-#   make lab         JupyterLab on notebooks/
+#   make lab         JupyterLab on notebooks/     (ARGS="--port 8890" for another port)
 #   make docs        write docs/commands.md anew from the commands, ARCHITECTURE.md's map from the imports
 #   make pictures    the README's pictures anew, from notebooks in a real JupyterLab
 #   make bench       what the proxy adds, against its rivals, in one run     (RIVALS=1 installs them)
@@ -32,15 +32,11 @@ $(VENV)/.core: pyproject.toml locks/core.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1)"; \
 	  echo "  what to do: install it, then: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
-	@test -x $(RUN) || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-	  echo "error: $(PYTHON) cannot make a virtual environment"; \
-	  echo "  what to do: sudo apt-get install python3-venv   (or your system's counterpart)"; exit 2; }
-	$(PIP) install --quiet --require-hashes --no-deps --requirement locks/core.txt
-	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@PYTHONPATH=. $(PYTHON) -m autosre_lab.provision $(VENV) locks/core.txt -e
 	@touch $@
 
 $(VENV)/.all: $(VENV)/.core locks/all.txt
-	$(PIP) install --quiet --require-hashes --no-deps --requirement locks/all.txt
+	@PYTHONPATH=. $(PYTHON) -m autosre_lab.provision $(VENV) locks/all.txt
 	@touch $@
 
 demo: $(VENV)/.core
@@ -81,7 +77,7 @@ notebooks: $(VENV)/.all
 	$(RUN) -m nbstripout notebooks/*.ipynb
 
 lab: $(VENV)/.all
-	$(RUN) -m jupyter lab --notebook-dir notebooks
+	$(RUN) -m jupyter lab --notebook-dir notebooks $(ARGS)
 
 docs: $(VENV)/.all
 	$(RUN) -m autosre_lab.cli.reference docs/commands.md

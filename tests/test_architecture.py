@@ -39,7 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "surroundings": set(),
     "docstrings": set(),
     "logs": {"errors"},
-    "settings": {"errors", "logs", "yaml_bounds"},
+    "folders": {"errors"},
+    "settings": {"errors", "folders", "logs", "yaml_bounds"},
     "settings_file": {"docstrings", "errors", "private_files", "settings"},
     "progress": {"surroundings"},
     "recipe": BASE | {"yaml_bounds"},
@@ -84,7 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"metrics", "bench", "evaluation", "tuning"},
     "notebooks": BASE,
     "cli": BASE
-    | {"settings_file", "provision.storage"}
+    | {"settings_file", "provision.storage", "local.boot_unit"}
     | {"recipe", "engine", "stack", "chart", "cluster", "parity", "lifecycle", "agents"}
     | {"proxy.findings", "metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
     "web": BASE,
