@@ -6,7 +6,7 @@
 #   make test-fast   the tests that need neither engine nor network, for the inner loop
 #   make lint        ruff, mypy, notebooks
 #   make notebooks   write each notebook anew from its percent source
-#   make lab         JupyterLab on notebooks/
+#   make lab         JupyterLab on notebooks/     (ARGS="--port 8890" for another port)
 #   make docs        write docs/commands.md anew from the commands, ARCHITECTURE.md's map from the imports
 #   make pictures    the README's pictures anew, from notebooks in a real JupyterLab
 #   make bench       what the proxy adds, against its rivals, in one run     (RIVALS=1 installs them)
@@ -78,7 +78,7 @@ notebooks: $(VENV)/.all
 	$(RUN) -m nbstripout notebooks/*.ipynb
 
 lab: $(VENV)/.all
-	$(RUN) -m jupyter lab --notebook-dir notebooks
+	$(RUN) -m jupyter lab --notebook-dir notebooks $(ARGS)
 
 docs: $(VENV)/.all
 	$(RUN) -m autosre_lab.cli.reference docs/commands.md

@@ -83,6 +83,7 @@ class Settings:
         chromium_sandbox: Whether Chromium sandboxes itself: 0, 1, or empty: whenever it can.
         claude: Claude Code to run: a path, or a name on PATH; empty for the one installed here.
         codex: Codex to run, likewise.
+        bring: What Claude Code's sessions take from your own folder; see `autosre claude --help`.
         installer: What fills environments: auto, which takes uv where it can be had, or pip.
         log_level: Level of this project's own log messages: debug, info, warning or error.
     """
@@ -127,6 +128,7 @@ class Settings:
     chromium_sandbox: str = ""
     claude: str = ""
     codex: str = ""
+    bring: str = ""
     installer: str = "auto"
     log_level: str = "warning"
 
@@ -213,8 +215,8 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "recording_path": _ABSOLUTE,
     "chromium": ("the name or the path of a program", lambda _: True),
     "chromium_sandbox": ("0 or 1", lambda switch: switch in ("", "0", "1")),
-    "claude": ("the path of Claude Code's executable", lambda _: True),
-    "codex": ("the path of Codex's executable", lambda _: True),
+    **dict.fromkeys(("claude", "codex"), ("the path of an executable", lambda _: True)),
+    "bring": ("all, none, or some of what --bring takes", lambda _: True),
     "installer": ("auto or pip", lambda name: name in ("auto", "pip")),
     "log_level": (f"one of {', '.join(LEVELS)}", lambda level: level.lower() in LEVELS),
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -110,10 +112,13 @@ def _compacts(command: str, characters: str) -> Callable[[ClaudeTrial], None]:
             any(event.get("subtype") == "compact_boundary" for event in ran.events),
             "it did not compact",
         )
+        largest = max(
+            lab.upstream._count(request.body) + request.body["max_completion_tokens"]
+            for request in lab.chats
+        )
         expect(
-            max(lab.upstream._count(request.body) for request in lab.chats)
-            < lab.upstream.max_model_len,
-            "a request that is larger than the window reached the engine",
+            largest <= lab.upstream.max_model_len,
+            f"prompt and answer are {largest} tokens, more than the window",
         )
 
     return run
@@ -193,6 +198,69 @@ def _web_tools(lab: ClaudeTrial) -> None:
     expect(not withheld, f"tools that only Anthropic can serve are loaded: {withheld}")
 
 
+def _too_long(lab: ClaudeTrial) -> None:
+    ran = lab.ask("Hello? " * 1000)
+    same((ran.code, len(lab.chats)), (1, 0), "exit code and requests of the engine")
+    expect("too long" in ran.text.lower(), f"its result gives no reason: {ran.text!r}")
+
+
+def _permission_check(lab: ClaudeTrial) -> None:
+    def script(body: Mapping[str, Any]) -> Turn:
+        if "</block>" in (body.get("stop") or ()):
+            return Turn(text="<block>no")
+        if body["messages"][-1]["role"] == "tool":
+            return Turn(text="It ran.")
+        return Turn(tool_calls=[call("Bash", command="touch made; curl -s http://127.0.0.1:1/")])
+
+    lab.upstream.script = script
+    done = lab.run(lab.plan("-p", "Make a file.", "--permission-mode", "auto"))
+    same((done.returncode, done.stdout.strip()), (0, "It ran."), "exit code and answer")
+    kinds = [one["kind"] for one in lab.log_records()]
+    same(kinds, ["main", "permission", "main"], "kinds of requests")
+
+
+LATER = "mcp__later__get_command"
+
+
+def _fetches(lab: ClaudeTrial) -> None:
+    """A server that is not ours: its tools are fetched first, where there is a search for them."""
+
+    def listed(body: Mapping[str, Any]) -> list[str]:
+        tools = (body.get("chat_template_kwargs") or {}).get("tools", body["tools"])
+        return [tool["function"]["name"] for tool in tools]
+
+    fetch = Turn(tool_calls=[call("ToolSearch", query=f"select:{LATER}")])
+    use = Turn(tool_calls=[call(LATER, name="autosre stop")])
+
+    def script(body: Mapping[str, Any]) -> Turn:
+        turns = [*([fetch] if "ToolSearch" in listed(body) else []), use, Turn(text="That stops.")]
+        return by_round(*turns)(body)
+
+    server = {"command": sys.executable, "args": ["-m", "autosre_lab.mcp_servers.capabilities"]}
+    servers = json.dumps({"mcpServers": {"later": server}})
+    lab.upstream.script = script
+    ran = lab.ask(
+        "How do I stop it?", f"--mcp-config={servers}", f"--allowedTools={LATER}", profile="full"
+    )
+    same((ran.code, ran.text), (0, "That stops."), "exit code and answer")
+    result = str(ran.tool_results[-1]["content"])
+    expect("autosre stop" in result and len(result) > 100, f"the tool said: {result[:200]!r}")
+    bodies = [request.body for request in lab.chats]
+    expect(all(listed(one) == listed(bodies[0]) for one in bodies), "the list of tools changed")
+    expect("DeferredToolPlaceholder" not in listed(bodies[0]), "a placeholder is offered")
+    for before, after in itertools.pairwise(bodies):
+        expect(
+            after["messages"][: len(before["messages"])] == before["messages"],
+            "a request does not begin with the one before: the prefix cache would be missed",
+        )
+    if "ToolSearch" in listed(bodies[0]):
+        told = str(bodies[1]["messages"][-1]["content"])
+        expect(f'"name":"{LATER}"' in told, f"the search came to: {told[:200]!r}")
+        expect(LATER not in listed(bodies[-1]), "a fetched tool changed the list")
+        parsed = [tool["function"]["name"] for tool in bodies[-1]["tools"]]
+        expect(LATER in parsed, "the engine's parser does not know the fetched tool")
+
+
 def _goes_away(lab: ClaudeTrial) -> None:
     lab.upstream.script = by_round(Turn(text="I talk and talk", hold=True))
     with lab.start(lab.plan("-p", "Talk.")) as process:
@@ -257,6 +325,15 @@ CONTRACT: tuple[Behaviour[ClaudeTrial], ...] = (
     Behaviour(name="waits through a slow prefill with one request", run=_waits, keepalive_s=0.5),
     Behaviour(name="a subagent is answered by our model, after the main turn", run=_subagent),
     Behaviour(name="our MCP servers' tools are loaded from the start", run=_web_tools, needs="mcp"),
+    Behaviour(
+        name="a first prompt beyond the window ends with 1 and a reason", run=_too_long, window=2048
+    ),
+    Behaviour(name="a permission check by the model is told from a turn", run=_permission_check),
+    Behaviour(
+        name="a tool that is fetched later is called, and the prompt's beginning stays",
+        run=_fetches,
+        needs="mcp",
+    ),
     Behaviour(name="an engine that stays down ends with 1 and a reason", run=_stays_down),
     Behaviour(name="the engine stops when Claude Code goes away", run=_goes_away),
 )

@@ -27,6 +27,7 @@ from autosre_lab.proxy.messages.content import (
     result_parts,
     without_billing_header,
 )
+from autosre_lab.proxy.messages.deferred import NO_TOOLS, OfferedTools, fetched_by_result
 from autosre_lab.proxy.messages.request import (
     ContentBlock,
     InputMessage,
@@ -40,6 +41,7 @@ __all__ = ["chat_messages", "system_text"]
 
 ChatMessage = dict[str, Any]
 
+_REMINDER = "<system-reminder>\n"
 _NO_RESULT = "[no result came back]"
 _SAYS_ERROR = ("error", "<tool_use_error", "<error")
 
@@ -48,6 +50,7 @@ def chat_messages(
     system: str | list[ContentBlock] | None,
     messages: Sequence[InputMessage],
     engine: EngineProfile,
+    tools: OfferedTools = NO_TOOLS,
 ) -> list[ChatMessage]:
     """Write a whole conversation for the chat template.
 
@@ -55,6 +58,7 @@ def chat_messages(
         system: The request's top-level system prompt.
         messages: The conversation.
         engine: What the served model can be shown.
+        tools: What it is offered; a deferred tool is told where the conversation fetches it.
 
     Returns:
         Chat messages that any version of vLLM takes and an OpenAI client library would type.
@@ -63,7 +67,7 @@ def chat_messages(
     leading = system_text(system)
     if leading:
         written.append({"role": "system", "content": leading})
-    turn = _Turn()
+    turn = _Turn(tools)
     for message in messages:
         if message.role == "assistant":
             for part, found in _parts_of_answer(message.content):
@@ -73,10 +77,10 @@ def chat_messages(
                 calls = [call["id"] for call in answer.get("tool_calls", ())]
                 # Calls of two messages in a row are answered together.
                 open_calls = [] if turn.said or turn.results else turn.calls
-                turn = _Turn(calls=open_calls + calls, results=found)
+                turn = _Turn(tools, calls=open_calls + calls, results=found)
         elif message.role == "user":
             turn.add_user(message.content)
-        elif text := system_text(message.content):
+        elif text := system_text(tools.told(message.content)):
             in_place = engine.mid_system == "system" or not (written or turn.said or turn.results)
             turn.said.append(_system(text, in_place=in_place))
     return fit_template(written + turn.chat_messages(engine), engine)
@@ -87,11 +91,13 @@ class _Turn:
     """What stands between two answers of the model.
 
     Attributes:
+        tools: What the model is offered.
         calls: Ids of the calls that wait for results, in the order of the calls.
         results: The results, in the order they came.
         said: What users said and showed, and system messages, in order.
     """
 
+    tools: OfferedTools
     calls: list[str] = field(default_factory=list)
     results: list[ContentBlock] = field(default_factory=list)
     said: list[ChatMessage | _Said] = field(default_factory=list)
@@ -101,7 +107,7 @@ class _Turn:
             self.said.append({"role": "user", "content": content or ""})
             return
         results = [block for block in content if block.type == "tool_result"]
-        rest = [block for block in content if block.type != "tool_result"]
+        rest = self.tools.told([block for block in content if block.type != "tool_result"])
         self.results += results
         if rest or not results:
             self.said.append(_Said(blocks=rest, behind_results=bool(results)))
@@ -110,13 +116,25 @@ class _Turn:
         """Write the results in the order of their calls, then what was said."""
         shown: list[Part] = []
         written = [
-            _result(id_, blocks, shown, images=engine.images)
+            _result(id_, blocks, shown, engine, self.tools)
             for id_, blocks in _in_order_of_calls(self.calls, self.results)
         ]
         for said in self.said:
             if isinstance(said, _Said):
                 written += said.chat_messages(engine, shown)
                 shown = []
+            elif (
+                engine.mid_system == "reminder"
+                and not shown
+                and _is_told(said)
+                and written
+                and _is_result(written[-1])
+            ):
+                # As words of the user's it would end the question, and templates that print
+                # thoughts only behind the last question would drop all that came since.
+                last = written[-1]
+                both = TEXT_SEPARATOR.join(filter(None, (last["content"], said["content"])))
+                written[-1] = {**last, "content": both}
             elif shown and said["role"] == "user":
                 written.append({"role": "user", "content": chat_content([*shown, said["content"]])})
                 shown = []
@@ -152,10 +170,19 @@ class _Said:
         return [*apart, {"role": "user", "content": chat_content(parts)}]
 
 
+def _is_result(message: ChatMessage) -> bool:
+    return message["role"] == "tool" and isinstance(message["content"], str)
+
+
+def _is_told(message: ChatMessage) -> bool:
+    """Whether it is what `_system` wrote as a reminder."""
+    return message["role"] == "user" and str(message["content"]).startswith(_REMINDER)
+
+
 def _system(text: str, *, in_place: bool) -> ChatMessage:
     if in_place:
         return {"role": "system", "content": text}
-    return {"role": "user", "content": f"<system-reminder>\n{text}\n</system-reminder>"}
+    return {"role": "user", "content": f"{_REMINDER}{text}\n</system-reminder>"}
 
 
 def _in_order_of_calls(
@@ -302,15 +329,27 @@ def _is_reminder(block: ContentBlock) -> bool:
 
 
 def _result(
-    id_: str, blocks: Sequence[ContentBlock], shown: list[Part], *, images: bool
+    id_: str,
+    blocks: Sequence[ContentBlock],
+    shown: list[Part],
+    engine: EngineProfile,
+    tools: OfferedTools,
 ) -> ChatMessage:
     """Write one call's result; its images, which a tool message cannot hold, go to `shown`."""
     texts: list[str] = []
+    references: list[ChatMessage] = []
     for block in blocks:
-        text = _result_text(block, shown, images=images)
+        if engine.deferred_tools == "template":
+            block, names = fetched_by_result(block, tools)
+            references += [{"type": "tool_reference", "name": name} for name in names]
+        else:
+            block = tools.told_result(block)
+        text = _result_text(block, shown, images=engine.images)
         if text not in texts:
             texts.append(text)
-    content = TEXT_SEPARATOR.join(texts) if blocks else _NO_RESULT
+    content: str | list[ChatMessage] = TEXT_SEPARATOR.join(texts) if blocks else _NO_RESULT
+    if references:
+        content = [{"type": "text", "text": content}, *references] if content else references
     return {"role": "tool", "tool_call_id": id_, "content": content}
 
 
