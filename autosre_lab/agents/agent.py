@@ -126,8 +126,18 @@ class Agent(ABC, Generic[AnyProfile]):
         """Try what we rely on, and yield each verdict as it comes."""
 
     @abstractmethod
-    def asking(self, args: Sequence[str], *, keep: bool) -> list[str]:
-        """Return the arguments that answer one question from standard input."""
+    def asking(self, args: Sequence[str], *, keep: bool, session: str) -> list[str]:
+        """Return the arguments that answer one question from standard input.
+
+        Args:
+            args: The agent's own arguments.
+            keep: Keep the session.
+            session: The one to go on in; "" for a new one.
+        """
+
+    def cautions(self, args: Sequence[str]) -> Sequence[str]:
+        """Return what a person should know before the session, a sentence each."""
+        return ()
 
     @abstractmethod
     def read_answer(self, out: str, err: str, exit_code: int) -> Answer:

@@ -139,10 +139,11 @@ class ClaudeCodeAgent(Agent[Profile]):
 
         return check(CONTRACT, functools.partial(attempt, executable=program.executable))
 
-    def asking(self, args: Sequence[str], *, keep: bool) -> list[str]:
+    def asking(self, args: Sequence[str], *, keep: bool, session: str) -> list[str]:
         """Return the arguments of ``claude -p``."""
         kept = [] if keep else ["--no-session-persistence"]
-        return ["-p", "--output-format", "json", *kept, *args]
+        resumed = ["--resume", session] if session else []
+        return ["-p", "--output-format", "json", *kept, *resumed, *args]
 
     def read_answer(self, out: str, err: str, exit_code: int) -> Answer:
         """Read the result."""

@@ -22,6 +22,7 @@ from autosre_lab.agents.claude.window import output_tokens
 from autosre_lab.agents.launch import Launch
 from autosre_lab.agents.trial import RUN_TIMEOUT_S, Trial, trial_servers
 from autosre_lab.agents.window import WindowFit
+from autosre_lab.proxy.web_search import Searcher
 
 __all__ = ["ClaudeTrial", "Ran", "trial"]
 
@@ -137,7 +138,12 @@ class ClaudeTrial(Trial):
 
 @contextmanager
 def trial(
-    executable: Path, folder: Path, *, window: int = 131_072, keepalive_s: float = 10.0
+    executable: Path,
+    folder: Path,
+    *,
+    window: int = 131_072,
+    keepalive_s: float = 10.0,
+    search: Searcher | None = None,
 ) -> Iterator[ClaudeTrial]:
     """Run a scripted engine and our proxy, on loopback and for one Claude Code.
 
@@ -146,9 +152,10 @@ def trial(
         folder: An empty one; the request log, configuration and work are made in it.
         window: Tokens that the engine serves.
         keepalive_s: Silent seconds after which the proxy begins an answer, and between its signs.
+        search: Who searches the web for the proxy.
     """
     (folder / "work").mkdir()
-    with trial_servers(folder, window=window, keepalive_s=keepalive_s) as servers:
+    with trial_servers(folder, window=window, keepalive_s=keepalive_s, search=search) as servers:
         yield ClaudeTrial(
             upstream=servers.upstream,
             proxy_url=servers.proxy_url,
