@@ -32,15 +32,11 @@ $(VENV)/.core: pyproject.toml locks/core.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1)"; \
 	  echo "  what to do: install it, then: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
-	@test -x $(RUN) || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-	  echo "error: $(PYTHON) cannot make a virtual environment"; \
-	  echo "  what to do: sudo apt-get install python3-venv   (or your system's counterpart)"; exit 2; }
-	$(PIP) install --quiet --require-hashes --no-deps --requirement locks/core.txt
-	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@PYTHONPATH=. $(PYTHON) -m autosre_lab.provision $(VENV) locks/core.txt -e
 	@touch $@
 
 $(VENV)/.all: $(VENV)/.core locks/all.txt
-	$(PIP) install --quiet --require-hashes --no-deps --requirement locks/all.txt
+	@PYTHONPATH=. $(PYTHON) -m autosre_lab.provision $(VENV) locks/all.txt
 	@touch $@
 
 demo: $(VENV)/.core

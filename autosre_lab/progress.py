@@ -11,6 +11,7 @@ Who shows steps in a way of his own, as widgets do, says so with `steps_shown_by
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import threading
@@ -90,7 +91,7 @@ def step(label: str, *, total: float | None = None, unit: str = "it") -> Iterato
         total: Units in all; None where nobody knows, which shows the time only.
         unit: What is counted; "B" is shown as kB, MB and GB.
     """
-    usual = _Lines if surroundings() == "headless" else _Bar
+    usual = _Lines if surroundings() == "headless" or not _has_bars() else _Bar
     shown: ShownStep = (_SHOWN_BY.get() or usual)(label, total, unit)
     ended = threading.Event()
     ticker = threading.Thread(target=_tick, args=(shown, ended), name="progress", daemon=True)
@@ -103,6 +104,11 @@ def step(label: str, *, total: float | None = None, unit: str = "it") -> Iterato
         ended.set()
         ticker.join()
         shown.close(failed=failed)
+
+
+def _has_bars() -> bool:
+    """Whether tqdm is installed; while a clone's own environment is made it is not."""
+    return importlib.util.find_spec("tqdm") is not None
 
 
 def _tick(shown: ShownStep, ended: threading.Event) -> None:

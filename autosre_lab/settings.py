@@ -1,8 +1,7 @@
-"""Where things live on this machine, and the few settings that are not a recipe's.
+"""The few settings that are not a recipe's.
 
-Folders follow the XDG base directory specification; each can be moved by an environment
-variable, which is also how the tests keep away from a person's own stack. Settings come from,
-strongest first: an environment variable, ``settings.yaml`` in the config folder, the default.
+They come from, strongest first: an environment variable, ``settings.yaml`` in the config folder,
+the default.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from autosre_lab.errors import ConfigError
+from autosre_lab.folders import FOLDERS, Paths, expanded, home_folder, paths
 from autosre_lab.logs import LEVELS
 
 __all__ = [
@@ -31,93 +31,6 @@ __all__ = [
     "usable_value",
     "variable_of",
 ]
-
-_FOLDERS = {
-    # name: (our variable, XDG variable, default below the home folder)
-    "config": ("AUTOSRE_CONFIG_DIR", "XDG_CONFIG_HOME", ".config"),
-    "data": ("AUTOSRE_DATA_DIR", "XDG_DATA_HOME", ".local/share"),
-    "state": ("AUTOSRE_STATE_DIR", "XDG_STATE_HOME", ".local/state"),
-    "cache": ("AUTOSRE_CACHE_DIR", "XDG_CACHE_HOME", ".cache"),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paths:
-    """The four folders this project writes to; nothing is written outside them.
-
-    Attributes:
-        config: What a person edits: ``settings.yaml``, own recipes in ``recipes/``.
-        data: What was provisioned and is costly to make again: engine environments, models,
-            Claude Code. Shared by every stack of this user.
-        state: What describes the stack that runs now: process records, logs, request log.
-        cache: What may be deleted at any time: downloads, compile caches.
-    """
-
-    config: Path
-    data: Path
-    state: Path
-    cache: Path
-
-
-def paths(environ: Mapping[str, str] | None = None) -> Paths:
-    """Return the four folders, without creating them.
-
-    Args:
-        environ: The environment to read; this process's own when not given.
-
-    Raises:
-        ConfigError: A variable names a relative path.
-    """
-    env = os.environ if environ is None else environ
-    found: dict[str, Path] = {}
-    for name, (own, xdg, default) in _FOLDERS.items():
-        if env.get(own):
-            folder = expanded(env[own], where=own)
-            if not folder.is_absolute():
-                raise ConfigError(
-                    f"{own}={env[own]} is a relative path",
-                    remedy=f"give an absolute path: {own}={Path.cwd() / env[own]}",
-                )
-        elif env.get(xdg, "").startswith("/"):  # the specification ignores relative paths
-            folder = Path(env[xdg]) / "autosre"
-        else:
-            folder = home_folder(env) / default / "autosre"
-        found[name] = folder
-    return Paths(**found)
-
-
-def home_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """Return the user's home folder.
-
-    Raises:
-        ConfigError: HOME is not set, and this user has no entry in the list of users.
-    """
-    env = os.environ if environ is None else environ
-    try:
-        return Path(env.get("HOME") or Path.home())
-    except RuntimeError as error:
-        raise ConfigError(
-            f"user {os.getuid()} has no home folder: HOME is not set, and there is no such user",
-            remedy="set HOME to a folder that can be written to: export HOME=/tmp/me",
-        ) from error
-
-
-def expanded(path: str, *, where: str) -> Path:
-    """Return a path with its ``~`` written out.
-
-    Args:
-        path: As a person wrote it.
-        where: What names it, for the error.
-
-    Raises:
-        ConfigError: There is no such home folder.
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise ConfigError(
-            f"{where}: {path}: there is no such home folder", remedy="write the whole path"
-        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +83,8 @@ class Settings:
         chromium_sandbox: Whether Chromium sandboxes itself: 0, 1, or empty: whenever it can.
         claude: Claude Code to run: a path, or a name on PATH; empty for the one installed here.
         codex: Codex to run, likewise.
+        bring: What Claude Code's sessions take from your own folder; see `autosre claude --help`.
+        installer: What fills environments: auto, which takes uv where it can be had, or pip.
         log_level: Level of this project's own log messages: debug, info, warning or error.
     """
 
@@ -213,6 +128,8 @@ class Settings:
     chromium_sandbox: str = ""
     claude: str = ""
     codex: str = ""
+    bring: str = ""
+    installer: str = "auto"
     log_level: str = "warning"
 
 
@@ -298,8 +215,9 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "recording_path": _ABSOLUTE,
     "chromium": ("the name or the path of a program", lambda _: True),
     "chromium_sandbox": ("0 or 1", lambda switch: switch in ("", "0", "1")),
-    "claude": ("the path of Claude Code's executable", lambda _: True),
-    "codex": ("the path of Codex's executable", lambda _: True),
+    **dict.fromkeys(("claude", "codex"), ("the path of an executable", lambda _: True)),
+    "bring": ("all, none, or some of what --bring takes", lambda _: True),
+    "installer": ("auto or pip", lambda name: name in ("auto", "pip")),
     "log_level": (f"one of {', '.join(LEVELS)}", lambda level: level.lower() in LEVELS),
 }
 """What each setting has to be, in words and as a test."""
@@ -317,7 +235,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def setting_variables() -> frozenset[str]:
     """Return the environment variables of the folders and settings; none of them is a secret."""
     settings = (variable_of(field.name) for field in fields(Settings))
-    return frozenset((*(own for own, _, _ in _FOLDERS.values()), *settings))
+    return frozenset((*(own for own, _, _ in FOLDERS.values()), *settings))
 
 
 def variable_of(name: str) -> str:
@@ -335,7 +253,7 @@ def show_settings(environ: Mapping[str, str] | None = None) -> dict[str, dict[st
     env = os.environ if environ is None else environ
     shown: dict[str, dict[str, str]] = {}
     folders = paths(env)
-    for name, (own, xdg, _) in _FOLDERS.items():
+    for name, (own, xdg, _) in FOLDERS.items():
         by_xdg = xdg if env.get(xdg, "").startswith("/") else "default"
         shown[f"{name}_dir"] = {
             "value": str(getattr(folders, name)),

@@ -13,6 +13,7 @@ from autosre_lab.stack import Stack
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("mutants", settings.get_profile("steady"), max_examples=20)
 settings.load_profile("steady")
 
 

@@ -2,6 +2,7 @@
 
     python -m tests.mutants                     every piece, one after the other
     python -m tests.mutants window statistics   some
+    python -m tests.mutants --again window      only what nobody noticed the last time
     python -m tests.mutants --score             the table of what was run, for docs/mutants.md
     python -m tests.mutants --show window       what nobody noticed there, as diffs
 
@@ -17,6 +18,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +39,17 @@ for key, path in json.loads(sys.argv[1]).items():
 """
 """mutmut reads its settings where it runs, so a process in the copy makes the diffs."""
 
+TOO_SLOW = (24, -24, 36, 152, 255)
+WORDS: dict[int | None, str] = {None: "not run", 0: "survived", 5: "survived", 33: "survived"}
+WORDS |= dict.fromkeys(TOO_SLOW, "too slow")
+"""By pytest's exit code, and mutmut's 33 for code that no test reaches; all others are noticed."""
+
+PATIENCE = "timeout_constant = 5.0"
+"""Seconds, times mutmut's 15, beyond what the tests took: a busy machine is no endless loop."""
+
+FEW_EXAMPLES = ("--hypothesis-profile=mutants", "--hypothesis-seed=0")
+"""Properties are tried on few examples, the same each time; see tests/conftest.py."""
+
 
 class Piece(NamedTuple):
     """What is changed, and the tests that have to notice."""
@@ -50,7 +63,7 @@ PIECES = {
     "statistics": Piece(("bench/statistics",), ("bench/test_statistics.py",)),
     "rates": Piece(
         ("metrics/rates",),
-        ("metrics/test_live_rates.py", "metrics/test_windows.py", "metrics/test_bottleneck.py"),
+        ("metrics/test_rates.py",),
     ),
     "verdict": Piece(("cluster/verdict",), ("cluster/test_verdict.py",)),
     "judgement": Piece(
@@ -61,7 +74,9 @@ PIECES = {
         ("web/address_guard", "web/addresses"),
         ("web/test_address_guard.py", "web/test_url_verdict.py"),
     ),
-    "tuning": Piece(("tuning/journal", "tuning/verdict"), ("tuning/test_run.py",)),
+    "tuning": Piece(
+        ("tuning/journal", "tuning/verdict"), ("tuning/test_journal.py", "tuning/test_verdict.py")
+    ),
     "messages": Piece(
         (
             "proxy/messages/content",
@@ -123,9 +138,21 @@ PIECES = {
 }
 
 
-def run(name: str) -> None:
-    """Run one piece on a copy of its own; what it printed goes to run.log beside it."""
-    copy = copy_of(name)
+def run(name: str, *, again: bool = False) -> None:
+    """Run one piece on a copy of its own; what it printed goes to run.log beside it.
+
+    Args:
+        name: The piece.
+        again: Only what nobody noticed the last time, with the tests as they are now.
+    """
+    copy = COPIES / name
+    if again:
+        forget_survivors(name)
+    else:
+        shutil.rmtree(copy, ignore_errors=True)
+        fill(copy)
+        with (copy / "pyproject.toml").open("a", encoding="utf-8") as project:
+            project.write(settings(PIECES[name], sorted(one.name for one in copy.iterdir())))
     with (copy / "run.log").open("wb") as log:
         subprocess.run(
             [sys.executable, "-m", "mutmut", "run", "--max-children", str(os.cpu_count() or 1)],
@@ -138,10 +165,8 @@ def run(name: str) -> None:
         raise SystemExit(f"{name}: mutmut came to no verdict; see {copy / 'run.log'}")
 
 
-def copy_of(name: str) -> Path:
-    """Make the copy: what git knows or would add, with mutmut's settings for the piece."""
-    copy = COPIES / name
-    shutil.rmtree(copy, ignore_errors=True)
+def fill(copy: Path) -> None:
+    """Copy what git knows or would add."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=REPOSITORY,
@@ -153,9 +178,27 @@ def copy_of(name: str) -> Path:
         if (REPOSITORY / file).is_file():
             (copy / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / file, copy / file)
-    with (copy / "pyproject.toml").open("a", encoding="utf-8") as project:
-        project.write(settings(PIECES[name], sorted(one.name for one in copy.iterdir())))
-    return copy
+
+
+def forget_survivors(name: str) -> None:
+    """Have the survivors, and what was too slow, tried again; the modules must be the same."""
+    copy, piece = COPIES / name, PIECES[name]
+    for module in piece.modules:
+        file = f"autosre_lab/{module}.py"
+        if (copy / file).read_bytes() != (REPOSITORY / file).read_bytes():
+            raise SystemExit(f"{name}: {file} has changed; run the piece as a whole")
+        meta = copy / "mutants" / f"{file}.meta"
+        known = json.loads(meta.read_text("utf-8"))
+        codes = known["exit_code_by_key"]
+        known["exit_code_by_key"] = {
+            key: None if code in WORDS else code for key, code in codes.items()
+        }
+        meta.write_text(json.dumps(known), encoding="utf-8")
+    for folder in (copy, copy / "mutants"):
+        shutil.rmtree(folder / "tests", ignore_errors=True)
+        shutil.copytree(REPOSITORY / "tests", folder / "tests")
+    # Which test reaches which function is found out once more.
+    (copy / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
 
 
 def settings(piece: Piece, beside: list[str]) -> str:
@@ -164,11 +207,11 @@ def settings(piece: Piece, beside: list[str]) -> str:
         "source_paths": ["autosre_lab"],
         "only_mutate": [f"autosre_lab/{one}.py" for one in piece.modules],
         "also_copy": [one for one in beside if one not in ("autosre_lab", "tests")],
-        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-m", MARKS],
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-m", MARKS, *FEW_EXAMPLES],
         "pytest_add_cli_args_test_selection": [f"tests/{one}" for one in piece.tests],
     }
     lines = [f"{key} = {json.dumps(values)}" for key, values in lists.items()]
-    return "\n".join(["", "[tool.mutmut]", "track_dependencies = false", *lines, ""])
+    return "\n".join(["", "[tool.mutmut]", "track_dependencies = false", PATIENCE, *lines, ""])
 
 
 def verdicts(name: str) -> dict[str, dict[str, str]]:
@@ -178,27 +221,20 @@ def verdicts(name: str) -> dict[str, dict[str, str]]:
         meta = COPIES / name / "mutants" / "autosre_lab" / f"{module}.py.meta"
         if meta.is_file():
             codes = json.loads(meta.read_text("utf-8"))["exit_code_by_key"]
-            found[module] = {key: _word(code) for key, code in codes.items()}
+            found[module] = {key: WORDS.get(code, "noticed") for key, code in codes.items()}
     return found
 
 
-def _word(code: int | None) -> str:
-    if code is None:
-        return "not run"
-    if code in (0, 5, 33):
-        return "survived"
-    return "noticed"
-
-
 def score() -> str:
-    """Return the table: each module's changes, and how many of them were noticed."""
-    lines = ["| module | changes | noticed | not noticed |", "| --- | ---: | ---: | ---: |"]
+    """Return the table: each module's changes, and what became of them."""
+    lines = ["| module | changes | noticed | too slow | survived |", "| --- " + "| ---: " * 4 + "|"]
     for name in PIECES:
         for module, found in verdicts(name).items():
-            words = list(found.values())
-            noticed, survived = words.count("noticed"), words.count("survived")
-            note = f" ({words.count('not run')} not run)" if "not run" in words else ""
-            lines.append(f"| `{module}.py` | {len(words)}{note} | {noticed} | {survived} |")
+            counts = Counter(found.values())
+            note = f" ({counts['not run']} not run)" if counts["not run"] else ""
+            figures = [counts[word] for word in ("noticed", "too slow", "survived")]
+            cells = [f"`{module}.py`", f"{len(found)}{note}", *map(str, figures)]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -223,6 +259,7 @@ def show(name: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("pieces", nargs="*", metavar="PIECE", help=", ".join(PIECES))
+    parser.add_argument("--again", action="store_true", help="only what nobody noticed before")
     parser.add_argument("--score", action="store_true", help="print the table of what was run")
     parser.add_argument("--show", action="store_true", help="print what nobody noticed")
     asked = parser.parse_args()
@@ -231,7 +268,7 @@ def main() -> None:
     names = asked.pieces or list(PIECES)
     if not (asked.score or asked.show):
         for name in names:
-            run(name)
+            run(name, again=asked.again)
     if asked.show:
         for name in names:
             print(show(name))

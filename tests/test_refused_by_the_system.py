@@ -119,6 +119,14 @@ def test_a_file_that_is_dev_full_is_said() -> None:
     assert "/dev/full: the disk is full" in done.stderr
 
 
+@pytest.mark.parametrize("module", ["recipe.schema_export", "chart.schema_export", "cli.reference"])
+def test_help_writes_nothing(tmp_path: Path, module: str) -> None:
+    words = [*US[:2], f"autosre_lab.{module}", "--help"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True)
+    assert "usage" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- a user who is on no list --------------------------------------------------------------------
 
 NOBODY = 54_321

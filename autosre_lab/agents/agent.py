@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 from autosre_lab.agents.answer import Answer
 from autosre_lab.agents.contract import BehaviourResult
@@ -17,7 +17,20 @@ from autosre_lab.agents.web_choice import SessionFit
 from autosre_lab.agents.window import AnyProfile, Sizing
 from autosre_lab.errors import AgentError
 
-__all__ = ["Agent", "Settled"]
+__all__ = ["Agent", "Prepared", "Settled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What was made ready of a session's configuration folder.
+
+    Attributes:
+        notes: What a person should know, a sentence each.
+        more: What the agent itself has to know of it later.
+    """
+
+    notes: tuple[str, ...] = ()
+    more: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +47,7 @@ class Settled(Generic[AnyProfile]):
         browser: What the server ``browser`` drives; None leaves it to the environment.
         request_log: The proxy's request log, where there is one.
         remarks: What else a person should know, a sentence each.
+        prepared: What was made ready of the configuration folder.
     """
 
     stack: Endpoint
@@ -45,6 +59,7 @@ class Settled(Generic[AnyProfile]):
     browser: Browser | None = None
     request_log: Path | None = None
     remarks: tuple[str, ...] = ()
+    prepared: Prepared = Prepared()
 
 
 class Agent(ABC, Generic[AnyProfile]):
@@ -55,6 +70,8 @@ class Agent(ABC, Generic[AnyProfile]):
     error: type[AgentError]
     changes_folder: frozenset[str]
     """Its subcommands that change its configuration folder."""
+    bringable: tuple[str, ...]
+    """What a user can bring from a configuration folder of their own."""
 
     def split(self, args: Sequence[str]) -> tuple[OwnOptions, list[str]]:
         """Take our options from the front; the rest is the agent's.
@@ -62,15 +79,22 @@ class Agent(ABC, Generic[AnyProfile]):
         Raises:
             ConfigError: One of ours lacks its value, or names something unknown.
         """
-        return split_arguments(args, name=self.program.name, profiles=self.sizing.profiles)
+        return split_arguments(
+            args,
+            name=self.program.name,
+            profiles=self.sizing.profiles,
+            bringable=self.bringable,
+        )
 
     @abstractmethod
     def needs_model(self, args: Sequence[str]) -> bool:
         """Whether a model has to be served for these arguments."""
 
     @abstractmethod
-    def prepare_folder(self, folder: Path, cwd: Path) -> str | None:
-        """Make our configuration folder ready; return what a person should know."""
+    def prepare(
+        self, own: OwnOptions, folder: Path, cwd: Path, environ: Mapping[str, str]
+    ) -> Prepared:
+        """Make our configuration folder ready for a session."""
 
     @abstractmethod
     def measure(
@@ -79,6 +103,7 @@ class Agent(ABC, Generic[AnyProfile]):
         stack: Endpoint | None,
         args: Sequence[str],
         environ: Mapping[str, str],
+        prepared: Prepared,
     ) -> Callable[[AnyProfile], int]:
         """Return what counts a profile's first prompt; without a stack it is estimated."""
 
@@ -101,8 +126,18 @@ class Agent(ABC, Generic[AnyProfile]):
         """Try what we rely on, and yield each verdict as it comes."""
 
     @abstractmethod
-    def asking(self, args: Sequence[str], *, keep: bool) -> list[str]:
-        """Return the arguments that answer one question from standard input."""
+    def asking(self, args: Sequence[str], *, keep: bool, session: str) -> list[str]:
+        """Return the arguments that answer one question from standard input.
+
+        Args:
+            args: The agent's own arguments.
+            keep: Keep the session.
+            session: The one to go on in; "" for a new one.
+        """
+
+    def cautions(self, args: Sequence[str]) -> Sequence[str]:
+        """Return what a person should know before the session, a sentence each."""
+        return ()
 
     @abstractmethod
     def read_answer(self, out: str, err: str, exit_code: int) -> Answer:

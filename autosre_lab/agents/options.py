@@ -14,7 +14,7 @@ from pathlib import Path
 from autosre_lab.agents.web_servers import WEB_SERVERS
 from autosre_lab.errors import ConfigError
 
-__all__ = ["OwnOptions", "options_usage", "split_arguments"]
+__all__ = ["OwnOptions", "bring_list", "options_usage", "split_arguments"]
 
 _FLAGS = ("--check", "--dry-run", "--use-my-config")
 
@@ -31,6 +31,7 @@ class OwnOptions:
         dry_run: Print instead of run.
         check: Try what we rely on with this executable, and report it.
         use_my_config: Leave the agent's configuration folder to the user.
+        bring: What to take from the user's own configuration folder; None asks the setting.
         help: Show our usage in front of the agent's.
     """
 
@@ -41,17 +42,25 @@ class OwnOptions:
     dry_run: bool = False
     check: bool = False
     use_my_config: bool = False
+    bring: tuple[str, ...] | None = None
     help: bool = False
 
 
-def options_usage(agent: str, name: str, profiles: Collection[str]) -> str:
+def options_usage(
+    agent: str, name: str, profiles: Collection[str], bringable: Sequence[str] = ()
+) -> str:
     """Return the usage of an agent's launcher.
 
     Args:
         agent: The agent's name, for people.
         name: Its command's name.
         profiles: Names of its profiles.
+        bringable: What a user can bring.
     """
+    bring = f"""\
+  --bring LIST       take from your own {agent} configuration folder, which is only read:
+                     {", ".join(bringable)}, all, or none
+"""
     program = f"--{name} PATH"
     return f"""\
 usage: autosre {name} [our options] [--] [{name}'s own arguments]
@@ -62,6 +71,7 @@ Our options, all of them before {name}'s:
   --web LIST         web tools to load: {", ".join(WEB_SERVERS)}, none, or auto,
                      which takes all of them with the full profile and none with a smaller one
   {program:18} use this {name} instead of the one that autosre installs
+{bring if bringable else ""}\
   --use-my-config    use your own {agent} configuration folder instead of ours
   --dry-run          print the environment and the command, start nothing
   --check            try on this {name} what autosre relies on, and report it
@@ -71,7 +81,11 @@ Our options, all of them before {name}'s:
 
 
 def split_arguments(
-    arguments: Sequence[str], *, name: str, profiles: Collection[str]
+    arguments: Sequence[str],
+    *,
+    name: str,
+    profiles: Collection[str],
+    bringable: Sequence[str] = (),
 ) -> tuple[OwnOptions, list[str]]:
     """Take our options from the front.
 
@@ -79,6 +93,7 @@ def split_arguments(
         arguments: All that was typed.
         name: The agent's command, and the option that names its executable.
         profiles: Names of its profiles.
+        bringable: What a user can bring; an agent without any has no such option.
 
     Returns:
         Our options, and the rest for the agent.
@@ -88,7 +103,13 @@ def split_arguments(
     """
     own = OwnOptions()
     rest = list(arguments)
-    with_value = {"--recipe", "--profile", "--web", f"--{name}"}
+    with_value = {
+        "--recipe",
+        "--profile",
+        "--web",
+        f"--{name}",
+        *(["--bring"] if bringable else []),
+    }
     while rest:
         option, equals, value = rest[0].partition("=")
         if option in with_value:
@@ -97,12 +118,20 @@ def split_arguments(
                 if len(rest) < 2 or rest[1].startswith("-"):
                     raise ConfigError(f"{option} has no value", remedy=f"{option} NAME")
                 value, taken = rest[1], 2
-            own = _with_value(own, option, value, profiles)
+            if option == "--bring":
+                own = replace(own, bring=bring_list(value, bringable))
+            else:
+                own = _with_value(own, option, value, profiles)
             rest = rest[taken:]
         elif rest[0] in _FLAGS:
             own, rest = _with_flag(own, rest[0]), rest[1:]
         else:
             break
+    if own.bring and own.use_my_config:
+        raise ConfigError(
+            "--use-my-config takes all of your folder, --bring a part of it",
+            remedy="give one of the two",
+        )
     if rest:
         _refuse_a_slip(rest[0].partition("=")[0], [*with_value, *_FLAGS])
     if rest[:1] == ["--"]:
@@ -110,6 +139,23 @@ def split_arguments(
     elif rest[:1] in (["-h"], ["--help"]):
         own = replace(own, help=True)
     return own, rest
+
+
+def bring_list(value: str, bringable: Sequence[str]) -> tuple[str, ...]:
+    """Return what a list of things to bring names, in the order of `bringable`.
+
+    Raises:
+        ConfigError: It names something else.
+    """
+    if value in ("all", "none", ""):
+        return tuple(bringable) if value == "all" else ()
+    names = [name.strip() for name in value.split(",")]
+    if unknown := [name for name in names if name not in bringable]:
+        raise ConfigError(
+            f"cannot bring {unknown[0]!r}",
+            remedy=f"--bring is all, none, or some of: {', '.join(bringable)}",
+        )
+    return tuple(name for name in bringable if name in names)
 
 
 def _refuse_a_slip(word: str, ours: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from autosre_lab.agents.agent import Agent, Settled
+from autosre_lab.agents.agent import Agent, Prepared, Settled
 from autosre_lab.agents.launch import Launch, show_launch
 from autosre_lab.agents.options import OwnOptions, options_usage
 from autosre_lab.agents.running import become, run_in_terminal
@@ -93,16 +93,16 @@ def prepare_launch(
         if folder is not None and args and args[0] in agent.changes_folder:
             _note(f"this is about autosre's own {agent.program.title} folder ({folder}), not yours")
         return agent.plan_without_model(program, args, environ, folder)
-    note = agent.prepare_folder(folder, cwd.resolve()) if folder is not None else None
+    prepared = Prepared() if folder is None else agent.prepare(own, folder, cwd.resolve(), environ)
     stack = stack or find_or_start(own.recipe, environ)
     chosen = _fit(
         agent,
         own,
         stack.max_model_len,
-        agent.measure(program, stack, args, environ),
+        agent.measure(program, stack, args, environ, prepared),
         recipe_of(stack),
     )
-    for text in (note, program.note, *chosen.notes):
+    for text in (*prepared.notes, program.note, *chosen.notes, *agent.cautions(args)):
         _note(text)
     return agent.plan(
         Settled(
@@ -114,6 +114,7 @@ def prepare_launch(
             cwd=cwd.resolve(),
             browser=browser_for(chosen.servers, environ),
             request_log=stack.request_log,
+            prepared=prepared,
         ),
         args,
     )
@@ -128,7 +129,9 @@ def _shown_or_planned(agent: Agent[AnyProfile], args: Sequence[str], cwd: Path) 
     if own.check:
         return _check(agent, own)
     if own.help:
-        usage = options_usage(agent.program.title, agent.program.name, agent.sizing.profiles)
+        usage = options_usage(
+            agent.program.title, agent.program.name, agent.sizing.profiles, agent.bringable
+        )
         sys.stdout.write(usage + "\n")
         sys.stdout.flush()
     return prepare_launch(agent, own, rest, cwd=cwd)
@@ -162,7 +165,11 @@ def _plan_dry(agent: Agent[AnyProfile], own: OwnOptions, args: Sequence[str], cw
         return agent.plan_without_model(program, args, environ, folder)
     endpoint, recipe, runs = find_or_assume(own.recipe, environ)
     chosen = _fit(
-        agent, own, endpoint.max_model_len, agent.measure(program, None, args, environ), recipe
+        agent,
+        own,
+        endpoint.max_model_len,
+        agent.measure(program, None, args, environ, Prepared()),
+        recipe,
     )
     return agent.plan(
         Settled(

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from autosre_lab.agents.launch import Endpoint, Launch
 from autosre_lab.proxy import ProxyConfig, running_proxy
+from autosre_lab.proxy.web_search import Searcher
 from autosre_lab.scripted.chat_engine import ReceivedRequest, ScriptedVllm, ToolCall, Turn
 
 __all__ = [
@@ -178,13 +179,16 @@ class Trial:
 
 
 @contextmanager
-def trial_servers(folder: Path, *, window: int, keepalive_s: float) -> Iterator[TrialServers]:
+def trial_servers(
+    folder: Path, *, window: int, keepalive_s: float, search: Searcher | None = None
+) -> Iterator[TrialServers]:
     """Run a scripted engine and our proxy, on loopback.
 
     Args:
         folder: Where the request log is written.
         window: Tokens that the engine serves.
         keepalive_s: Silent seconds after which the proxy begins an answer, and between its signs.
+        search: Who searches the web for the proxy.
     """
     with _background() as loop:
         servers = AsyncExitStack()
@@ -199,6 +203,7 @@ def trial_servers(folder: Path, *, window: int, keepalive_s: float) -> Iterator[
                 keepalive_after_s=keepalive_s,
                 keepalive_every_s=keepalive_s,
                 shutdown_grace_s=0.1,
+                search=search,
             )
             proxy_url = loop.run(servers.enter_async_context(running_proxy(config)))
             yield TrialServers(

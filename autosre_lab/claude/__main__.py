@@ -1,8 +1,16 @@
-"""`autosre claude` as a module: Claude Code on a model of your own, with its own arguments."""
+"""`autosre-claude`, `python -m autosre_lab.claude`: the agent on a model of your own."""
 
 from __future__ import annotations
 
 from autosre_lab.agents.door import open_door
 
-if __name__ == "__main__":
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Become Claude Code, with the arguments of this process."""
     open_door("claude")
+
+
+if __name__ == "__main__":
+    main()

@@ -37,6 +37,9 @@ def preflight(*, recipe: str | None, place: str | None, output: Format) -> None:
 @click.command()
 @click.argument("recipe", required=False, type=RECIPE)
 @place_option
+@click.option(
+    "--api-port", type=int, help="Where the engine that is meant listens, if not the stack's."
+)
 @click.option("--strict", is_flag=True, help="Exit with 4 if anything differs, for CI.")
 @click.option(
     "--take-over", is_flag=True, help="Print a recipe of what the cluster's Pod runs instead."
@@ -44,7 +47,13 @@ def preflight(*, recipe: str | None, place: str | None, output: Format) -> None:
 @output_option
 @explained
 def drift(
-    *, recipe: str | None, place: str | None, strict: bool, take_over: bool, output: Format
+    *,
+    recipe: str | None,
+    place: str | None,
+    api_port: int | None,
+    strict: bool,
+    take_over: bool,
+    output: Format,
 ) -> None:
     """Compare what runs with what RECIPE would run.
 
@@ -61,7 +70,7 @@ def drift(
         return
     from autosre_lab.lifecycle import find_drift
 
-    report = find_drift(recipe, place=place)
+    report = find_drift(recipe, api_port, place=place)
     show(report.to_json(), output=output, text=lambda: str(report))
     if code := report.exit_code(strict=strict):
         sys.exit(code)

@@ -38,7 +38,7 @@ from autosre_lab.cluster.release import (
 from autosre_lab.cluster.rollout import take_snapshot, wait_rollout
 from autosre_lab.cluster.stack_status import engine_identity, mark_ready
 from autosre_lab.cluster.undo import Undo
-from autosre_lab.engine.readiness import Phases
+from autosre_lab.engine.readiness import Phases, warm_up_sizes
 from autosre_lab.errors import AutosreError, ClusterError, NotReadyError
 from autosre_lab.logs import get_logger
 from autosre_lab.progress import Step, step
@@ -112,10 +112,8 @@ def deploy(
                     kube, recipe, values, token, bar, patience_s, check=_both(lease.check, check)
                 )
     except KeyboardInterrupt:
-        logger.warning(
-            "the start goes on in the cluster: see it with `autosre status --place cluster`, end "
-            "it with `autosre stop --place cluster`"
-        )
+        given_back = _give_back(kube) if dedicated and not undo.applied else ""
+        logger.warning("%s%s", undo.interrupted(), given_back)
         raise
     except AutosreError as error:
         if lease.lost.is_set():
@@ -201,6 +199,7 @@ def until_ready(
         deadline_s=deadline_s,
         look=still_there,
         container_started=lambda: _container_started(kube),
+        warm_up=warm_up_sizes(recipe.model.context) if recipe.model.kind != "dense" else (),
     )
     if readiness.first_token_s is not None:
         bar.note(f"first token {readiness.first_token_s:.1f} s after the container's start")

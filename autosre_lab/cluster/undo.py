@@ -62,6 +62,28 @@ class Undo:
             return f"\n  and going back failed too: {error.message}"
         return "\n  the engine that runs was left as it is"
 
+    def interrupted(self) -> str:
+        """Say what goes on after a Ctrl-C; an engine that had only been ended is begun again."""
+        if self.applied:
+            return (
+                "the start goes on in the cluster: see it with `autosre status --place cluster`, "
+                "end it with `autosre stop --place cluster`"
+            )
+        if self.before is None or not self.engine_changed:
+            return "nothing was begun in the cluster"
+        name = self.before.recipe.name
+        try:
+            apply_release(self.kube, render(self.before.values, namespace=self.kube.namespace))
+        except AutosreError as error:
+            return (
+                f"recipe {name}, which ran before, was ended and could not be begun again "
+                f"({error.message}); begin it with `autosre start {name} --place cluster`"
+            )
+        return (
+            f"recipe {name}, which ran before, was ended and begins again: see it with `autosre "
+            "status --place cluster`"
+        )
+
     def _to_zero(self) -> str:
         """Scale down what this start has brought up, the proxies too."""
         for name in self._up():

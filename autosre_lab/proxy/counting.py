@@ -24,7 +24,7 @@ class EncodedPrompt:
     Attributes:
         chat: The chat body with messages and tools as encoded bytes.
         messages: The encoded messages, a JSON array.
-        tools: The encoded tools, or nothing.
+        tools: The encoded tools that the template is given, or nothing.
         bound: Tokens it cannot exceed.
     """
 
@@ -50,6 +50,11 @@ def encode_prompt(chat: dict[str, Any]) -> EncodedPrompt:
     if "tools" in chat:
         tools = msgspec.json.encode(chat["tools"])
         encoded["tools"] = msgspec.Raw(tools)
+    kwargs = chat.get("chat_template_kwargs") or {}
+    if "tools" in kwargs:
+        # Ours where the parser has to know of more tools than the prompt begins with.
+        tools = msgspec.json.encode(kwargs["tools"])
+        encoded["chat_template_kwargs"] = {**kwargs, "tools": msgspec.Raw(tools)}
     images, image_bytes = _images(chat["messages"])
     bound = prompt_bound(
         len(messages) + len(tools) - image_bytes, messages=len(chat["messages"]), images=images

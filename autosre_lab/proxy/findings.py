@@ -134,6 +134,12 @@ def _template(profile: EngineProfile) -> list[EngineFinding]:
             "of any form",
             "only nine letters and digits: shortened",
         ),
+        (
+            "tools fetched later",
+            profile.deferred_tools != "left_out",
+            "known to the engine's parser, not in the list before the conversation",
+            "told in the conversation only: the engine's parser does not know them",
+        ),
         ("images", profile.images, "seen", "not seen: a line of text stands for each"),
         (
             "thinking",

@@ -59,7 +59,7 @@ class PrefixMemory:
         messages = prompt.messages
         record.prompt_bytes = len(prompt.tools) + len(messages) - 1
         record.system_digest = self._system_digest(chat)
-        record.tools_digest, record.toolset_digest = self._tools_digests(prompt.tools, chat)
+        record.tools_digest, record.toolset_digest = self._tools_digests(prompt.tools)
         own = self._seen.get(_lane(record))
         if own is not None:
             record.same_as, record.same_bytes = own.request_id, _shared(own, prompt)
@@ -94,10 +94,10 @@ class PrefixMemory:
             self._system = (text, _digest(text.encode("utf-8", "replace")))
         return self._system[1]
 
-    def _tools_digests(self, tools: bytes, chat: dict[str, Any]) -> tuple[str, str]:
+    def _tools_digests(self, tools: bytes) -> tuple[str, str]:
         """Digests of the tools in their order, and of them in any order."""
         if tools != self._tools[0]:
-            each = sorted(_digest(msgspec.json.encode(tool)) for tool in chat.get("tools", ()))
+            each = sorted(map(_digest, _tools_of(tools))) if tools else []
             in_any_order = _digest("".join(each).encode()) if each else ""
             self._tools = (tools, _digest(tools) if tools else "", in_any_order)
         return self._tools[1:]
@@ -137,6 +137,13 @@ def _shared(seen: _Seen, prompt: EncodedPrompt) -> int:
 def _lane(record: RequestRecord) -> str:
     beside = "/background" if record.kind == "background" else ""
     return f"{record.session}/{record.agent}{beside}"
+
+
+def _tools_of(tools: bytes) -> list[bytes]:
+    try:
+        return [bytes(one) for one in msgspec.json.decode(tools, type=list[msgspec.Raw])]
+    except msgspec.DecodeError:
+        return [tools]  # a template's argument from the client, of whatever form
 
 
 def _digest(data: bytes) -> str:

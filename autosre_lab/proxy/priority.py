@@ -7,10 +7,11 @@ from typing import Literal
 
 __all__ = ["PRIORITIES", "RequestKind"]
 
-RequestKind = Literal["main", "subagent", "compaction", "background"]
+RequestKind = Literal["main", "permission", "subagent", "compaction", "background"]
 
 PRIORITIES: Mapping[RequestKind, int] = {
     "main": -10,
+    "permission": -10,
     "subagent": -5,
     "compaction": 0,
     "background": 10,

@@ -32,11 +32,12 @@ async def probe_profile(upstream: Upstream) -> EngineProfile:
     """
     served = (await upstream.models())[0]
     render = ask.TemplateRenderer(upstream, served.id)
-    mid_system, switch, efforts, insists = await asyncio.gather(
+    mid_system, switch, efforts, insists, deferred = await asyncio.gather(
         ask.renders_mid_system(render),
         ask.thinking_switch(render),
         ask.efforts(render),
         ask.insists_on(render),
+        ask.deferred_tools(render),
     )
     images = images_by_config(served.root)
     return EngineProfile(
@@ -49,6 +50,7 @@ async def probe_profile(upstream: Upstream) -> EngineProfile:
         images_known=images is not None,
         priorities=True,  # vLLM ignores them silently under fcfs
         opens_thinking=await ask.opens_thinking(render, switch),
+        deferred_tools=deferred,
         **insists._asdict(),
     )
 

@@ -7,10 +7,11 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["EngineProfile", "MidSystem", "OpensThinking"]
+__all__ = ["DeferredTools", "EngineProfile", "MidSystem", "OpensThinking"]
 
 MidSystem = Literal["system", "reminder"]
 OpensThinking = Literal["never", "on", "always"]
+DeferredTools = Literal["left_out", "argument", "template"]
 
 
 class EngineProfile(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +46,10 @@ class EngineProfile(msgspec.Struct, frozen=True, kw_only=True):
         short_call_ids: The template takes ids of calls only of nine letters and digits.
         opens_thinking: The prompt ends with an opened `<think>`, so that the answer begins inside
             of it: "never", "always", or "on" if thinking is on.
+        deferred_tools: How tools that a conversation fetched are kept out of the list at the head
+            of the prompt, and known to the engine's parser all the same: "argument" if the
+            template prints the list that `chat_template_kwargs` holds, "template" if it knows
+            `defer_loading` and `tool_reference` itself, else "left_out": the parser is not told.
         template_kwargs: Sent as `chat_template_kwargs` with every request, e.g.
             `{"preserve_thinking": True}` where it keeps the rendered prefix stable.
     """
@@ -65,4 +70,5 @@ class EngineProfile(msgspec.Struct, frozen=True, kw_only=True):
     system_role: bool = True
     short_call_ids: bool = False
     opens_thinking: OpensThinking = "never"
+    deferred_tools: DeferredTools = "left_out"
     template_kwargs: Mapping[str, bool | int | float | str] = {}

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
-from autosre_lab.proxy.profile import OpensThinking
+from autosre_lab.proxy.profile import DeferredTools, OpensThinking
 from autosre_lab.proxy.upstream import TemplateRejectedError, Upstream
 
 __all__ = [
     "Insists",
     "TemplateRenderer",
+    "deferred_tools",
     "efforts",
     "insists_on",
     "opens_thinking",
@@ -30,6 +31,7 @@ _LATER = {"role": "user", "content": "second question"}
 _SYSTEM = {"role": "system", "content": "be brief"}
 _REMARK = {"role": "system", "content": "an unmistakable remark"}
 _LAST_TOKENS = 12
+_HARMONY = "<|start|>"
 _LONG_ID, _SHORT_ID = "toolu_0123456789abcdef01234567", "abcdef123"
 # Grey, 32 by 32: small, and large enough for any vision tower's preprocessing.
 _IMAGE = (
@@ -71,6 +73,28 @@ class TemplateRenderer:
         }
         if template:
             body["chat_template_kwargs"] = template
+        try:
+            answer = await self._upstream.tokenize(body)
+        except TemplateRejectedError:
+            return None
+        return list(answer.get("tokens") or ())
+
+    async def with_tools(
+        self,
+        tools: list[dict[str, Any]],
+        *messages: dict[str, Any],
+        listed: list[dict[str, Any]] | None = None,
+    ) -> list[int] | None:
+        """Return the token ids of a prompt with tools, or None if refused.
+
+        Args:
+            tools: What the request declares.
+            messages: The conversation.
+            listed: What the template's own argument says instead.
+        """
+        body: dict[str, Any] = {"model": self._model, "messages": list(messages), "tools": tools}
+        if listed is not None:
+            body["chat_template_kwargs"] = {"tools": listed}
         try:
             answer = await self._upstream.tokenize(body)
         except TemplateRejectedError:
@@ -121,6 +145,38 @@ async def insists_on(render: TemplateRenderer) -> Insists:
         system_role=system,
         short_call_ids=tool_role and id_ == _SHORT_ID,
     )
+
+
+async def deferred_tools(render: TemplateRenderer) -> DeferredTools:
+    """How a tool can be known to the engine's parser and not stand at the head of the prompt."""
+    first, later, other = _tool("look", "look"), _tool("go", "go there"), _tool("go", "leave")
+    for tool in (later, other):
+        tool["function"]["defer_loading"] = True
+    fetched = _called(_LONG_ID)
+    fetched[-1]["content"] = [{"type": "tool_reference", "name": "go"}]
+    alone, hidden, told, otherwise = await asyncio.gather(
+        render.with_tools([first], _USER),
+        render.with_tools([first, later], _USER),
+        render.with_tools([first, later], *fetched),
+        render.with_tools([first, other], *fetched),
+    )
+    if alone and alone == hidden and told and otherwise and told != otherwise:
+        return "template"
+    plain = _tool("go", "go there")
+    one, two, end = await asyncio.gather(
+        render.with_tools([first], _USER, listed=[first]),
+        render.with_tools([first, plain], _USER, listed=[first]),
+        render.prompt_end(),
+    )
+    # For gpt-oss vLLM renders /tokenize by the template, but answers by its own harmony renderer,
+    # which prints each declared tool.
+    return "argument" if one and one == two and _HARMONY not in end else "left_out"
+
+
+def _tool(name: str, description: str) -> dict[str, Any]:
+    parameters = {"type": "object", "properties": {}}
+    function = {"name": name, "description": description, "parameters": parameters}
+    return {"type": "function", "function": function}
 
 
 def _called(id_: str) -> list[dict[str, Any]]:

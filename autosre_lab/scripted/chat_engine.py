@@ -323,7 +323,9 @@ def count_tokens(body: Mapping[str, Any]) -> int:
 def token_ids(body: Mapping[str, Any]) -> list[int]:
     """Return a chat or tokenize body's tokens: one that begins like another has its first ids."""
     ids: list[int] = []
-    if tools := body.get("tools"):
+    # As in vLLM, a request's own arguments of the template come before the list of its tools.
+    kwargs = body.get("chat_template_kwargs") or {}
+    if tools := kwargs.get("tools", body.get("tools")):
         ids += _ids_of(json.dumps(tools))
     for message in body.get("messages") or []:
         ids += [1] * TEMPLATE_TOKENS

@@ -19,6 +19,7 @@ from autosre_lab.widgets.bench_results import (
     results_table,
 )
 from autosre_lab.widgets.measuring import measure_stack, results_in
+from autosre_lab.widgets.pair import PairChoice
 from autosre_lab.widgets.panel import Panel
 from autosre_lab.widgets.surface import require_widgets
 
@@ -74,8 +75,7 @@ class BenchPanel(Panel):
         }
         self.results: list[Result] = results_in(self.folder)
         self._timings: list[RequestTiming] = []
-        self._chosen: tuple[str, str] | None = None
-        self._choices: tuple[Any, Any] | None = None
+        self._pair = PairChoice("the last two of the same work", self._offered, self.changed)
 
     def measure(self, *, repeats: int = 1) -> Result | None:
         """Measure what the form says.
@@ -98,7 +98,7 @@ class BenchPanel(Panel):
                     stopping=self.work.stopping.is_set,
                 )
                 self.results.append(result)
-                self._offer()
+                self._pair.offer()
                 self.changed()
             return self.results[-1] if self.results else None
 
@@ -113,9 +113,9 @@ class BenchPanel(Panel):
         """
         from autosre_lab.bench.comparison import compare_results
 
-        if self._chosen is not None:
-            a, b = (self._by_id(one) for one in self._chosen)
-            return compare_results(a, b) if a is not None and b is not None and a != b else None
+        if self._pair.chosen is not None:
+            a, b = (self._by_id(one) for one in self._pair.chosen)
+            return compare_results(a, b) if a is not None and b is not None else None
         if len(self.results) < 2:
             return None
         for earlier in self.results[-2::-1]:
@@ -150,21 +150,8 @@ class BenchPanel(Panel):
                 options=list(_TARGETS.items()), description="Target", style=style, layout=wide
             ),
         }
-        for name, field in fields.items():
-            field.value = self._asked[name]
-            field.observe(
-                lambda change, name=name: self._asked.update({name: change["new"]}), names="value"
-            )
-        measure = widgets.Button(
-            description="Measure", icon="play", tooltip="Measure what the form says"
-        )
-        measure.on_click(lambda _: self._pressed())
-        first = widgets.Dropdown(description="First", style=style, layout=wide)
-        second = widgets.Dropdown(description="Second", style=style, layout=wide)
-        self._choices = (first, second)
-        self._offer()
-        for one in self._choices:
-            one.observe(lambda _: self._choose(), names="value")
+        self.bind(fields, self._asked)
+        measure = self.button("Measure", "play", "Measure what the form says", self.measure)
         return [
             widgets.GridBox(
                 list(fields.values()),
@@ -172,7 +159,7 @@ class BenchPanel(Panel):
             ),
             measure,
             widgets.HTML('<div class="autosre-title">Compare two results</div>'),
-            widgets.HBox([first, second], layout={"flex_flow": "row wrap"}),
+            self._pair.widget(),
         ]
 
     def tables(self) -> Mapping[str, pandas.DataFrame]:
@@ -240,37 +227,20 @@ class BenchPanel(Panel):
         self._timings.append(timing)
         self.changed()
 
-    def _pressed(self) -> None:
-        if not self.work.running:
-            self.measure()
-
     def _compared(self) -> Comparison | None:
         try:
             return self.comparison()
         except NotComparableError:
             return None  # `notes` says why
 
-    def _offer(self) -> None:
-        """Offer all results for comparison, and keep what was chosen."""
-        if self._choices is None:
-            return
-        options = [("the last two of the same work", "")] + [
+    def _offered(self) -> list[tuple[str, str]]:
+        return [
             (
                 f"{one.id}, {one.conditions.workload}, {one.conditions.recipe}, {one.at[11:19]}",
                 one.id,
             )
             for one in self.results
         ]
-        for one in self._choices:
-            before = one.value or ""
-            one.options = options
-            one.value = before
-
-    def _choose(self) -> None:
-        assert self._choices is not None  # noqa: S101 - called by them
-        a, b = (str(one.value or "") for one in self._choices)
-        self._chosen = (a, b) if a and b else None
-        self.changed()
 
     def _by_id(self, name: str) -> Result | None:
         return next((one for one in self.results if one.id == name), None)

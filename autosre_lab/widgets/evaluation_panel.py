@@ -16,6 +16,7 @@ from autosre_lab.widgets.evaluation_levels import (
     plot_levels,
 )
 from autosre_lab.widgets.measuring import evaluate_stack, evaluations_in
+from autosre_lab.widgets.pair import PairChoice
 from autosre_lab.widgets.panel import Panel
 from autosre_lab.widgets.surface import require_widgets
 
@@ -45,8 +46,7 @@ class EvaluationPanel(Panel):
         self.levels = levels.split()
         self.limit = limit
         self.results: list[EvaluationResult] = evaluations_in(self.folder)
-        self._chosen: tuple[str, str] | None = None
-        self._choices: tuple[Any, Any] | None = None
+        self._two = PairChoice("the last two", self._offered, self.changed)
 
     def evaluate(self) -> EvaluationResult | None:
         """Evaluate what the form says.
@@ -59,7 +59,7 @@ class EvaluationPanel(Panel):
         def call() -> EvaluationResult:
             result = evaluate_stack(levels, limit=limit, folder=self.folder)
             self.results.append(result)
-            self._offer()
+            self._two.offer()
             self.changed()
             return result
 
@@ -68,8 +68,8 @@ class EvaluationPanel(Panel):
 
     def pair(self) -> tuple[EvaluationResult, EvaluationResult] | None:
         """Return the two evaluations to compare: the chosen ones, or the last two."""
-        if self._chosen is not None:
-            found = [next(o for o in self.results if o.id == name) for name in self._chosen]
+        if self._two.chosen is not None:
+            found = [next(o for o in self.results if o.id == name) for name in self._two.chosen]
             return found[0], found[1]
         return (self.results[-2], self.results[-1]) if len(self.results) > 1 else None
 
@@ -93,23 +93,13 @@ class EvaluationPanel(Panel):
             value=self.limit, min=1, max=1000, description="Problems", style=style
         )
         limit.observe(lambda change: setattr(self, "limit", change["new"]), names="value")
-        button = widgets.Button(
-            description="Evaluate", icon="play", tooltip="Evaluate the model that runs"
-        )
-        button.on_click(lambda _: None if self.work.running else self.evaluate())
-        wide = {"width": "420px"}
-        first = widgets.Dropdown(description="First", style=style, layout=wide)
-        second = widgets.Dropdown(description="Second", style=style, layout=wide)
-        self._choices = (first, second)
-        self._offer()
-        for one in self._choices:
-            one.observe(lambda _: self._choose(), names="value")
+        button = self.button("Evaluate", "play", "Evaluate the model that runs", self.evaluate)
         return [
             widgets.VBox(boxes),
             limit,
             button,
             widgets.HTML('<div class="autosre-title">Compare two evaluations</div>'),
-            widgets.HBox([first, second], layout={"flex_flow": "row wrap"}),
+            self._two.widget(),
         ]
 
     def tables(self) -> Mapping[str, pandas.DataFrame]:
@@ -162,20 +152,8 @@ class EvaluationPanel(Panel):
     def _turn(self, level: str, on: bool) -> None:  # noqa: FBT001 - as a box tells it
         self.levels = sorted({*self.levels, level} if on else set(self.levels) - {level})
 
-    def _offer(self) -> None:
-        if self._choices is None:
-            return
-        options = [("the last two", "")] + [
+    def _offered(self) -> list[tuple[str, str]]:
+        return [
             (f"{one.id}, {one.recipe or one.model}, {one.at[11:19]}", one.id)
             for one in self.results
         ]
-        for one in self._choices:
-            before = one.value or ""
-            one.options = options
-            one.value = before
-
-    def _choose(self) -> None:
-        assert self._choices is not None  # noqa: S101 - called by them
-        a, b = (str(one.value or "") for one in self._choices)
-        self._chosen = (a, b) if a and b and a != b else None
-        self.changed()

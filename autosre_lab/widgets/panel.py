@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from autosre_lab.badges import Badge
 from autosre_lab.cards import badge_html
+from autosre_lab.errors import AutosreError
 from autosre_lab.markup import html_text
 from autosre_lab.widgets.background import Work, error_html
 from autosre_lab.widgets.badge import badge_mark
@@ -104,6 +105,32 @@ class Panel(Shown):
             self.work.start(call)
             return None
         return call()
+
+    def button(self, name: str, icon: str, tooltip: str, call: Callable[[], object]) -> Any:
+        """Return a button for a call, which does nothing while something runs."""
+
+        def pressed(_: Any) -> None:
+            if self.work.running:
+                return
+            self.problem = None
+            try:
+                call()
+            except AutosreError as error:
+                self.problem = error
+            self.changed()
+
+        button = require_widgets().Button(description=name, icon=icon, tooltip=tooltip)
+        button.on_click(pressed)
+        return button
+
+    @staticmethod
+    def bind(fields: Mapping[str, Any], asked: dict[str, Any]) -> None:
+        """Have fields show what is asked, by name, and change it."""
+        for name, field in fields.items():
+            field.value = asked[name]
+            field.observe(
+                lambda change, name=name: asked.update({name: change["new"]}), names="value"
+            )
 
     def changed(self) -> None:
         """Have what is shown drawn again, soon."""

@@ -25,6 +25,7 @@ from autosre_lab.widgets.surface import require_widgets
 if TYPE_CHECKING:
     import pandas
 
+    from autosre_lab.agents.named import AgentName
     from autosre_lab.bench.recorded import RecordedSession, TurnCache
     from autosre_lab.bench.result import Result
     from autosre_lab.bench.workload import Workload
@@ -39,18 +40,20 @@ class SessionPanel(Panel):
     """Records, explains and replays sessions. Its twins are `session_profile` and `cache_table`.
 
     Args:
-        folder: Where traces and result cards are kept, and where Claude Code runs.
+        folder: Where traces and result cards are kept, and where the agent runs.
         log: A recorded request log; the variable ``AUTOSRE_RECORDED_LOG`` where empty, and else
             the running stack's.
+        agent: Who is asked: claude or codex. The log's sessions of both are shown.
 
     Attributes:
         session: The session that is looked at; "" for none.
         result: The last replay.
     """
 
-    def __init__(self, folder: str | Path, *, log: str = "") -> None:
+    def __init__(self, folder: str | Path, *, log: str = "", agent: AgentName = "claude") -> None:
         super().__init__("Sessions and the prefix cache")
         self.folder = Path(folder)
+        self.agent: AgentName = agent
         named = log or os.environ.get(LOG_VARIABLE, "")
         self._recorded = Path(named).expanduser() if named else None
         self.badge = "fixture" if self._recorded is not None else stack_badge()
@@ -74,7 +77,7 @@ class SessionPanel(Panel):
         return self._recorded is not None
 
     def record(self, questions: Sequence[str], *, replay: bool = False) -> str | None:
-        """Ask Claude Code questions, all in one session, the chosen one if there is one.
+        """Ask the agent questions, all in one session, the chosen one if there is one.
 
         A recorded log is left as it is, and its latest session chosen.
 
@@ -150,7 +153,7 @@ class SessionPanel(Panel):
             disabled=self.recorded,
         )
         buttons = {
-            "Ask": ("comment", "Ask Claude Code, in the chosen session", self._ask),
+            "Ask": ("comment", f"Ask {self.agent}, in the chosen session", self._ask),
             "New session": ("plus", "The next question begins a session", lambda: self.choose("")),
             "Refresh": ("refresh", "Read the log again", lambda: self.choose(self.session)),
             "Export": ("download", "Write a trace: sizes and times, no words", self._export),
@@ -158,9 +161,8 @@ class SessionPanel(Panel):
         }
         row = []
         for name, (icon, tooltip, call) in buttons.items():
-            button = widgets.Button(description=name, icon=icon, tooltip=tooltip)
+            button = self.button(name, icon, tooltip, call)
             button.disabled = self.recorded and name in ("Ask", "New session")
-            button.on_click(lambda _, call=call: self._pressed(call))
             row.append(button)
         question.observe(lambda change: setattr(self, "_question", change["new"]), names="value")
         self._list = widgets.Dropdown(description="Session", style=style, layout={"width": "520px"})
@@ -217,12 +219,17 @@ class SessionPanel(Panel):
         from autosre_lab.agents.asking import ask
         from autosre_lab.progress import step
 
-        with step("Ask Claude Code", total=len(questions), unit="question") as bar:
+        with step(f"Ask {self.agent}", total=len(questions), unit="question") as bar:
             for question in questions:
                 bar.note(question)
-                more = ["--resume", self.session] if self.session else []
-                answer = ask(question, args=more, cwd=self.folder, keep=True)
-                self.choose(str(answer.raw.get("session_id", "")) or self._latest())
+                answer = ask(
+                    question,
+                    agent=self.agent,
+                    session=self.session,
+                    cwd=self.folder,
+                    keep=True,
+                )
+                self.choose(answer.session or self._latest())
                 bar.advance()
 
     def _send_again(self, *, waits: bool) -> Result:
@@ -272,16 +279,6 @@ class SessionPanel(Panel):
         if session is not None and session != self.session:
             self.session = session
             self.changed()
-
-    def _pressed(self, call: Any) -> None:
-        if self.work.running:
-            return
-        self.problem = None
-        try:
-            call()
-        except AutosreError as error:
-            self.problem = error
-        self.changed()
 
 
 def _without_waits(workload: Workload) -> Workload:

@@ -224,20 +224,12 @@ class TuningPanel(Panel):
                 description="Measure the incumbent before and after each candidate", indent=False
             ),
         }
-        for name, field in fields.items():
-            field.value = self._asked[name]
-            field.observe(
-                lambda change, name=name: self._asked.update({name: change["new"]}), names="value"
-            )
-        run = widgets.Button(
-            description="Run", icon="play", tooltip="Run the experiment, or go on with it"
-        )
-        run.on_click(lambda _: self._pressed(self.run))
+        self.bind(fields, self._asked)
+        run = self.button("Run", "play", "Run the experiment, or go on with it", self.run)
         name = widgets.Text(placeholder=f"{self.recipe}-tuned", description="Name", style=style)
-        winner = widgets.Button(
-            description="Promote", icon="check", tooltip="Write the winner as a recipe"
+        winner = self.button(
+            "Promote", "check", "Write the winner as a recipe", lambda: self.promote(name.value)
         )
-        winner.on_click(lambda _: self._pressed(lambda: self.promote(name.value)))
         return [
             widgets.HTML("<div>What is turned, and the values to try:</div>"),
             *rows,
@@ -322,16 +314,6 @@ class TuningPanel(Panel):
         for one in (box, text):
             one.observe(turned, names="value")
         return widgets.HBox([box, text], layout={"flex_flow": "row wrap"})
-
-    def _pressed(self, call: Any) -> None:
-        if self.work.running:
-            return
-        self.problem = None
-        try:
-            call()
-        except AutosreError as error:
-            self.problem = error
-        self.changed()
 
     def _redraw(self) -> None:
         # The journal grows without telling anybody.

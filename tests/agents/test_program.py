@@ -83,3 +83,28 @@ def test_a_recipe_that_is_not_there_is_told_before_anything_is_installed(
 
     with pytest.raises(RecipeError, match="there is no recipe"):
         session.launch(agent_named(name), ["--recipe", "no-such-recipe", "hi"])
+
+
+@each_agent
+@pytest.mark.parametrize("words", [["mcp", "add", "x"], ["plugin", "install", "y"]])
+def test_what_changes_a_folder_changes_ours_and_says_so(
+    name: str,
+    words: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(session, "find_or_start", lambda *_: pytest.fail("a stack was started"))
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", "/theirs")
+    monkeypatch.setenv("CODEX_HOME", "/theirs")
+    variable = {"claude": "CLAUDE_CONFIG_DIR", "codex": "CODEX_HOME"}[name]
+    body = f"""[ "$1" = --version ] && echo "{SAYS[name].format("1.2.3")}" && exit
+echo "$*" in "${variable}\""""
+    own = program(tmp_path / name, body)
+
+    assert session.launch(agent_named(name), [f"--{name}", str(own), *words]) == 0
+
+    out, err = capfd.readouterr()
+    assert f"{' '.join(words)} in {tmp_path / 'state' / name}" in out
+    assert "not yours" in err
+    assert str(tmp_path / "state" / name) in err

@@ -20,6 +20,7 @@ from autosre_lab.errors import AutosreError, ClusterError, KubeError, NotReadyEr
 from autosre_lab.progress import step
 
 TOKEN = "the-token"
+QUESTIONS: list[str] = []
 
 
 class Pod:
@@ -55,7 +56,8 @@ def proxy(*statuses: int) -> Iterator[tuple[int, list[str]]]:
 
     class Answers(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
+            said = self.rfile.read(int(self.headers["content-length"]))
+            QUESTIONS.append(said.decode())
             tokens.append(str(self.headers["authorization"]))
             status = left.pop(0) if len(left) > 1 else left[0]
             self.send_response(status)
@@ -76,7 +78,9 @@ def proxy(*statuses: int) -> Iterator[tuple[int, list[str]]]:
         server.server_close()
 
 
-def ask(port: int, pod: Pod, *, patience_s: float = 30.0) -> application_gate.Readiness:
+def ask(
+    port: int, pod: Pod, *, patience_s: float = 30.0, warm_up: tuple[int, ...] = ()
+) -> application_gate.Readiness:
     section = {"clusterIP": "127.0.0.1", "port": port, "tokenSecret": {"name": "autosre-proxy"}}
     with step("test") as bar:
         return generate_tokens(
@@ -87,6 +91,7 @@ def ask(port: int, pod: Pod, *, patience_s: float = 30.0) -> application_gate.Re
             deadline_s=time.monotonic() + patience_s,
             look=lambda: "looking",
             container_started=lambda: None,
+            warm_up=warm_up,
         )
 
 
@@ -102,6 +107,21 @@ def test_a_token_over_the_proxys_address_needs_no_pod() -> None:
         assert ask(port, pod).reached
     assert tokens == [f"Bearer {TOKEN}"] * 3
     assert pod.asked == []
+
+
+def test_a_mixture_of_experts_reads_prompts_of_several_sizes_before_it_is_ready() -> None:
+    QUESTIONS.clear()
+    with proxy(503, 200, 200, 503, 200) as (port, _):
+        assert ask(port, Pod(), warm_up=(3, 16)).reached
+    pod = Pod()
+    ask(nobody(), pod, warm_up=(3, 16))
+    over_http, in_pod = (
+        [json.loads(body)["messages"][0]["content"] for body in bodies]
+        for bodies in (QUESTIONS, [command[-1] for command in pod.asked])
+    )
+    assert [len(text.split()) for text in over_http] == [1, 1, 4, 17, 17]
+    assert [len(text.split()) for text in in_pod] == [1, 4, 17]
+    assert len({text[:2] for text in in_pod}) == 3
 
 
 def test_without_a_way_to_the_address_the_question_is_asked_in_the_pod() -> None:

@@ -73,6 +73,48 @@ def test_a_proxy_that_does_not_come_up_is_put_back_and_the_engine_stays(
     assert "broken" not in live["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
+def test_ctrl_c_while_a_token_is_awaited_says_that_the_start_goes_on(
+    kube: LiveKube, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    tokens_come(monkeypatch, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        stack.start(cpu_recipe(), client=kube)
+    assert "the start goes on in the cluster" in caplog.text
+    assert "autosre stop --place cluster" in caplog.text
+    assert replicas(kube) == 1
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_ctrl_c_before_anything_is_applied_leaves_what_ran(
+    kube: LiveKube,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    runs: bool,
+) -> None:
+    if runs:
+        stack.start(cpu_recipe(), client=kube)
+    make_room = deploying._make_room
+
+    def interrupted(*given: Any) -> None:
+        make_room(*given)
+        assert kube.get("Deployment", ENGINE) is None
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deploying, "_make_room", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        (stack.switch if runs else stack.start)(other(), client=kube)
+    if runs:
+        assert "was ended and begins again" in caplog.text
+        assert "4096" not in command(kube)
+        assert replicas(kube) == 1
+    else:
+        assert "nothing was begun in the cluster" in caplog.text
+        assert kube.get("Deployment", ENGINE) is None
+
+
 def test_a_first_start_that_fails_leaves_no_proxy_either(kube: LiveKube) -> None:
     kube.cluster.behaviours["vllm"] = Behaviour(waits_for=("ErrImagePull", "no such image"))
     with pytest.raises(RolloutError):

@@ -36,7 +36,8 @@ from autosre_lab.local import start, status, stop, wait_ready
 from autosre_lab.processes.files import locked, read_json, write_private_json
 from autosre_lab.processes.identity import ProcessIdentity, identify, session_members
 from autosre_lab.processes.rotating_file import START_WORD, WRITER
-from autosre_lab.provision.engine_environment import PIP, engine_folder
+from autosre_lab.provision.engine_environment import engine_folder
+from autosre_lab.provision.python_environment import PIP
 from autosre_lab.recipe import Recipe, parse_recipe
 from autosre_lab.settings import paths
 from autosre_lab.stack import Stack, StackStatus
@@ -121,7 +122,9 @@ def _ports() -> tuple[int, int]:
         return one.getsockname()[1], two.getsockname()[1]
 
 
-def stand_in_proxy(*, port: int, engine_url: str, request_log: Path) -> list[str]:
+def stand_in_proxy(
+    *, port: int, engine_url: str, request_log: Path, responses: Path | None
+) -> list[str]:
     return [sys.executable, "-S", str(SCRIPT), str(port)]
 
 
@@ -307,10 +310,20 @@ def test_two_starts_at_once_make_one_stack(stopped: None) -> None:
     assert printed.strip() == stack.token
 
 
-def test_a_stack_that_was_stopped_while_somebody_waited_is_told(stopped: None) -> None:
+# What a stop and another start leave behind: a note with another token.
+ANOTHER_START = """
+    import dataclasses
+    from autosre_lab.local.stack_files import StackFiles
+    files = StackFiles(paths().state)
+    files.write(dataclasses.replace(files.read(), token="another"))
+"""
+
+
+@pytest.mark.parametrize("code", ["stop()", ANOTHER_START], ids=["stopped", "started anew"])
+def test_a_stack_that_was_stopped_while_somebody_waited_is_told(stopped: None, code: str) -> None:
     engine_that("sleep 99")
     start(recipe(), wait=False)
-    with in_another_process("import time; time.sleep(0.5); stop()") as other:
+    with in_another_process(code) as other:
         with pytest.raises(NotReadyError, match="stopped meanwhile"):
             wait_ready(timeout_s=30)
         other.wait(timeout=30)

@@ -15,7 +15,6 @@ from autosre_lab.provision import engine_environment
 from autosre_lab.provision.engine_environment import (
     TORCH_CPU_INDEX,
     engine_folder,
-    install_command,
     provision_engine,
     split_lock,
 )
@@ -206,12 +205,3 @@ def test_an_engine_with_a_lock_is_never_installed_without_it(
     with pytest.raises(ProvisionError, match="damaged"):
         provision_engine(LOCKED)
     assert installs(python) == []
-
-
-def test_the_install_command_reports_bytes_and_asks_nothing() -> None:
-    command = install_command(
-        Path("p"), Path("r.txt"), locked_set=True, hashes=True, torch_index=False
-    )
-    assert command[:4] == ["p", "-m", "pip", "install"]
-    assert "raw" in command
-    assert "--no-input" in command

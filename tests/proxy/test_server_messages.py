@@ -147,11 +147,13 @@ async def test_priority_is_told_by_kind_and_never_by_the_client(start_lab: Start
         (ask(tools=[WEATHER]), {"x_claude_code_agent_id": "a1"}),
         (ask(compaction, tools=[WEATHER]), {}),
         (ask(output_config=title), {}),
+        # The question before a command, which a person waits for, whoever's command it is.
+        (ask(stop_sequences=["</block>"]), {"x_claude_code_agent_id": "a1"}),
     ]
     for body, headers in bodies:
         assert (await lab.post(body, **headers))[0] == 200
     sent = [chat.body.get("priority", 0) for chat in lab.upstream.chats]
-    assert sent == [-10, -5, 0, 10]
+    assert sent == [-10, -5, 0, 10, -10]
     assert all("x-vllm-priority" not in map(str.lower, c.headers) for c in lab.upstream.chats)
 
 

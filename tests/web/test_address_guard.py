@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from autosre_lab.errors import BlockedError, ConfigError, FetchError
 from autosre_lab.web import AddressGuard, AllowList
+from autosre_lab.web.address_guard import resolve_with_system, shown_url
+from autosre_lab.web.addresses import judge_address, never_reason
 
 PUBLIC = "93.184.215.14"
 
@@ -210,3 +213,189 @@ def test_a_refusal_survives_pickling() -> None:
     error = BlockedError("it is refused", remedy="fix it", url="http://x/", reason="why")
     again = pickle.loads(pickle.dumps(error))
     assert (again.url, again.reason, str(again)) == ("http://x/", "why", str(error))
+
+
+@pytest.mark.parametrize(
+    ("url", "written"),
+    [
+        ("http://1.255.1/", "http://1.255.0.1/"),
+        ("http://1.2.65535/", "http://1.2.255.255/"),
+        ("http://0x01.0x02.0x0304/", "http://1.2.3.4/"),
+        ("http://010.1.1.1/", "http://8.1.1.1/"),
+    ],
+)
+def test_numbers_are_read_as_c_reads_them(url: str, written: str) -> None:
+    assert guard().check(url).url == written
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "1.2.3.4.5",
+        "1.2.3.4.0",
+        "256.1.1.1",
+        "1.256.1",
+        "1.2.65536",
+        "1.16777216",
+        "08",
+        "1.2.3.256",
+    ],
+)
+def test_numbers_that_c_refuses_are_refused(host: str) -> None:
+    with pytest.raises(BlockedError) as caught:
+        guard().check(f"http://{host}/")
+    assert caught.value.reason == f"{host!r} is not an IPv4 address"
+    assert caught.value.remedy == "use a public http or https address"
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://0x/", "0.0.0.0 is this machine (0.0.0.0/8), not a public one"),
+        ("http://127.0.0.1/", "127.0.0.1 is a loopback address (127.0.0.0/8), not a public one"),
+        (
+            "http://localhost/",
+            "localhost has the address 127.0.0.1, which is a loopback address (127.0.0.0/8), not a "
+            "public one",
+        ),
+        ("http://[::1]/", "::1 is the loopback address (::1), not a public one"),
+        (
+            "http://[::2]/",
+            "::2 is 0.0.0.2 in IPv6 clothes, this machine (0.0.0.0/8), not a public one",
+        ),
+        (
+            "http://[4000::1]/",
+            "4000::1 is not a global unicast address (2000::/3), not a public one",
+        ),
+        ("http://example.com:81/", "port 81 is not 80 or 443"),
+    ],
+)
+def test_a_refusal_says_exactly_why(url: str, why: str) -> None:
+    with pytest.raises(BlockedError) as caught:
+        guard().check(url)
+    assert str(caught.value).startswith(f"{url} is refused: {why}")
+    assert (caught.value.url, caught.value.reason) == (url, why)
+
+
+@pytest.mark.parametrize(
+    ("address", "inner"),
+    [
+        ("2001:0:7f00:1:0:0:f7f7:f7f7", "127.0.0.1"),  # Teredo's server
+        ("2001:0:808:808:0:0:80ff:fffe", "127.0.0.1"),  # Teredo's client
+        ("2002:7f00:1::", "127.0.0.1"),
+        ("64:ff9b::7f00:1", "127.0.0.1"),
+        ("2600::200:5efe:7f00:1", "127.0.0.1"),  # ISATAP
+    ],
+)
+def test_an_address_in_an_address_is_named(address: str, inner: str) -> None:
+    assert judge_address(address) == f"{inner} in IPv6 clothes, a loopback address (127.0.0.0/8)"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:a9:fe:a9fe::",
+        "64:ff9b:1:0:a9:fea9:fe00:0",
+        "64:ff9b:1::a9fe:a9fe",
+    ],
+)
+def test_metadata_behind_a_local_nat64_is_never_opened(address: str) -> None:
+    assert never_reason(address) == (
+        "169.254.169.254 in IPv6 clothes, a link-local address; cloud metadata lives there"
+    )
+    assert never_reason("64:ff9b:1::808:808") is None
+
+
+def test_a_form_is_judged_without_asking_for_the_address() -> None:
+    def resolve(host: str, port: int) -> Sequence[str]:
+        raise AssertionError(host)
+
+    forms = AddressGuard(allow=AllowList.parse("grafana.lab:3000"), resolve=resolve)
+    checked = forms.check_form("https://example.com/a?b")
+    assert (checked.url, checked.addresses) == ("https://example.com/a?b", ())
+    assert (checked.scheme, checked.host, checked.port) == ("https", "example.com", 443)
+    assert forms.check_form("http://grafana.lab:3000/").port == 3000
+    assert forms.check_form(f"http://{PUBLIC}/").addresses == (PUBLIC,)
+    for url in ("http://other.lab:3000/", "http://grafana.lab:3001/"):
+        with pytest.raises(BlockedError, match="is not 80 or 443") as caught:
+            forms.check_form(url)
+        assert caught.value.remedy.endswith(f"AUTOSRE_FETCH_ALLOW={url[7:-1]}")
+    for url in ("http://127.0.0.1/", "http://localhost/", "http://x.localhost/"):
+        with pytest.raises(BlockedError, match="loopback"):
+            forms.check_form(url)
+
+
+def test_the_systems_resolver_returns_each_address_once() -> None:
+    assert resolve_with_system("127.0.0.1", 80) == ["127.0.0.1"]
+
+
+def test_a_shown_url_is_one_short_line_without_a_password() -> None:
+    assert shown_url("http://me:s3cret@a/\nb") == "http://…@a/?b"
+    assert shown_url("HTTP://ME:S3CRET@A/") == "HTTP://…@A/"
+    long = "http://a/" + "x" * 191
+    assert shown_url(long) == long
+    assert shown_url(long + "x") == long[:199] + "…"
+
+
+def test_without_idna_a_host_has_to_be_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "idna", None)
+    with pytest.raises(BlockedError) as caught:
+        guard().check("http://bücher.example/")
+    assert caught.value.reason == (
+        "its host is not ASCII, and the package idna of the web extra is not installed"
+    )
+    assert caught.value.remedy == "write the host in ASCII (xn--…)"
+
+
+def test_the_resolver_is_asked_for_host_and_port() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append((host, port))
+        return [PUBLIC]
+
+    AddressGuard(resolve=resolve).check("https://Example.com/")
+    assert asked == [("example.com", 443)]
+
+
+def test_a_host_without_an_address_says_what_to_check() -> None:
+    def fails(host: str, port: int) -> Sequence[str]:
+        raise socket.gaierror(-2, "unknown")
+
+    def answers_nothing(host: str, port: int) -> Sequence[str]:
+        return []
+
+    nowhere = "http://nowhere.example/: the host nowhere.example has no address"
+    for resolve, message, remedy in (
+        (
+            fails,
+            f"{nowhere} ([Errno -2] unknown)",
+            "check the spelling of the host, and that this machine has a resolver",
+        ),
+        (answers_nothing, nowhere, "check the spelling of the host"),
+    ):
+        with pytest.raises(FetchError) as caught:
+            AddressGuard(resolve=resolve).check("http://nowhere.example/")
+        assert (caught.value.message, caught.value.remedy) == (message, remedy)
+
+
+@pytest.mark.parametrize(
+    ("url", "addresses", "why"),
+    [
+        ("http://a.lab/", ["nonsense"], "its host has the address 'nonsense'"),
+        (
+            "http://a.lab/",
+            ["169.254.169.254"],
+            "a.lab has the address 169.254.169.254, which is a link-local address; cloud metadata "
+            "lives there",
+        ),
+        (f"http://{'ü' * 90}.lab/", [], f"{'ü' * 80!r} is not a host name"),
+        (f"http://{'9.' * 50}9/", [], f"{'9.' * 40!r} is not an IPv4 address"),
+    ],
+)
+def test_what_is_never_fetched_says_exactly_why(url: str, addresses: list[str], why: str) -> None:
+    with pytest.raises(BlockedError) as caught:
+        guard().check_addresses(url, addresses)
+    assert (caught.value.url, caught.value.reason) == (url, why)
+    assert caught.value.remedy == "use a public http or https address"

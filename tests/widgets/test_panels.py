@@ -129,8 +129,7 @@ def test_results_of_other_work_are_not_compared_and_it_says_why(tmp_path: Path) 
     one = BenchPanel(tmp_path)
     view = one.widget()
     assert one.comparison() is None  # no two of the same work
-    assert one._choices is not None
-    first, second = one._choices
+    first, second = one._pair.lists
     first.value, second.value = "a", "b"
     until(lambda: "different work" in words(view), "the reason is shown")
     assert "same workload" in words(view)  # what to do

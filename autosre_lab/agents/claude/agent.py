@@ -8,23 +8,32 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from autosre_lab.agents.agent import Agent, Settled
+from autosre_lab.agents.agent import Agent, Prepared, Settled
 from autosre_lab.agents.answer import Answer
+from autosre_lab.agents.claude.additions import (
+    BRINGABLE,
+    Additions,
+    Placed,
+    additions_of,
+    place,
+    recorded_additions,
+)
 from autosre_lab.agents.claude.answer import read_answer
-from autosre_lab.agents.claude.arguments import is_interactive, needs_model
-from autosre_lab.agents.claude.config_home import added_servers, prepare_config_dir, read_settings
+from autosre_lab.agents.claude.arguments import is_interactive, needs_model, options_given
+from autosre_lab.agents.claude.config_home import prepare_config_dir, read_settings
 from autosre_lab.agents.claude.environment import DEFAULTS, is_foreign
 from autosre_lab.agents.claude.first_request import count_first_prompt, estimate_first_prompt
 from autosre_lab.agents.claude.plan import plan_launch
 from autosre_lab.agents.claude.profiles import Profile
 from autosre_lab.agents.claude.version import CLAUDE_CODE
-from autosre_lab.agents.claude.window import SIZING
+from autosre_lab.agents.claude.window import SIZING, check_permission_mode
 from autosre_lab.agents.contract import BehaviourResult, check
 from autosre_lab.agents.environment import unless_set
 from autosre_lab.agents.launch import Endpoint, Launch
+from autosre_lab.agents.options import OwnOptions, bring_list
 from autosre_lab.agents.program import Program
 from autosre_lab.errors import ClaudeCodeError
-from autosre_lab.settings import home_folder, paths
+from autosre_lab.settings import home_folder, load_settings, paths
 
 __all__ = ["CLAUDE", "ClaudeCodeAgent", "status_line_command"]
 
@@ -36,15 +45,24 @@ class ClaudeCodeAgent(Agent[Profile]):
     sizing = SIZING
     error = ClaudeCodeError
     changes_folder = frozenset({"mcp", "plugin", "plugins"})
+    bringable = BRINGABLE
 
     def needs_model(self, args: Sequence[str]) -> bool:
         """Whether a model has to be served for these arguments."""
         return needs_model(args)
 
-    def prepare_folder(self, folder: Path, cwd: Path) -> str | None:
-        """Answer what a first start would ask, and make added MCP servers loadable."""
-        prepare_config_dir(folder, cwd, home=home_folder())
-        return added_servers(folder, cwd)[1]
+    def prepare(
+        self, own: OwnOptions, folder: Path, cwd: Path, environ: Mapping[str, str]
+    ) -> Prepared:
+        """Answer what a first start would ask, and place what the session has in addition."""
+        home = home_folder(environ)
+        prepare_config_dir(folder, cwd, home=home)
+        bring = own.bring
+        if bring is None:
+            bring = bring_list(load_settings(environ).bring, BRINGABLE)
+        added = additions_of(folder, cwd, bring=bring, environ=environ, home=home)
+        placed = place(added, folder, cwd)
+        return Prepared(notes=added.notes, more=(placed, recorded_additions(added, folder, cwd)))
 
     def measure(
         self,
@@ -52,6 +70,7 @@ class ClaudeCodeAgent(Agent[Profile]):
         stack: Endpoint | None,
         args: Sequence[str],
         environ: Mapping[str, str],
+        prepared: Prepared,
     ) -> Callable[[Profile], int]:
         """Count the recorded first request on the live engine; a terminal's is longer."""
 
@@ -65,6 +84,7 @@ class ClaudeCodeAgent(Agent[Profile]):
                 version=program.version,
                 cache_dir=paths(environ).cache,
                 environ=environ,
+                additions=prepared.more[1] if prepared.more else Additions(),
             )
             longer = profile.size(program.version).terminal_factor if is_interactive(args) else 1
             return round(single * longer)
@@ -74,6 +94,8 @@ class ClaudeCodeAgent(Agent[Profile]):
     def plan(self, settled: Settled[Profile], args: Sequence[str]) -> Launch:
         """Say how a session is started."""
         folder = settled.config_dir
+        mode = options_given(args).get("--permission-mode", ())
+        check_permission_mode(mode, settled.stack.max_model_len)
         return plan_launch(
             settled.stack,
             args,
@@ -81,7 +103,7 @@ class ClaudeCodeAgent(Agent[Profile]):
             profile=settled.chosen.profile,
             servers=settled.chosen.servers,
             browser=settled.browser,
-            mcp_file=None if folder is None else added_servers(folder, settled.cwd)[0],
+            placed=settled.prepared.more[0] if settled.prepared.more else Placed(),
             status_line=status_line_command(folder, settled.request_log),
             remarks=settled.remarks,
             executable=settled.program.executable,
@@ -117,10 +139,11 @@ class ClaudeCodeAgent(Agent[Profile]):
 
         return check(CONTRACT, functools.partial(attempt, executable=program.executable))
 
-    def asking(self, args: Sequence[str], *, keep: bool) -> list[str]:
+    def asking(self, args: Sequence[str], *, keep: bool, session: str) -> list[str]:
         """Return the arguments of ``claude -p``."""
         kept = [] if keep else ["--no-session-persistence"]
-        return ["-p", "--output-format", "json", *kept, *args]
+        resumed = ["--resume", session] if session else []
+        return ["-p", "--output-format", "json", *kept, *resumed, *args]
 
     def read_answer(self, out: str, err: str, exit_code: int) -> Answer:
         """Read the result."""

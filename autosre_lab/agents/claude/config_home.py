@@ -7,7 +7,6 @@ folder that brings settings, hooks or MCP servers could run them, and that is a 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,12 +16,11 @@ from autosre_lab.errors import ConfigError
 from autosre_lab.processes.files import write_private_json
 
 __all__ = [
-    "added_servers",
     "answer_questions",
     "brings_configuration",
     "prepare_config_dir",
     "read_settings",
-    "servers_of",
+    "write_private",
 ]
 
 FILE = ".claude.json"
@@ -52,10 +50,10 @@ def prepare_config_dir(folder: Path, cwd: Path, *, home: Path) -> None:
     after = answer_questions(before, cwd if trusted else None)
     if after == before:
         return
-    _write(file, after)
+    write_private(file, after)
 
 
-def _write(file: Path, content: Mapping[str, Any]) -> None:
+def write_private(file: Path, content: Mapping[str, Any]) -> None:
     """Write a file that may hold keys, whole or not at all."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -67,50 +65,9 @@ def _write(file: Path, content: Mapping[str, Any]) -> None:
         ) from error
 
 
-def added_servers(folder: Path, cwd: Path) -> tuple[Path | None, str | None]:
-    """Make what ``autosre claude mcp add`` has added loadable.
-
-    Sessions start with ``--strict-mcp-config``, under which Claude Code reads MCP servers from no
-    configuration but those that are named; so the user's own are written to a file to name. It may
-    hold keys, which is why they are not handed over as an argument.
-
-    Args:
-        folder: Claude Code's configuration folder for our sessions.
-        cwd: Where Claude Code will be started.
-
-    Returns:
-        The file, None where nothing was added; and what a person should know, None for nothing.
-
-    Raises:
-        ConfigError: The folder cannot be written.
-    """
-    servers = servers_of(_read(folder / FILE), cwd)
-    notes = []
-    file = None
-    if servers:
-        file = folder / f"mcp-{hashlib.sha256(str(cwd).encode()).hexdigest()[:12]}.json"
-        _write(file, {"mcpServers": servers})
-        notes.append(
-            f"MCP servers that you added: {', '.join(sorted(servers))} "
-            "(their tools are not counted against the window)"
-        )
-    if ignored := [one for one in (cwd, *cwd.parents) if (one / ".mcp.json").is_file()]:
-        notes.append(
-            f"{ignored[0] / '.mcp.json'} is not loaded; to load it: --mcp-config "
-            f"{ignored[0] / '.mcp.json'}"
-        )
-    return file, "; ".join(notes) or None
-
-
 def read_settings(folder: Path) -> dict[str, Any]:
     """Return the settings that a user has made in our configuration folder."""
     return _read(folder / "settings.json")
-
-
-def servers_of(config: Mapping[str, Any], cwd: Path) -> dict[str, Any]:
-    """Return the MCP servers that Claude Code's state names for the user and for a folder."""
-    project = (config.get("projects") or {}).get(str(cwd)) or {}
-    return {**(config.get("mcpServers") or {}), **(project.get("mcpServers") or {})}
 
 
 def answer_questions(config: Mapping[str, Any], trusted: Path | None) -> dict[str, Any]:

@@ -110,10 +110,13 @@ def _compacts(command: str, characters: str) -> Callable[[ClaudeTrial], None]:
             any(event.get("subtype") == "compact_boundary" for event in ran.events),
             "it did not compact",
         )
+        largest = max(
+            lab.upstream._count(request.body) + request.body["max_completion_tokens"]
+            for request in lab.chats
+        )
         expect(
-            max(lab.upstream._count(request.body) for request in lab.chats)
-            < lab.upstream.max_model_len,
-            "a request that is larger than the window reached the engine",
+            largest <= lab.upstream.max_model_len,
+            f"prompt and answer are {largest} tokens, more than the window",
         )
 
     return run
@@ -193,6 +196,27 @@ def _web_tools(lab: ClaudeTrial) -> None:
     expect(not withheld, f"tools that only Anthropic can serve are loaded: {withheld}")
 
 
+def _too_long(lab: ClaudeTrial) -> None:
+    ran = lab.ask("Hello? " * 1000)
+    same((ran.code, len(lab.chats)), (1, 0), "exit code and requests of the engine")
+    expect("too long" in ran.text.lower(), f"its result gives no reason: {ran.text!r}")
+
+
+def _permission_check(lab: ClaudeTrial) -> None:
+    def script(body: Mapping[str, Any]) -> Turn:
+        if "</block>" in (body.get("stop") or ()):
+            return Turn(text="<block>no")
+        if body["messages"][-1]["role"] == "tool":
+            return Turn(text="It ran.")
+        return Turn(tool_calls=[call("Bash", command="touch made; curl -s http://127.0.0.1:1/")])
+
+    lab.upstream.script = script
+    done = lab.run(lab.plan("-p", "Make a file.", "--permission-mode", "auto"))
+    same((done.returncode, done.stdout.strip()), (0, "It ran."), "exit code and answer")
+    kinds = [one["kind"] for one in lab.log_records()]
+    same(kinds, ["main", "permission", "main"], "kinds of requests")
+
+
 def _goes_away(lab: ClaudeTrial) -> None:
     lab.upstream.script = by_round(Turn(text="I talk and talk", hold=True))
     with lab.start(lab.plan("-p", "Talk.")) as process:
@@ -257,6 +281,10 @@ CONTRACT: tuple[Behaviour[ClaudeTrial], ...] = (
     Behaviour(name="waits through a slow prefill with one request", run=_waits, keepalive_s=0.5),
     Behaviour(name="a subagent is answered by our model, after the main turn", run=_subagent),
     Behaviour(name="our MCP servers' tools are loaded from the start", run=_web_tools, needs="mcp"),
+    Behaviour(
+        name="a first prompt beyond the window ends with 1 and a reason", run=_too_long, window=2048
+    ),
+    Behaviour(name="a permission check by the model is told from a turn", run=_permission_check),
     Behaviour(name="an engine that stays down ends with 1 and a reason", run=_stays_down),
     Behaviour(name="the engine stops when Claude Code goes away", run=_goes_away),
 )

@@ -117,6 +117,9 @@ def provider_settings(
         "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "1",
         # `/model` would offer a window of a million tokens on any engine.
         "CLAUDE_CODE_DISABLE_1M_CONTEXT": "1",
+        # At its end 2.1.332 says how to go on, with a program of one word; `claude` by itself would
+        # look in another folder.
+        "CLAUDE_CODE_RESUME_HINT_COMMAND": "autosre-claude",
         # Both change from conversation to conversation and would end the shared prefix there.
         "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
         "CLAUDE_CODE_TOTAL_TOKENS_REMINDER": "off",

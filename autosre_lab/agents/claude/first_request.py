@@ -6,6 +6,7 @@ answers it, which takes about a second; the recording stays in the cache folder.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import subprocess
@@ -18,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from autosre_lab.agents.claude.additions import Additions, place
 from autosre_lab.agents.claude.plan import plan_launch
 from autosre_lab.agents.claude.profiles import Profile
 from autosre_lab.agents.launch import Endpoint
@@ -30,6 +32,7 @@ BYTES_PER_TOKEN = 3
 """Fewer than any tokenizer we met needs for these prompts (3.2 to 4.5): an estimate is too high."""
 CAPTURE_TIMEOUT_S = 30.0
 COUNT_TIMEOUT_S = 60.0
+NOTHING_ADDED = Additions()
 _COUNTED = ("messages", "system", "tools")
 _MESSAGE: dict[str, Any] = {
     "id": "msg_recorded",
@@ -82,13 +85,19 @@ def count_first_prompt(
     version: str,
     cache_dir: Path,
     environ: Mapping[str, str],
+    additions: Additions = NOTHING_ADDED,
 ) -> int:
     """Return the tokens of a single question's first prompt as the live engine counts them.
 
     Falls back to an upper estimate where recording or counting is not possible.
     """
     body = first_request(
-        profile, executable=executable, version=version, cache_dir=cache_dir, environ=environ
+        profile,
+        executable=executable,
+        version=version,
+        cache_dir=cache_dir,
+        environ=environ,
+        additions=additions,
     )
     if body is None:
         return estimate_first_prompt(profile, version)
@@ -106,8 +115,12 @@ def first_request(
     version: str,
     cache_dir: Path,
     environ: Mapping[str, str],
+    additions: Additions = NOTHING_ADDED,
 ) -> dict[str, Any] | None:
     """Return the first request that Claude Code sends in a profile, recorded or from the cache.
+
+    With additions their MCP servers are started for it, once for every change of them; hooks are
+    not run.
 
     Returns:
         The request's body; None where Claude Code sent none.
@@ -115,9 +128,9 @@ def first_request(
     with tempfile.TemporaryDirectory(prefix="autosre-first-request-") as scratch:
         folder = Path(scratch)
         with _recording() as (recorder, bodies):
-            launch = plan_launch(
+            plan = functools.partial(
+                plan_launch,
                 recorder,
-                ["-p", "--no-session-persistence"],
                 fit=_ROOMY,
                 profile=profile,
                 executable=executable,
@@ -125,8 +138,10 @@ def first_request(
                 environ={**environ, "CLAUDE_CODE_MAX_RETRIES": "0"},
                 config_dir=folder / "config",
             )
+            launch = plan(["-p", "--no-session-persistence"])
             key = hashlib.sha256(
-                "\0".join((version, *launch.argv[1:])).encode(), usedforsecurity=False
+                "\0".join((version, *launch.argv[1:], additions.digest)).encode(),
+                usedforsecurity=False,
             ).hexdigest()[:16]
             file = cache_dir / "claude" / f"first-request-{profile.name}-{key}.json"
             try:
@@ -136,6 +151,11 @@ def first_request(
             else:
                 return cached
             (folder / "work").mkdir()
+            if additions.digest:
+                launch = plan(
+                    ["-p", "--no-session-persistence", '--settings={"disableAllHooks":true}'],
+                    placed=place(additions, folder / "config", folder / "work"),
+                )
             try:
                 subprocess.run(
                     launch.argv,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from autosre_lab.agents.claude.additions import Placed
 from autosre_lab.agents.claude.arguments import is_interactive, is_subcommand, options_given
 from autosre_lab.agents.claude.environment import (
     DEFAULTS,
@@ -31,6 +32,8 @@ __all__ = ["mcp_config", "plan_launch"]
 NOISE = ("[claude-code:unrecognized_model]",)
 """Claude Code 2.1.332 prints such a line for every model that is not Anthropic's."""
 
+NOTHING_PLACED = Placed()
+
 _DECIDE_TOOLS = ("--tools",)
 _ALLOW_TOOLS = ("--allowedTools", "--allowed-tools", "--tools")
 
@@ -47,7 +50,7 @@ def plan_launch(
     config_dir: Path | None,
     servers: Sequence[str] = (),
     browser: Browser | None = None,
-    mcp_file: Path | None = None,
+    placed: Placed = NOTHING_PLACED,
     status_line: str | None = None,
     remarks: Sequence[str] = (),
 ) -> Launch:
@@ -67,7 +70,7 @@ def plan_launch(
             the MCP servers that are named there.
         servers: Names of our MCP servers that the session gets.
         browser: What the server ``browser`` drives; None leaves it to the environment.
-        mcp_file: The MCP servers that the user has added to our configuration folder.
+        placed: What the session has in addition, from `additions.place`.
         status_line: The command that writes the status line; None leaves it to Claude Code.
         remarks: What else a person should know, a sentence each.
     """
@@ -82,7 +85,9 @@ def plan_launch(
         **keep_smaller(
             window_settings(fit, version), environ, but={"CLAUDE_CODE_MAX_CONTEXT_TOKENS"}
         ),
-        **({} if not servers and mcp_file is None else unless_set(WAIT_FOR_SERVERS, environ)),
+        **(
+            {} if not servers and placed.mcp_file is None else unless_set(WAIT_FOR_SERVERS, environ)
+        ),
         **(
             browser_settings(url=browser.url, token=browser.token, kind=browser.kind)
             if browser
@@ -96,7 +101,8 @@ def plan_launch(
     if not is_subcommand(args):
         ours = _profile_arguments(profile, args)
         ours += _settings_arguments(args, status_line)
-        ours += _server_arguments(servers, args, mcp_file, strict=config_dir is not None)
+        ours += _server_arguments(servers, args, placed.mcp_file, strict=config_dir is not None)
+        ours += [f"--plugin-dir={folder}" for folder in placed.plugin_dirs]
     return Launch(
         argv=(str(executable), *ours, *args),
         env={**kept, **added},

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autosre_lab.agents.claude.config_home import added_servers, prepare_config_dir
+from autosre_lab.agents.claude.additions import additions_of, place
+from autosre_lab.agents.claude.config_home import prepare_config_dir
 from autosre_lab.agents.claude.plan import plan_launch
 from autosre_lab.agents.claude.profiles import PROFILES
 from autosre_lab.agents.claude.version import CLAUDE_CODE
@@ -21,6 +22,7 @@ from autosre_lab.agents.claude.window import output_tokens
 from autosre_lab.agents.launch import Launch
 from autosre_lab.agents.trial import RUN_TIMEOUT_S, Trial, trial_servers
 from autosre_lab.agents.window import WindowFit
+from autosre_lab.proxy.web_search import Searcher
 
 __all__ = ["ClaudeTrial", "Ran", "trial"]
 
@@ -73,13 +75,16 @@ class ClaudeTrial(Trial):
         profile: str = "trimmed",
         servers: Sequence[str] = (),
         status_line: str | None = None,
+        bring: Sequence[str] = (),
         **environ: str,
     ) -> Launch:
         """Plan a session as the launcher does."""
         window = self.upstream.max_model_len
         output = output_tokens(window)
         prepare_config_dir(self.config_dir, self.work, home=self.folder)
-        mcp_file, _ = added_servers(self.config_dir, self.work)
+        added = additions_of(
+            self.config_dir, self.work, bring=bring, environ=environ, home=self.folder
+        )
         ours = {name: value for name, value in os.environ.items() if name != "CLAUDE_CONFIG_DIR"}
         return plan_launch(
             self.endpoint,
@@ -98,7 +103,7 @@ class ClaudeTrial(Trial):
             environ={**ours, **environ},
             config_dir=self.config_dir,
             servers=servers,
-            mcp_file=mcp_file,
+            placed=place(added, self.config_dir, self.work),
             status_line=status_line,
         )
 
@@ -109,6 +114,7 @@ class ClaudeTrial(Trial):
         profile: str = "trimmed",
         servers: Sequence[str] = (),
         timeout_s: float = RUN_TIMEOUT_S,
+        bring: Sequence[str] = (),
         **environ: str,
     ) -> Ran:
         """Ask a question and wait for the end.
@@ -122,6 +128,7 @@ class ClaudeTrial(Trial):
             *args,
             profile=profile,
             servers=servers,
+            bring=bring,
             **environ,
         )
         done = self.run(launch, timeout_s)
@@ -131,7 +138,12 @@ class ClaudeTrial(Trial):
 
 @contextmanager
 def trial(
-    executable: Path, folder: Path, *, window: int = 131_072, keepalive_s: float = 10.0
+    executable: Path,
+    folder: Path,
+    *,
+    window: int = 131_072,
+    keepalive_s: float = 10.0,
+    search: Searcher | None = None,
 ) -> Iterator[ClaudeTrial]:
     """Run a scripted engine and our proxy, on loopback and for one Claude Code.
 
@@ -140,9 +152,10 @@ def trial(
         folder: An empty one; the request log, configuration and work are made in it.
         window: Tokens that the engine serves.
         keepalive_s: Silent seconds after which the proxy begins an answer, and between its signs.
+        search: Who searches the web for the proxy.
     """
     (folder / "work").mkdir()
-    with trial_servers(folder, window=window, keepalive_s=keepalive_s) as servers:
+    with trial_servers(folder, window=window, keepalive_s=keepalive_s, search=search) as servers:
         yield ClaudeTrial(
             upstream=servers.upstream,
             proxy_url=servers.proxy_url,

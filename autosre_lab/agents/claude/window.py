@@ -10,15 +10,20 @@ compacts when the proxy says "prompt is too long". 2.1.197 watches a window only
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from autosre_lab.agents.claude.profiles import PROFILES, Profile
 from autosre_lab.agents.window import Sizing, WindowFit
+from autosre_lab.errors import ConfigError
 
-__all__ = ["SIZING", "compacts_at", "fit_window", "output_tokens"]
+__all__ = ["SIZING", "check_permission_mode", "compacts_at", "fit_window", "output_tokens"]
 
 COMPACTION_RESERVE = 13_000
 OUTPUT_RESERVE_CAP = 20_000
 ROOM_AHEAD = 8_000
 LARGEST_OUTPUT = 16_384
+PERMISSION_CHECK = 50_000
+"""Tokens of a permission check and its answer, from above: 2.1.332's has 144,586 bytes."""
 LARGEST_OUTPUT_WISHED = 32_000
 """Claude Code reserves 33,000 tokens at most, so a longer answer would outgrow the window."""
 
@@ -61,6 +66,28 @@ def fit_window(
     return WindowFit(
         window=window, output=output, first_prompt=first_prompt, compaction="refusal", room=room
     )
+
+
+def check_permission_mode(mode: Sequence[str], window: int) -> None:
+    """Refuse to have commands judged by the model where the question does not fit.
+
+    Claude Code takes the proxy's refusal for a full conversation, compacts it, asks again, and
+    ends the session after four.
+
+    Args:
+        mode: What ``--permission-mode`` names.
+        window: Tokens the engine serves.
+
+    Raises:
+        ConfigError: It is auto, and the window is too small.
+    """
+    if "auto" in mode and window < PERMISSION_CHECK:
+        raise ConfigError(
+            f"--permission-mode auto asks the model {PERMISSION_CHECK} tokens before a command, "
+            f"and the window has {window}",
+            remedy="leave it out: a person is asked then; or name --permission-mode acceptEdits, "
+            "or a window that holds it",
+        )
 
 
 SIZING = Sizing(agent="Claude Code", profiles=PROFILES, fit=fit_window)

@@ -6,15 +6,16 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from autosre_lab.agents.agent import Agent, Settled
+from autosre_lab.agents.agent import Agent, Prepared, Settled
 from autosre_lab.agents.answer import Answer
 from autosre_lab.agents.codex.answer import read_answer
-from autosre_lab.agents.codex.arguments import needs_model
-from autosre_lab.agents.codex.plan import is_foreign, plan_launch
+from autosre_lab.agents.codex.arguments import is_headless, needs_model
+from autosre_lab.agents.codex.plan import WAITS, is_foreign, plan_launch
 from autosre_lab.agents.codex.profiles import SIZING, CodexProfile, estimate
 from autosre_lab.agents.codex.version import CODEX_PROGRAM
 from autosre_lab.agents.contract import BehaviourResult, check
 from autosre_lab.agents.launch import Endpoint, Launch
+from autosre_lab.agents.options import OwnOptions
 from autosre_lab.agents.program import Program
 from autosre_lab.errors import CodexError
 
@@ -28,14 +29,17 @@ class CodexAgent(Agent[CodexProfile]):
     sizing = SIZING
     error = CodexError
     changes_folder = frozenset({"mcp", "plugin"})
+    bringable = ()
 
     def needs_model(self, args: Sequence[str]) -> bool:
         """Whether a model has to be served for these arguments."""
         return needs_model(args)
 
-    def prepare_folder(self, folder: Path, cwd: Path) -> str | None:
+    def prepare(
+        self, own: OwnOptions, folder: Path, cwd: Path, environ: Mapping[str, str]
+    ) -> Prepared:
         """Codex makes what it needs."""
-        return None
+        return Prepared()
 
     def measure(
         self,
@@ -43,6 +47,7 @@ class CodexAgent(Agent[CodexProfile]):
         stack: Endpoint | None,
         args: Sequence[str],
         environ: Mapping[str, str],
+        prepared: Prepared,
     ) -> Callable[[CodexProfile], int]:
         """Estimate it from recorded sizes."""
         return estimate
@@ -91,9 +96,14 @@ class CodexAgent(Agent[CodexProfile]):
 
         return check(CONTRACT, functools.partial(attempt, executable=program.executable))
 
-    def asking(self, args: Sequence[str], *, keep: bool) -> list[str]:
+    def asking(self, args: Sequence[str], *, keep: bool, session: str) -> list[str]:
         """Return the arguments of ``codex exec``."""
-        return ["exec", "--json", *([] if keep else ["--ephemeral"]), *args, "-"]
+        resumed = ["resume", session] if session else []
+        return ["exec", "--json", *([] if keep else ["--ephemeral"]), *args, *resumed, "-"]
+
+    def cautions(self, args: Sequence[str]) -> Sequence[str]:
+        """Say what Codex does in a terminal when the stack goes away."""
+        return [] if is_headless(args) else [WAITS]
 
     def read_answer(self, out: str, err: str, exit_code: int) -> Answer:
         """Read the events."""

@@ -241,7 +241,7 @@ CONTRACT: tuple[Behaviour[CodexTrial], ...] = (
         name="a tool that ran is not run again when the answer breaks behind it", run=_not_twice
     ),
     Behaviour(
-        name="a prompt beyond the window is said after one request", run=_too_long, window=1024
+        name="a first prompt beyond the window ends with 1 and a reason", run=_too_long, window=1024
     ),
     Behaviour(
         name="compacts before the window is full, with the prefix (16,384 tokens)",

@@ -19,7 +19,12 @@ from autosre_lab.agents.launch import Browser, Endpoint, Launch
 from autosre_lab.agents.web_servers import WEB_SERVERS, server_command
 from autosre_lab.agents.window import WindowFit
 
-__all__ = ["KEY_VARIABLE", "is_foreign", "plan_launch"]
+__all__ = ["KEY_VARIABLE", "WAITS", "is_foreign", "plan_launch"]
+
+WAITS = (
+    "if Codex says `waiting for network`, the stack is down, and Codex waits for ever: "
+    "`autosre status` in another terminal says why, `autosre start` brings it back"
+)
 
 KEY_VARIABLE = "AUTOSRE_CODEX_KEY"
 """Where Codex finds the proxy's token; the model's shell does not see it."""
@@ -181,7 +186,7 @@ def _notes(
         return notes
     return (
         *notes,
-        "if the proxy is gone, Codex says `waiting for network` and waits: see `autosre status`",
+        WAITS,
     )
 
 

@@ -18,6 +18,7 @@ from autosre_lab.agents.codex.profiles import PROFILES, compacts_at
 from autosre_lab.agents.launch import Launch
 from autosre_lab.agents.trial import Trial, trial_servers
 from autosre_lab.agents.window import WindowFit
+from autosre_lab.proxy.web_search import Searcher
 
 __all__ = ["CodexTrial", "Ran", "trial"]
 
@@ -87,7 +88,12 @@ class CodexTrial(Trial):
 
 @contextmanager
 def trial(
-    executable: Path, folder: Path, *, window: int = 131_072, keepalive_s: float = 10.0
+    executable: Path,
+    folder: Path,
+    *,
+    window: int = 131_072,
+    keepalive_s: float = 10.0,
+    search: Searcher | None = None,
 ) -> Iterator[CodexTrial]:
     """Run a scripted engine and our proxy, on loopback and for one Codex.
 
@@ -97,10 +103,11 @@ def trial(
             helper programs; the request log, CODEX_HOME and work are made in it.
         window: Tokens that the engine serves.
         keepalive_s: Silent seconds after which the proxy begins an answer, and between its signs.
+        search: Who searches the web for the proxy.
     """
     (folder / "work").mkdir()
     (folder / "config").mkdir()
-    with trial_servers(folder, window=window, keepalive_s=keepalive_s) as servers:
+    with trial_servers(folder, window=window, keepalive_s=keepalive_s, search=search) as servers:
         yield CodexTrial(
             upstream=servers.upstream,
             proxy_url=servers.proxy_url,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -23,24 +24,34 @@ __all__ = ["WekaTrace", "read_weka", "weka_trace", "workload_from_weka", "write_
 
 BLOCK = 64
 
+MAX_BYTES = 256 * 1024**2
+"""Largest file read: 100,000 requests of long sessions have less."""
+
+MAX_MADE_TOKENS = 50_000_000
+"""Most tokens of text made for one trace: some 200 MB."""
+
+_Tokens = Annotated[int, msgspec.Meta(ge=0, le=10_000_000)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+_Block = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
 
 class _Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    t: float
+    t: _Seconds
     type: Literal["n", "s"]
     model: str
-    input_length: int = msgspec.field(name="in")
-    output_length: int = msgspec.field(name="out")
-    hash_ids: list[int] = []
+    input_length: _Tokens = msgspec.field(name="in")
+    output_length: _Tokens = msgspec.field(name="out")
+    hash_ids: list[_Block] = []
     input_types: list[str] = []
     output_types: list[str] = []
     stop: str = ""
-    api_time: float | None = None
-    think_time: float | None = None
-    ttft: float | None = None
+    api_time: _Seconds | None = None
+    think_time: _Seconds | None = None
+    ttft: _Seconds | None = None
 
 
 class _Subagent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    t: float
+    t: _Seconds
     type: Literal["subagent"]
     agent_id: str
     subagent_type: str
@@ -70,7 +81,7 @@ class WekaTrace(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     id: str
     models: list[str]
-    block_size: int
+    block_size: Annotated[int, msgspec.Meta(ge=1, le=65_536)]
     hash_id_scope: Literal["local"]
     requests: list[dict[str, Any]]
     tool_tokens: int = 0
@@ -131,12 +142,19 @@ def read_weka(path: str | Path) -> WekaTrace:
     """Read a trace and check all of it.
 
     Raises:
-        BenchmarkError: It is not one.
+        BenchmarkError: It is not one, or larger than a trace can be.
     """
     try:
-        trace = msgspec.json.decode(Path(path).read_bytes(), type=WekaTrace)
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise BenchmarkError(
+                f"{path} is larger than {MAX_BYTES // 1024**2} MB",
+                remedy="give the trace of one session",
+            )
+        trace = msgspec.json.decode(data, type=WekaTrace)
         trace.entries()
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BenchmarkError(
             f"{path} is not a weka v1 trace: {error}",
             remedy="give a file that `autosre bench export` or kv-cache-tester wrote",
@@ -152,7 +170,7 @@ def workload_from_weka(trace: WekaTrace, *, scale: float = 1.0) -> Workload:
         scale: Of every number of tokens, for small windows.
 
     Raises:
-        BenchmarkError: The trace has no request.
+        BenchmarkError: The trace has no request, or too much text to be made for it.
     """
     chains: list[Session] = []
     main: list[_Request] = []
@@ -162,6 +180,7 @@ def workload_from_weka(trace: WekaTrace, *, scale: float = 1.0) -> Workload:
             parents.append((entry, max(0, len(main) - 1)))
         else:
             main.append(entry)
+    _check_size(trace, [main, *(agent.requests for agent, _ in parents)], scale)
     first = [
         _chain(trace, f"{trace.id}-{number}" if number else trace.id, part, scale)
         for number, part in enumerate(_growing(main))
@@ -186,6 +205,20 @@ def workload_from_weka(trace: WekaTrace, *, scale: float = 1.0) -> Workload:
         sessions=tuple(chains),
         history="scripted",
     )
+
+
+def _check_size(trace: WekaTrace, parts: list[list[_Request]], scale: float) -> None:
+    """Add up what is made, before any of it is."""
+    made = 0
+    for chain in (chain for part in parts for chain in _growing(part)):
+        made += chain[0].input_length + sum(one.output_length for one in chain)
+        for before, after in pairwise(chain):
+            made += max(4, after.input_length - before.input_length)
+    if made * scale > MAX_MADE_TOKENS:
+        raise BenchmarkError(
+            f"trace {trace.id} holds {made:,} tokens of text, more than {MAX_MADE_TOKENS:,}",
+            remedy="take fewer of its requests, or a smaller scale",
+        )
 
 
 class _Blocks:

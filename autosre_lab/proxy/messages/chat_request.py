@@ -6,10 +6,11 @@ from typing import Any
 
 from autosre_lab.proxy.messages.content import TEXT_SEPARATOR
 from autosre_lab.proxy.messages.conversation import chat_messages
+from autosre_lab.proxy.messages.deferred import offered_tools
 from autosre_lab.proxy.messages.engine_fields import engine_fields
 from autosre_lab.proxy.messages.request import BadRequestError, MessagesRequest
 from autosre_lab.proxy.messages.thinking import thinking_fields
-from autosre_lab.proxy.messages.tools import tool_fields
+from autosre_lab.proxy.messages.tool_choice import tool_fields
 from autosre_lab.proxy.profile import EngineProfile
 
 __all__ = ["to_chat_request"]
@@ -46,21 +47,25 @@ def to_chat_request(
     Raises:
         BadRequestError: It asks for what neither the Messages API nor the engine has.
     """
-    messages = chat_messages(request.system, request.messages, engine)
+    offered = offered_tools(request, searches=searches)
+    messages = chat_messages(request.system, request.messages, engine, offered)
     body: dict[str, Any] = {"model": engine.model, "messages": messages}
     if max_tokens is not None:
         body["max_completion_tokens"] = max_tokens
     if stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
-    tools = tool_fields(request, searches=searches)
+    tools = tool_fields(request, offered, engine)
+    listed = tools.pop("chat_template_kwargs", {})
     if engine.tools:
         body |= tools
     elif "tools" in tools:
+        listed = {}
         _say_that_nothing_can_be_called(messages)
     body |= _sampling_fields(request)
     own, asked = thinking_fields(request, engine), engine_fields(request)
-    kwargs = {**own.pop("chat_template_kwargs", {}), **asked.pop("chat_template_kwargs", {})}
+    of_both = (own.pop("chat_template_kwargs", {}), asked.pop("chat_template_kwargs", {}))
+    kwargs = {**listed, **of_both[0], **of_both[1]}
     body |= own | asked
     if kwargs:
         body["chat_template_kwargs"] = kwargs

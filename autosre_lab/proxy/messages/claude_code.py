@@ -14,6 +14,8 @@ AGENT_HEADER = "x-claude-code-agent-id"
 # Claude Code 2.1.197's own words, in the compaction prompt and in its two variants.
 _COMPACTION_TASK = "create a detailed summary of"
 _COMPACTION_SYSTEM = "tasked with summarizing conversations"
+_VERDICT_END = "</block>"
+"""Where the answer of 2.1.332's permission check stops: `<block>yes` or `<block>no`."""
 
 
 def classify(headers: Mapping[str, str], request: MessagesRequest) -> RequestKind:
@@ -27,6 +29,8 @@ def classify(headers: Mapping[str, str], request: MessagesRequest) -> RequestKin
         return "background"  # nobody waits for a prompt that is computed beforehand
     if _is_compaction(request):
         return "compaction"
+    if not request.tools and _VERDICT_END in (request.stop_sequences or ()):
+        return "permission"  # a command waits for it, and a person for the command
     if headers.get(AGENT_HEADER):
         return "subagent"
     if not request.tools and _is_background(request):

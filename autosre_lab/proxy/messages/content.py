@@ -256,7 +256,7 @@ def _document(block: ContentBlock, *, images: bool) -> str:
 def _tool_change(block: ContentBlock) -> str:
     name = changed_tool(block)
     if block.type == "tool_removal":
-        return f"[tool no longer available: {name}]"
+        return f"[tool no longer available: {name}; a call of it is refused]"
     return f"[tool available: {name}]"
 
 

@@ -27,6 +27,7 @@ from autosre_lab.proxy.messages.content import (
     result_parts,
     without_billing_header,
 )
+from autosre_lab.proxy.messages.deferred import NO_TOOLS, OfferedTools, fetched_by_result
 from autosre_lab.proxy.messages.request import (
     ContentBlock,
     InputMessage,
@@ -48,6 +49,7 @@ def chat_messages(
     system: str | list[ContentBlock] | None,
     messages: Sequence[InputMessage],
     engine: EngineProfile,
+    tools: OfferedTools = NO_TOOLS,
 ) -> list[ChatMessage]:
     """Write a whole conversation for the chat template.
 
@@ -55,6 +57,7 @@ def chat_messages(
         system: The request's top-level system prompt.
         messages: The conversation.
         engine: What the served model can be shown.
+        tools: What it is offered; a deferred tool is told where the conversation fetches it.
 
     Returns:
         Chat messages that any version of vLLM takes and an OpenAI client library would type.
@@ -63,7 +66,7 @@ def chat_messages(
     leading = system_text(system)
     if leading:
         written.append({"role": "system", "content": leading})
-    turn = _Turn()
+    turn = _Turn(tools)
     for message in messages:
         if message.role == "assistant":
             for part, found in _parts_of_answer(message.content):
@@ -73,10 +76,10 @@ def chat_messages(
                 calls = [call["id"] for call in answer.get("tool_calls", ())]
                 # Calls of two messages in a row are answered together.
                 open_calls = [] if turn.said or turn.results else turn.calls
-                turn = _Turn(calls=open_calls + calls, results=found)
+                turn = _Turn(tools, calls=open_calls + calls, results=found)
         elif message.role == "user":
             turn.add_user(message.content)
-        elif text := system_text(message.content):
+        elif text := system_text(tools.told(message.content)):
             in_place = engine.mid_system == "system" or not (written or turn.said or turn.results)
             turn.said.append(_system(text, in_place=in_place))
     return fit_template(written + turn.chat_messages(engine), engine)
@@ -87,11 +90,13 @@ class _Turn:
     """What stands between two answers of the model.
 
     Attributes:
+        tools: What the model is offered.
         calls: Ids of the calls that wait for results, in the order of the calls.
         results: The results, in the order they came.
         said: What users said and showed, and system messages, in order.
     """
 
+    tools: OfferedTools
     calls: list[str] = field(default_factory=list)
     results: list[ContentBlock] = field(default_factory=list)
     said: list[ChatMessage | _Said] = field(default_factory=list)
@@ -101,7 +106,7 @@ class _Turn:
             self.said.append({"role": "user", "content": content or ""})
             return
         results = [block for block in content if block.type == "tool_result"]
-        rest = [block for block in content if block.type != "tool_result"]
+        rest = self.tools.told([block for block in content if block.type != "tool_result"])
         self.results += results
         if rest or not results:
             self.said.append(_Said(blocks=rest, behind_results=bool(results)))
@@ -110,7 +115,7 @@ class _Turn:
         """Write the results in the order of their calls, then what was said."""
         shown: list[Part] = []
         written = [
-            _result(id_, blocks, shown, images=engine.images)
+            _result(id_, blocks, shown, engine, self.tools)
             for id_, blocks in _in_order_of_calls(self.calls, self.results)
         ]
         for said in self.said:
@@ -302,15 +307,27 @@ def _is_reminder(block: ContentBlock) -> bool:
 
 
 def _result(
-    id_: str, blocks: Sequence[ContentBlock], shown: list[Part], *, images: bool
+    id_: str,
+    blocks: Sequence[ContentBlock],
+    shown: list[Part],
+    engine: EngineProfile,
+    tools: OfferedTools,
 ) -> ChatMessage:
     """Write one call's result; its images, which a tool message cannot hold, go to `shown`."""
     texts: list[str] = []
+    references: list[ChatMessage] = []
     for block in blocks:
-        text = _result_text(block, shown, images=images)
+        if engine.deferred_tools == "template":
+            block, names = fetched_by_result(block, tools)
+            references += [{"type": "tool_reference", "name": name} for name in names]
+        else:
+            block = tools.told_result(block)
+        text = _result_text(block, shown, images=engine.images)
         if text not in texts:
             texts.append(text)
-    content = TEXT_SEPARATOR.join(texts) if blocks else _NO_RESULT
+    content: str | list[ChatMessage] = TEXT_SEPARATOR.join(texts) if blocks else _NO_RESULT
+    if references:
+        content = [{"type": "text", "text": content}, *references] if content else references
     return {"role": "tool", "tool_call_id": id_, "content": content}
 
 

@@ -19,6 +19,7 @@ from autosre_lab.proxy.dialect import (
 )
 from autosre_lab.proxy.messages.chat_request import to_chat_request
 from autosre_lab.proxy.messages.claude_code import AGENT_HEADER, SESSION_HEADER, classify
+from autosre_lab.proxy.messages.deferred import removed_tools
 from autosre_lab.proxy.messages.errors import error_body, error_status, error_type
 from autosre_lab.proxy.messages.models import model_list, one_model
 from autosre_lab.proxy.messages.request import decode_request
@@ -127,6 +128,7 @@ class MessagesDialect:
             stop_sequences=ask.body.stop_sequences or (),
             window_limited=window_limited,
             inside_thinking=begins_inside(ask.body, engine),
+            removed_tools=removed_tools(ask.body),
             search=ask.search,
         )
 

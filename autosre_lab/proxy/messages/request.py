@@ -88,6 +88,7 @@ class ToolDefinition(msgspec.Struct):
     description: str | None = None
     input_schema: msgspec.Raw = _NOTHING
     strict: bool | None = None
+    defer_loading: Any = None
     display_width_px: Any = None
     display_height_px: Any = None
     enable_zoom: Any = None

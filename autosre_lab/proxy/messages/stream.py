@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -32,6 +32,7 @@ class MessageStream(SearchingAnswer):
         window_limited: `max_tokens` was cut to fit the window, so "length" means that the window
             is full.
         inside_thinking: The prompt ended with an opened `<think>`.
+        removed_tools: What the conversation took away; a call of it becomes a text that says so.
         search: What the request says of web searches to be made here.
     """
 
@@ -43,6 +44,7 @@ class MessageStream(SearchingAnswer):
         stop_sequences: Sequence[str] = (),
         window_limited: bool = False,
         inside_thinking: bool = False,
+        removed_tools: Collection[str] = (),
         search: SearchAsk | None = None,
     ) -> None:
         super().__init__(
@@ -52,6 +54,7 @@ class MessageStream(SearchingAnswer):
         self._model = model
         self._stop_sequences = frozenset(stop_sequences)
         self.window_limited = window_limited
+        self._removed_tools = frozenset(removed_tools)
         # A search is two blocks to the client: the call, and what it came to.
         self._results = 0
         self._stop: tuple[str, str | None] | None = None
@@ -86,6 +89,10 @@ class MessageStream(SearchingAnswer):
         """Write `content_block_start`."""
         if self.is_search(block):
             return sse.content_start(index + self._results, self._search_use(block, {}))
+        if self._is_refused(block):
+            at = index + self._results
+            text = sse.delta_head("text", at) + encode(_refused(block)) + DELTA_END
+            return sse.block_start("text", at) + text
         return sse.block_start(
             block.kind,
             index + self._results,
@@ -95,6 +102,10 @@ class MessageStream(SearchingAnswer):
 
     def delta_of(self, block: Block, index: int) -> Delta:
         """Return what writes a `content_block_delta`: bytes around a text, as cheap as it gets."""
+        if self._is_refused(block):
+            # Nothing of its arguments is told; a sign of life has to be one all the same.
+            nothing = sse.delta_head("text", index + self._results) + encode("") + DELTA_END
+            return lambda _: nothing
         head = sse.delta_head(block.kind, index + self._results)
         return lambda text: head + encode(text) + DELTA_END
 
@@ -168,6 +179,13 @@ class MessageStream(SearchingAnswer):
             "usage": self.usage.as_message_content(),
         }
 
+    def client_calls(self) -> list[Block]:
+        """Return the calls that the client has to run."""
+        return [block for block in super().client_calls() if not self._is_refused(block)]
+
+    def _is_refused(self, block: Block) -> bool:
+        return block.kind == "call" and block.tool_name in self._removed_tools
+
     def _resolve_stop(self) -> tuple[str, str | None]:
         """Anthropic's stop reason and the stop sequence that matched."""
         reason = self.finish_reason
@@ -193,6 +211,8 @@ class MessageStream(SearchingAnswer):
             return [{"type": "thinking", "thinking": content, "signature": signature}]
         if self.is_search(block):
             return [self._search_use(block, _input_of(content)), self._result(block)]
+        if self._is_refused(block):
+            return [{"type": "text", "text": _refused(block)}]
         return [
             {
                 "type": "tool_use",
@@ -216,6 +236,10 @@ class MessageStream(SearchingAnswer):
             "tool_use_id": self.search_id(block),
             "content": result_content(self.found[block]),
         }
+
+
+def _refused(block: Block) -> str:
+    return f"[the tool {block.tool_name} was called and not run: it was removed]"
 
 
 def _input_of(content: str) -> object:

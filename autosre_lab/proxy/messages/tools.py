@@ -11,7 +11,7 @@ from autosre_lab.proxy.messages.request import BadRequestError, MessagesRequest,
 from autosre_lab.proxy.messages.search import search_tool
 from autosre_lab.proxy.web_search import search_function
 
-__all__ = ["ServerTool", "chat_tools", "server_tools", "tool_fields"]
+__all__ = ["ServerTool", "client_functions", "function_of", "server_tools"]
 
 _NO_SCHEMA = msgspec.Raw(b'{"type":"object","properties":{}}')
 _NEEDED = ("code_execution",)
@@ -40,11 +40,11 @@ def server_tools(request: MessagesRequest) -> list[ServerTool]:
     return [
         ServerTool(tool.type or "", tool.name)
         for tool in request.tools or ()
-        if _function(tool) is None
+        if function_of(tool) is None
     ]
 
 
-def chat_tools(request: MessagesRequest, *, searches: bool = False) -> list[dict[str, Any]]:
+def client_functions(request: MessagesRequest, *, searches: bool = False) -> list[dict[str, Any]]:
     """Write the client's own tools as functions, each schema as the bytes it came in.
 
     Args:
@@ -54,10 +54,10 @@ def chat_tools(request: MessagesRequest, *, searches: bool = False) -> list[dict
     Raises:
         BadRequestError: One has no name, or is nothing that can be had here.
     """
-    tools: list[dict[str, Any]] = []
+    functions: list[dict[str, Any]] = []
     search = search_tool(request) if searches else None
     for position, tool in enumerate(request.tools or ()):
-        function = _function(tool) if tool is not search else search_function(tool.name)
+        function = function_of(tool) if tool is not search else search_function(tool.name)
         if function is None:
             if (tool.type or "").startswith(_NEEDED):
                 raise BadRequestError(
@@ -67,58 +67,11 @@ def chat_tools(request: MessagesRequest, *, searches: bool = False) -> list[dict
             continue
         if not tool.name:
             raise BadRequestError(f"tools[{position}].name: a name is required")
-        tools.append({"type": "function", "function": function})
-    return tools
+        functions.append(function)
+    return functions
 
 
-def tool_fields(request: MessagesRequest, *, searches: bool = False) -> dict[str, Any]:
-    """Return `tools`, `tool_choice` and `parallel_tool_calls`, as far as they are needed.
-
-    Args:
-        request: What the client sent.
-        searches: The web is searched here.
-
-    Raises:
-        BadRequestError: A tool cannot be had, or one must be called that is not there.
-    """
-    tools = chat_tools(request, searches=searches)
-    choice = request.tool_choice
-    names = {tool["function"]["name"] for tool in tools}
-    if choice is not None and choice.type in ("tool", "any"):
-        _check_forced(request, choice.name if choice.type == "tool" else None, names)
-    if not tools:
-        return {}
-    fields: dict[str, Any] = {"tools": tools}
-    if choice is None:
-        return fields
-    if choice.disable_parallel_tool_use:
-        fields["parallel_tool_calls"] = False
-    if choice.type == "any":
-        fields["tool_choice"] = "required"
-    elif choice.type == "none":
-        fields["tool_choice"] = "none"
-    elif choice.type == "tool" and choice.name in names:
-        fields["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
-    else:
-        # Also where the tool that must be called is one we had to leave out.
-        fields["tool_choice"] = "auto"
-    return fields
-
-
-def _check_forced(request: MessagesRequest, name: str | None, names: set[str]) -> None:
-    """Refuse what cannot be: a call of a tool that was not declared, or of any where none was."""
-    left_out = {tool.name for tool in server_tools(request)}
-    choice = request.tool_choice
-    if choice is not None and choice.type == "any":
-        if not names and not left_out:
-            raise BadRequestError("tool_choice: a tool must be called, and none is in tools")
-    elif not name:
-        raise BadRequestError("tool_choice.name: a name is required")
-    elif name not in names | left_out:
-        raise BadRequestError(f"tool_choice.name: there is no tool {name!r} in tools")
-
-
-def _function(tool: ToolDefinition) -> dict[str, Any] | None:
+def function_of(tool: ToolDefinition) -> dict[str, Any] | None:
     """The tool as a function, or None if only a server of Anthropic's could run it."""
     if tool.type in (None, "custom", "function") or bytes(tool.input_schema).startswith(b"{"):
         function: dict[str, Any] = {"name": tool.name}

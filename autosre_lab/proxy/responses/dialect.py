@@ -31,6 +31,7 @@ from autosre_lab.proxy.responses.errors import error_body, error_status, error_t
 from autosre_lab.proxy.responses.kept import NOT_STORED, Kept, KeptResponses
 from autosre_lab.proxy.responses.request import ResponsesRequest, decode_request
 from autosre_lab.proxy.responses.routes import ResponseRoutes
+from autosre_lab.proxy.responses.search import SOURCES, FoundBefore, search_ask
 from autosre_lab.proxy.responses.stream import AnswerPlan, ResponseStream
 from autosre_lab.proxy.responses.tools import DeclaredTools, declared_tools
 from autosre_lab.proxy.responses.warming import WarmingResponse
@@ -69,6 +70,7 @@ class ResponsesDialect:
     def __init__(self, responses_dir: Path | None = None, *, searches: bool = False) -> None:
         self._searches = searches
         self._threads = ThreadTools()
+        self._found = FoundBefore()
         self._kept = KeptResponses(responses_dir)
         self._routes: ResponseRoutes | None = None
 
@@ -114,11 +116,12 @@ class ResponsesDialect:
             request.tools = self._threads.of(thread)
         elif thread and request.tools and not counting:
             self._threads.learn(thread, request.tools)
+        tools = declared_tools(request.tools, searches=self._searches)
         return Ask(
             body=_Request(
                 request=request,
                 body=body,
-                tools=declared_tools(request.tools),
+                tools=tools,
                 summary=summary,
                 may_call=not summary,
                 stored=self._kept.on and request.store is not False and not request.warms,
@@ -130,13 +133,21 @@ class ResponsesDialect:
             messages=len(request.items),
             tools=len(request.tools or ()),
             images=b'"input_image"' in body,
+            search=None
+            if summary or request.warms
+            else search_ask(request, tools.search_name, self._found),
         )
 
     def chat(self, ask: Ask, engine: EngineProfile, *, priority: int) -> dict[str, Any]:
         """Translate a request for the engine, without a limit of the answer."""
         asked: _Request = ask.body
         return to_chat_request(
-            asked.request, asked.tools, engine, priority=priority, may_call=asked.may_call
+            asked.request,
+            asked.tools,
+            engine,
+            priority=priority,
+            may_call=asked.may_call,
+            found=self._found,
         )
 
     def sent_again(self, body: bytes) -> bytes:
@@ -167,6 +178,9 @@ class ResponsesDialect:
                 summary=asked.summary,
                 as_compaction=is_triggered(asked.request),
                 inside_thinking=begins_inside(asked.request, engine),
+                search=ask.search,
+                sources=SOURCES in (asked.request.include or ()),
+                found=self._found,
             )
         )
 

@@ -53,7 +53,10 @@ class InputItem(msgspec.Struct):
 
 
 class Tool(msgspec.Struct, omit_defaults=True):
-    """A tool that the client declares: a function, a free-form tool or a namespace of tools."""
+    """A tool that the client declares: a function, a free-form tool or a namespace of tools.
+
+    The last four fields are a web search's.
+    """
 
     type: str = ""
     name: str = ""
@@ -62,6 +65,10 @@ class Tool(msgspec.Struct, omit_defaults=True):
     strict: bool | None = None
     format: msgspec.Raw = _NOTHING
     tools: list[Tool] | None = None
+    filters: msgspec.Raw = _NOTHING
+    user_location: msgspec.Raw = _NOTHING
+    search_context_size: str | None = None
+    external_web_access: bool | None = None
 
 
 class Reasoning(msgspec.Struct):

@@ -8,18 +8,21 @@ written once. `response.in_progress` keeps its watchdog quiet.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.answer import DialectAnswer
 from autosre_lab.proxy.blocks import UNNAMED_TOOL, Block, Delta
 from autosre_lab.proxy.refusals import Refusal
 from autosre_lab.proxy.responses.compaction import COMPACTION_MARK
 from autosre_lab.proxy.responses.errors import error_message, failure_code
 from autosre_lab.proxy.responses.events import EventWriter, encode
+from autosre_lab.proxy.responses.search import FoundBefore, annotation, search_item
 from autosre_lab.proxy.responses.tools import CUSTOM_FIELD, Declared, DeclaredTools
+from autosre_lab.proxy.searching import SearchingAnswer
+from autosre_lab.proxy.web_search import Found, SearchAsk, query_of
 
 __all__ = ["AnswerPlan", "ResponseStream"]
 
@@ -33,6 +36,7 @@ _PREFIXES = {
     "function": "fc",
     "custom": "ctc",
     "local_shell": "ls",
+    "web_search": "ws",
 }
 
 
@@ -47,6 +51,9 @@ class AnswerPlan:
         tools: The request's tools, by which calls are given back.
         summary: It is a summary of the conversation, which must not be empty.
         as_compaction: It goes out as one `compaction` item.
+        search: What the request says of web searches to be made here.
+        sources: The client wants to be told the sources of a search.
+        found: Where what was found is remembered.
     """
 
     response_id: str
@@ -56,14 +63,20 @@ class AnswerPlan:
     summary: bool = False
     as_compaction: bool = False
     inside_thinking: bool = False
+    search: SearchAsk | None = None
+    sources: bool = False
+    found: FoundBefore = field(default_factory=FoundBefore)
 
 
-class ResponseStream(DialectAnswer):
+class ResponseStream(SearchingAnswer):
     """One answer as the Responses API's events, or as one response object."""
 
     def __init__(self, plan: AnswerPlan) -> None:
         super().__init__(
-            plan.response_id, call_prefix="call_", inside_thinking=plan.inside_thinking
+            plan.response_id,
+            call_prefix="call_",
+            inside_thinking=plan.inside_thinking,
+            search=plan.search,
         )
         self._plan = plan
         self._events = EventWriter()
@@ -122,11 +135,15 @@ class ResponseStream(DialectAnswer):
             "response.output_item.added",
             {"output_index": index, "item": self._item(block, index, "in_progress")},
         )
+        place = self._place(block, index)
+        if self.is_search(block):
+            for state in ("in_progress", "searching"):
+                events += self._events.event(f"response.web_search_call.{state}", place)
+            return events
         if block.kind == "call":
             return events
-        return events + self._events.event(
-            "response.content_part.added", {**self._place(block, index), "part": _part(block, "")}
-        )
+        part = self._part(block, "")
+        return events + self._events.event("response.content_part.added", {**place, "part": part})
 
     def delta_of(self, block: Block, index: int) -> Delta:
         """Return what writes an item's fragments; a free-form input is written when it is whole."""
@@ -154,6 +171,15 @@ class ResponseStream(DialectAnswer):
             "response.output_item.done", {"output_index": index, "item": item}
         )
 
+    def search_id(self, block: Block) -> str:
+        """Return the id of a search's item ("ws_…")."""
+        return self._item_id(block, self.sequence.blocks.index(block))
+
+    def end_search(self, block: Block, found: Found) -> bytes:
+        """Write what a search came to, and remember it: its item has no room for it."""
+        self._plan.found.learn(self.search_id(block), found)
+        return super().end_search(block, found)
+
     def whole(self) -> bytes:
         """Return the response object as JSON, after `finish()`."""
         return encode(self.response())
@@ -168,11 +194,18 @@ class ResponseStream(DialectAnswer):
             if block.kind == "thinking":
                 kind = "response.reasoning_text.done"
             extra: dict[str, Any] = {"logprobs": []} if block.kind == "text" else {}
-            return self._events.event(kind, {**place, "text": content, **extra}) + (
-                self._events.event(
-                    "response.content_part.done", {**place, "part": _part(block, content)}
+            part = self._part(block, content)
+            return b"".join(
+                (
+                    *self._annotations_added(place, part),
+                    self._events.event(kind, {**place, "text": content, **extra}),
+                    self._events.event("response.content_part.done", {**place, "part": part}),
                 )
             )
+        if self.is_search(block):
+            if item["status"] != "completed":
+                return b""
+            return self._events.event("response.web_search_call.completed", place)
         if item["type"] == "function_call":
             written = b""
             if item["arguments"] == _NO_ARGUMENTS and not block.content.strip():
@@ -189,11 +222,31 @@ class ResponseStream(DialectAnswer):
             )
         return b""
 
+    def _annotations_added(self, place: dict[str, Any], part: dict[str, Any]) -> Iterator[bytes]:
+        for number, one in enumerate(part.get("annotations", ())):
+            yield self._events.event(
+                "response.output_text.annotation.added",
+                {**place, "annotation_index": number, "annotation": one},
+            )
+
+    def _part(self, block: Block, text: str) -> dict[str, Any]:
+        if block.kind == "thinking":
+            return {"type": "reasoning_text", "text": text}
+        cited = list(map(annotation, self.citations(text)))
+        return {"type": "output_text", "text": text, "annotations": cited, "logprobs": []}
+
+    def _search_item(self, block: Block, item_id: str, status: str) -> dict[str, Any]:
+        found = self.found.get(block)
+        if found is not None:
+            status = "completed" if found.code == "results" else "failed"
+        query = query_of(block.content)
+        return search_item(item_id, status, query, found, sources=self._plan.sources)
+
     def _item(self, block: Block, index: int, status: str) -> dict[str, Any]:
         item_id = self._item_id(block, index)
         whole = status != "in_progress"
         if block.kind == "text":
-            content = [_part(block, block.content)] if whole else []
+            content = [self._part(block, block.content)] if whole else []
             return {
                 "type": "message",
                 "id": item_id,
@@ -202,7 +255,7 @@ class ResponseStream(DialectAnswer):
                 "content": content,
             }
         if block.kind == "thinking":
-            content = [_part(block, block.content)] if whole else []
+            content = [self._part(block, block.content)] if whole else []
             return {
                 "type": "reasoning",
                 "id": item_id,
@@ -211,6 +264,8 @@ class ResponseStream(DialectAnswer):
                 "encrypted_content": None,
                 "status": status,
             }
+        if self.is_search(block):
+            return self._search_item(block, item_id, status)
         return self._call_item(block, item_id, status)
 
     def _call_item(self, block: Block, item_id: str, status: str) -> dict[str, Any]:
@@ -236,7 +291,8 @@ class ResponseStream(DialectAnswer):
 
     def _item_id(self, block: Block, index: int) -> str:
         kind = self._declared(block).kind if block.kind == "call" else block.kind
-        return f"{_PREFIXES[kind]}_{self._plan.response_id.partition('_')[2]}_{index}"
+        item_id = f"{_PREFIXES[kind]}_{self._plan.response_id.partition('_')[2]}_{index}"
+        return f"{item_id}_{self.question_of(block)}" if self.is_search(block) else item_id
 
     def _place(self, block: Block, index: int) -> dict[str, Any]:
         place = {"item_id": self._item_id(block, index), "output_index": index}
@@ -305,12 +361,6 @@ class ResponseStream(DialectAnswer):
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": counts.prompt + counts.output,
         }
-
-
-def _part(block: Block, text: str) -> dict[str, Any]:
-    if block.kind == "thinking":
-        return {"type": "reasoning_text", "text": text}
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
 def _free_form(arguments: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autosre_lab.agents.claude.additions import Placed
 from autosre_lab.agents.claude.plan import plan_launch
 from autosre_lab.agents.claude.profiles import PROFILES
 from autosre_lab.agents.claude.window import fit_window
@@ -31,6 +32,7 @@ def plan(
     version: str = CLAUDE_CODE_VERSION,
     servers: Sequence[str] = (),
     browser: Browser | None = None,
+    placed: Placed = Placed(),  # noqa: B008 - frozen
 ) -> Launch:
     chosen = PROFILES[profile]
     fit = fit_window(window, chosen, first_prompt)
@@ -46,4 +48,5 @@ def plan(
         config_dir=config_dir,
         servers=servers,
         browser=browser,
+        placed=placed,
     )

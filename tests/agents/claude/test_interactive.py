@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from autosre_lab.agents.claude.agent import status_line_command
@@ -17,7 +19,9 @@ QUESTIONS = ("Choose the text style", "Select login method", "I trust this folde
 
 
 @pytest.mark.parametrize("profile", ["full", "lean"])
-def test_a_first_start_asks_nothing_and_answers(make_lab: MakeLab, profile: str) -> None:
+def test_a_first_start_asks_nothing_and_answers(
+    make_lab: MakeLab, profile: str, claude_code: Path
+) -> None:
     lab = make_lab()
     lab.upstream.script = by_round(Turn(text="Bonjour from the script."))
     launch = lab.plan(profile=profile)
@@ -27,6 +31,8 @@ def test_a_first_start_asks_nothing_and_answers(make_lab: MakeLab, profile: str)
         say(tty, "Greet me.")
         tty.wait_for("Bonjour from the script.")
         leave(tty)
+        if "2.1.197" not in str(claude_code):
+            tty.wait_for("autosre-claude --resume")
 
 
 def test_a_folder_with_hooks_is_asked_about(make_lab: MakeLab) -> None:

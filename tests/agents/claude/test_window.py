@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 from autosre_lab.agents.claude.profiles import PROFILES, Profile
 from autosre_lab.agents.claude.window import (
     SIZING,
+    check_permission_mode,
     compacts_at,
     fit_window,
     output_tokens,
 )
 from autosre_lab.agents.window import choose_profile, smallest_window
-from autosre_lab.errors import WindowTooSmallError
+from autosre_lab.errors import ConfigError, WindowTooSmallError
 
 FIRST_PROMPT = {"full": 15_000, "trimmed": 3_500, "lean": 1_100}
 
@@ -104,3 +105,10 @@ def test_an_answer_takes_an_eighth_of_the_window_unless_more_is_asked_for() -> N
     assert output_tokens(262_144) == 16_384
     assert output_tokens(262_144, 32_000) == 32_000
     assert output_tokens(8_192, 32_000) == 4_096
+
+
+def test_commands_are_judged_by_the_model_only_where_the_question_fits() -> None:
+    check_permission_mode(("auto",), 65_536)
+    check_permission_mode(("default",), 16_384)
+    with pytest.raises(ConfigError, match=r"--permission-mode auto .* 16384"):
+        check_permission_mode(("auto",), 16_384)

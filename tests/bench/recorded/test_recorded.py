@@ -150,13 +150,46 @@ def test_a_trace_can_be_shrunk_for_a_small_window() -> None:
         "{}",
         '{"id":"a","models":[],"block_size":64,"hash_id_scope":"global","requests":[]}',
         '{"id":"a","models":[],"block_size":64,"hash_id_scope":"local","requests":[{"t":0}]}',
+        '{"id":"a","models":[],"block_size":0,"hash_id_scope":"local","requests":[]}',
+        '{"id":"a","models":[],"block_size":64,"hash_id_scope":"local","requests":'
+        '[{"t":0,"type":"s","model":"m","in":1000000000000,"out":1}]}',
+        '{"id":"a","models":[],"block_size":64,"hash_id_scope":"local","requests":'
+        '[{"t":0,"type":"s","model":"m","in":-5,"out":1}]}',
+        '{"id":"a","models":[],"block_size":64,"hash_id_scope":"local","requests":'
+        '[{"t":0,"type":"s","model":"m","in":1,"out":1,"think_time":1e300}]}',
+        "[" * 100_000,
+        "\udcff",
     ],
+    ids=range(9),
 )
 def test_another_file_is_no_trace(content: str, tmp_path: Path) -> None:
     file = tmp_path / "x.json"
-    file.write_text(content)
+    file.write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(BenchmarkError, match="weka v1"):
         read_weka(file)
+
+
+def test_a_trace_with_more_text_than_memory_is_refused_before_any_is_made() -> None:
+    requests = tuple(
+        RecordedRequest(
+            start_s=at,
+            end_s=at + 1,
+            model="m",
+            input_tokens=9_000_000,
+            cached_tokens=0,
+            output_tokens=9_000_000,
+        )
+        for at in range(5)
+    )
+    trace = weka_trace(RecordedSession(id="a", requests=requests))
+    with pytest.raises(BenchmarkError, match="tokens of text"):
+        workload_from_weka(trace)
+    assert workload_from_weka(trace, scale=0.0001).sessions
+
+
+def test_a_trace_without_an_end_is_not_read_to_it() -> None:
+    with pytest.raises(BenchmarkError, match="larger than 256 MB"):
+        read_weka("/dev/zero")
 
 
 def test_a_trace_without_requests_is_nothing_to_send() -> None:

@@ -27,7 +27,7 @@ from tests.proxy.requests_in import (
         ("", ""),
         ([], ""),
         ([text("a"), text("b")], "a\n\nb"),
-        ([{"type": "tool_reference", "tool_name": "Grep"}], "[tool available: Grep]"),
+        ([{"type": "tool_reference", "tool_name": "Grep"}], "[tool no longer available: Grep]"),
         (
             [{"type": "search_result", "title": "T", "source": "u", "content": [text("c")]}],
             '<search_result title="T" source="u">\nc\n</search_result>',
@@ -270,4 +270,5 @@ def test_tool_changes_are_read_where_they_are_named(change: dict[str, Any], name
         user(text("a")),
         {"role": "system", "content": [{"type": "tool_removal", **change}]},
     ]
-    assert translate(messages)["messages"][-1]["content"] == f"[tool no longer available: {name}]"
+    said = f"[tool no longer available: {name}; a call of it is refused]"
+    assert translate(messages)["messages"][-1]["content"] == said

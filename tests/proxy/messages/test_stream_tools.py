@@ -8,6 +8,7 @@ from autosre_lab.proxy.blocks import MALFORMED_ARGUMENTS
 from tests.proxy.chunks import (
     CALLS,
     ROLE,
+    STOP,
     blocks,
     call,
     chunk,
@@ -341,3 +342,17 @@ def test_no_arguments_are_an_empty_input(arguments: str | None) -> None:
     stream = make_stream()
     run_chunks(chunk(tool_calls=[call(0, arguments, name="f", id="x")]), CALLS, stream=stream)
     assert stream.message()["content"][0]["input"] == {}
+
+
+def test_a_refusal_beside_a_whole_call_does_not_stop_the_call() -> None:
+    stream = make_stream()
+    run_chunks(
+        chunk(refusal="I would rather not, but"),
+        chunk(tool_calls=[call(0, name="look", id="a", arguments="{}")]),
+        CALLS,
+        stream=stream,
+    )
+    assert stream.stop_reason == "tool_use"
+    alone = make_stream()
+    run_chunks(chunk(refusal="no"), STOP, stream=alone)
+    assert alone.stop_reason == "refusal"
