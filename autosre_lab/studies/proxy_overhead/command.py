@@ -71,8 +71,8 @@ def report(results: Results) -> str:
         + f". CPU and RSS in the row {DIRECT} are the upstream's own.",
     ]
     lines += [
-        f"{row.name}: added TTFT with the agent's first request {row.claude.p50_ms:.2f} ms, 95 % interval "
-        f"of the median {row.claude.low_ms:.2f} to {row.claude.high_ms:.2f}, "
+        f"{row.name}: added TTFT with the agent's first request {row.claude.p50_ms:.2f} ms, "
+        f"95 % interval of the median {row.claude.low_ms:.2f} to {row.claude.high_ms:.2f}, "
         f"largest {row.claude.max_ms:.1f} (n = {row.claude.n})"
         for row in rows
         if row.claude is not None
