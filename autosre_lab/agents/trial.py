@@ -24,7 +24,7 @@ from autosre_lab.scripted.chat_engine import ReceivedRequest, ScriptedVllm, Tool
 __all__ = [
     "RUN_TIMEOUT_S",
     "TOKEN",
-    "Trial",
+    "AgentTrial",
     "TrialServers",
     "by_round",
     "call",
@@ -106,7 +106,7 @@ class _Served:
 
 
 @dataclass(frozen=True)
-class Trial:
+class AgentTrial:
     """A scripted engine, our proxy before it, and what an agent needs beside.
 
     Attributes:
