@@ -14,6 +14,7 @@
 #   make bench-preemption   how long a request that matters waits, stock against the hook
 #   make mutants     small changes of the code that some test has to notice   (PIECES="window verdict")
 #   make audit       bandit, the locks, and a bill of materials (build/sbom.json)
+#   make advisories  what the locks install, against the databases of advisories (needs them)
 #   make lock        write locks/ and constraints.txt anew, from the newest versions allowed
 
 PYTHON ?= python3
@@ -24,10 +25,10 @@ RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab docs site pictures bench \
-  bench-preemption mutants audit lock clean
+  bench-preemption mutants audit advisories lock clean
 
 help:
-	@sed -n '3,17s/^# *//p' Makefile
+	@sed -n '3,18s/^# *//p' Makefile
 
 $(VENV)/.core: pyproject.toml locks/core.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -124,6 +125,12 @@ audit: $(VENV)/.all $(VENV)-audit/.done
 	$(RUN) -m pytest -q tests/test_locks.py
 	@mkdir -p build
 	$(VENV)-audit/bin/cyclonedx-py environment --output-file build/sbom.json $(RUN)
+
+# --strict: without it, packages that the database does not know pass in silence.
+advisories: $(VENV)-audit/.done
+	$(VENV)-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement locks/all.txt
+	@for lock in autosre_lab/provision/locks/*/package-lock.json; do \
+	  echo "$$lock"; npm audit --package-lock-only --prefix "$$(dirname $$lock)" || exit 1; done
 
 # 3.11.2 is Debian 12's Python, the oldest that everything here is installed with.
 LOCK = $(VENV)-lock/bin/uv pip compile --quiet --python-version 3.11.2 --generate-hashes \

@@ -34,7 +34,7 @@ def test_the_reference_has_the_settings_the_schema_and_the_remedies(source: Path
     recipe = (source / "reference" / "recipe.md").read_text("utf-8")
     assert "| `context` | Tokens of prompt and answer together" in recipe
     trouble = (source / "reference" / "troubleshooting.md").read_text("utf-8")
-    assert "| there is no recipe named … | " in trouble
+    assert "| there is no recipe named | did you mean …?" in trouble
     assert "| out of memory | close what else uses memory" in trouble
     assert len(re.findall(r"^\| ", trouble, re.MULTILINE)) > 200
 

@@ -18,8 +18,8 @@ CLONE = Path(__file__).resolve().parents[2]
 INDEX = """\
 # autosre_lab
 
-Claude Code on your own hardware: vLLM serves the model, a proxy speaks Anthropic's Messages API, and
-a lab stands around it.
+Claude Code on your own hardware: vLLM serves the model, a proxy speaks Anthropic's Messages API,
+and a lab stands around it.
 
 ```{toctree}
 :caption: Begin
