@@ -6,13 +6,14 @@
 #   make test-fast   the tests that need neither engine nor network, for the inner loop
 #   make lint        ruff, mypy, notebooks
 #   make notebooks   write each notebook anew from its percent source
-#   make lab         JupyterLab on notebooks/
+#   make lab         JupyterLab on notebooks/     (ARGS="--port 8890" for another port)
 #   make docs        write docs/commands.md anew from the commands, ARCHITECTURE.md's map from the imports
 #   make pictures    the README's pictures anew, from notebooks in a real JupyterLab
 #   make bench       what the proxy adds, against its rivals, in one run     (RIVALS=1 installs them)
 #   make bench-preemption   how long a request that matters waits, stock against the hook
 #   make mutants     small changes of the code that some test has to notice   (PIECES="window verdict")
 #   make audit       bandit, the locks, and a bill of materials (build/sbom.json)
+#   make advisories  what the locks install, against the databases of advisories (needs them)
 #   make lock        write locks/ and constraints.txt anew, from the newest versions allowed
 
 PYTHON ?= python3
@@ -23,10 +24,10 @@ RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab docs pictures bench \
-  bench-preemption mutants audit lock clean
+  bench-preemption mutants audit advisories lock clean
 
 help:
-	@sed -n '3,16s/^# *//p' Makefile
+	@sed -n '3,17s/^# *//p' Makefile
 
 $(VENV)/.core: pyproject.toml locks/core.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -77,7 +78,7 @@ notebooks: $(VENV)/.all
 	$(RUN) -m nbstripout notebooks/*.ipynb
 
 lab: $(VENV)/.all
-	$(RUN) -m jupyter lab --notebook-dir notebooks
+	$(RUN) -m jupyter lab --notebook-dir notebooks $(ARGS)
 
 docs: $(VENV)/.all
 	$(RUN) -m autosre_lab.cli.reference docs/commands.md
@@ -112,6 +113,12 @@ audit: $(VENV)/.all $(VENV)-audit/.done
 	$(RUN) -m pytest -q tests/test_locks.py
 	@mkdir -p build
 	$(VENV)-audit/bin/cyclonedx-py environment --output-file build/sbom.json $(RUN)
+
+# --strict: without it, packages that the database does not know pass in silence.
+advisories: $(VENV)-audit/.done
+	$(VENV)-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement locks/all.txt
+	@for lock in autosre_lab/provision/locks/*/package-lock.json; do \
+	  echo "$$lock"; npm audit --package-lock-only --prefix "$$(dirname $$lock)" || exit 1; done
 
 # 3.11.2 is Debian 12's Python, the oldest that everything here is installed with.
 LOCK = $(VENV)-lock/bin/uv pip compile --quiet --python-version 3.11.2 --generate-hashes \

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from autosre_lab.agents.agent import Agent, Prepared, Settled
-from autosre_lab.agents.launch import Launch, show_launch
+from autosre_lab.agents.launch import Endpoint, Launch, show_launch
 from autosre_lab.agents.options import OwnOptions, options_usage
 from autosre_lab.agents.running import become, run_in_terminal
 from autosre_lab.agents.stacks import (
     browser_for,
     check_recipe,
+    find_elsewhere,
     find_or_assume,
     find_or_start,
     recipe_of,
@@ -95,6 +96,8 @@ def prepare_launch(
             _note(f"this is about autosre's own {agent.program.title} folder ({folder}), not yours")
         return agent.plan_without_model(program, args, environ, folder)
     prepared = Prepared() if folder is None else agent.prepare(own, folder, cwd.resolve(), environ)
+    if own.url is not None and stack is None:
+        stack = find_elsewhere(own.url, environ)
     stack = stack or find_or_start(own.recipe, environ)
     chosen = _fit(
         agent,
@@ -121,7 +124,7 @@ def prepare_launch(
             environ=environ,
             config_dir=folder,
             cwd=cwd.resolve(),
-            browser=browser_for(chosen.servers, environ),
+            browser=None if own.url else browser_for(chosen.servers, environ),
             request_log=stack.request_log,
             started_as=started_as,
             prepared=prepared,
@@ -173,7 +176,11 @@ def _plan_dry(agent: Agent[AnyProfile], own: OwnOptions, args: Sequence[str], cw
     folder = _config_dir(agent, own, environ)
     if not agent.needs_model(args):
         return agent.plan_without_model(program, args, environ, folder)
-    endpoint, recipe, runs = find_or_assume(own.recipe, environ)
+    endpoint: Endpoint
+    if own.url is not None:
+        endpoint, recipe, runs = find_elsewhere(own.url, environ), None, False
+    else:
+        endpoint, recipe, runs = find_or_assume(own.recipe, environ)
     chosen = _fit(
         agent,
         own,

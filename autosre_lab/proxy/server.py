@@ -132,7 +132,7 @@ class Proxy:
                 )
             for path, page in dialect.pages.items():
                 routes.append(_route("GET", path, self._page(page, path), dialect))
-            own = dialect.routes(self._answers(dialect), self._config.max_body_bytes)
+            own = dialect.routes(self._answers(dialect), self._state, self._config.max_body_bytes)
             routes += [_route(method, path, handler, dialect) for method, path, handler in own]
         # A dialect's own route counts, where it has one for what all have.
         return list({(route.method, route.text): route for route in routes}.values())

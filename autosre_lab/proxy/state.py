@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from autosre_lab.engine.protocol import ServedModel
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.counting import KnownPrompts
 from autosre_lab.proxy.leading import LeadingPrompts
@@ -54,6 +57,22 @@ class ProxyState:
     async def open(self) -> None:
         """Open the connections; to be called inside the event loop."""
         await self.upstream.open()
+
+    async def models(self) -> Sequence[ServedModel]:
+        """Return the engine's models.
+
+        Raises:
+            EngineUnreachableError: It does not answer.
+        """
+        return await self.upstream.models()
+
+    async def sees_images(self) -> bool:
+        """Whether they see images; found out once.
+
+        Raises:
+            EngineUnreachableError: The engine does not answer.
+        """
+        return (await self.profiles.current(images=True)).images
 
     async def drain(self) -> None:
         """Let running requests end for a while, then end them."""

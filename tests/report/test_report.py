@@ -194,6 +194,7 @@ def test_what_is_measured_fits_the_window(window: int, quick: bool) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.timeout(900)
 def test_one_command_measures_the_real_engine_and_reports_it(
     real_stack: Stack, tmp_path: Path
 ) -> None:
