@@ -23,6 +23,7 @@ from autosre_lab.scripted.chat_engine import ReceivedRequest, ScriptedVllm, Tool
 
 __all__ = [
     "RUN_TIMEOUT_S",
+    "STARTED_AS",
     "TOKEN",
     "Trial",
     "TrialServers",
@@ -36,6 +37,8 @@ __all__ = [
 TOKEN = "token-of-this-trial"  # noqa: S105 - of servers on loopback that end with the trial
 
 RUN_TIMEOUT_S = 120.0
+STARTED_AS = "on-trial"
+"""How a session on trial is started, for the proxy that learns how such sessions begin."""
 
 Script = Callable[[Mapping[str, Any]], Turn]
 Outcome = TypeVar("Outcome")

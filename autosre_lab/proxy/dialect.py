@@ -20,7 +20,17 @@ from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import Refusal
 from autosre_lab.proxy.web_search import SearchAsk
 
-__all__ = ["AnswerStream", "Answers", "Ask", "Canned", "Client", "Dialect", "OwnRoute", "Page"]
+__all__ = [
+    "AnswerStream",
+    "Answers",
+    "Ask",
+    "Canned",
+    "Client",
+    "Dialect",
+    "OwnRoute",
+    "Page",
+    "Served",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +160,16 @@ class Answers(Protocol):
         """
 
 
+class Served(Protocol):
+    """What is served, as a dialect's own routes may ask."""
+
+    async def models(self) -> Sequence[ServedModel]:
+        """Return the engine's models."""
+
+    async def sees_images(self) -> bool:
+        """Whether they see images."""
+
+
 OwnRoute = tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]]
 """A route that one API has beside those that all have: method, path, handler."""
 
@@ -172,7 +192,7 @@ class Dialect(Protocol):
     pages: Mapping[str, Page]
     """Further routes (GET), as aiohttp writes them: "/v1/models/{model:.+}"."""
 
-    def routes(self, answers: Answers, max_bytes: int) -> Sequence[OwnRoute]:
+    def routes(self, answers: Answers, served: Served, max_bytes: int) -> Sequence[OwnRoute]:
         """Return the routes that only this API has. `max_bytes`: the largest body taken."""
 
     async def complete(self, body: bytes) -> bytes:

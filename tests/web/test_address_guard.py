@@ -399,3 +399,42 @@ def test_what_is_never_fetched_says_exactly_why(url: str, addresses: list[str], 
         guard().check_addresses(url, addresses)
     assert (caught.value.url, caught.value.reason) == (url, why)
     assert caught.value.remedy == "use a public http or https address"
+
+
+@pytest.mark.parametrize(
+    ("url", "why", "remedy"),
+    [
+        ("http://a/" + "x" * 8184, "longer than 8192 characters", "give a shorter URL"),
+        ("http://a\t/", "it has control characters in it", "give the URL without them"),
+        (
+            "ftp://a/",
+            "ftp: is not fetched, only http: and https: are",
+            "write https://host/path",
+        ),
+        ("a/b", "it has no scheme, only http: and https: are", "write https://host/path"),
+        (
+            "http://me@a/",
+            "it has a user or a password in front of the host",
+            "leave out everything up to the @",
+        ),
+        ("http://a:99999/", "99999 is not a port", "use a public http or https address"),
+        (
+            "http://a:b/",
+            "its host and port cannot be told apart",
+            "use a public http or https address",
+        ),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_form_that_is_refused_says_exactly_why(url: str, why: str, remedy: str) -> None:
+    with pytest.raises(BlockedError) as caught:
+        guard().check(url)
+    assert (caught.value.reason, caught.value.remedy) == (why, remedy)
+    assert caught.value.url == shown_url(url)
+
+
+def test_the_longest_url_is_read_and_spaces_around_one_are_left_out() -> None:
+    longest = "http://a.example/" + "x" * 8175
+    assert guard().check(f"  {longest} ").url == longest
+    with pytest.raises(BlockedError, match="control characters"):
+        guard().check("http://a.example/\t")

@@ -16,7 +16,7 @@ from typing import Any
 from autosre_lab.agents.codex.plan import plan_launch
 from autosre_lab.agents.codex.profiles import PROFILES, compacts_at
 from autosre_lab.agents.launch import Launch
-from autosre_lab.agents.trial import Trial, trial_servers
+from autosre_lab.agents.trial import STARTED_AS, Trial, trial_servers
 from autosre_lab.agents.window import WindowFit
 from autosre_lab.proxy.web_search import Searcher
 
@@ -73,6 +73,7 @@ class CodexTrial(Trial):
             environ=os.environ,
             config_dir=self.config_dir,
             servers=servers,
+            started_as=STARTED_AS,
         )
 
     def exec(self, *args: str, profile: str = "lean", servers: Sequence[str] = ()) -> Ran:

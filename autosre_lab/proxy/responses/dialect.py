@@ -10,10 +10,18 @@ from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.dialect import Answers, AnswerStream, Ask, Canned, Client, OwnRoute, Page
+from autosre_lab.proxy.dialect import (
+    Answers,
+    AnswerStream,
+    Ask,
+    Canned,
+    Client,
+    OwnRoute,
+    Page,
+    Served,
+)
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import BadRequestError, Refusal
-from autosre_lab.proxy.responses.catalogue import catalogue
 from autosre_lab.proxy.responses.chat_request import begins_inside, to_chat_request
 from autosre_lab.proxy.responses.codex import classify, client_of, thread_of
 from autosre_lab.proxy.responses.compaction import ThreadTools, is_triggered
@@ -57,7 +65,7 @@ class ResponsesDialect:
     answer_path = "/v1/responses"
     count_path: str | None = "/v1/responses/input_tokens"
     id_header = "x-request-id"
-    pages: Mapping[str, Page] = {"/codex/models": catalogue}
+    pages: Mapping[str, Page] = {}
 
     def __init__(self, responses_dir: Path | None = None, *, searches: bool = False) -> None:
         self._searches = searches
@@ -66,9 +74,9 @@ class ResponsesDialect:
         self._kept = KeptResponses(responses_dir)
         self._routes: ResponseRoutes | None = None
 
-    def routes(self, answers: Answers, max_bytes: int) -> Sequence[OwnRoute]:
-        """Stored responses, compaction and the WebSocket."""
-        self._routes = ResponseRoutes(answers, self._kept, max_bytes)
+    def routes(self, answers: Answers, served: Served, max_bytes: int) -> Sequence[OwnRoute]:
+        """Stored responses, compaction, the WebSocket and Codex's catalogue."""
+        self._routes = ResponseRoutes(answers, self._kept, served, max_bytes)
         return self._routes.routes
 
     async def complete(self, body: bytes) -> bytes:

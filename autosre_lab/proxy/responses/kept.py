@@ -147,7 +147,7 @@ def shown_input(kept: Kept, response_id: str) -> list[dict[str, Any]]:
     for at, raw in enumerate(kept.input):
         try:
             item = msgspec.json.decode(raw, type=dict[str, Any])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue
         kind = item.get("type") or "message"
         named = item.get("id") or f"in_{response_id.removeprefix('resp_')}_{at}"

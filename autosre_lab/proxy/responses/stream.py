@@ -26,6 +26,9 @@ from autosre_lab.proxy.web_search import Found, SearchAsk, query_of
 
 __all__ = ["AnswerPlan", "ResponseStream"]
 
+_NO_ARGUMENTS = "{}"
+"""Of a call without any: clients read arguments as JSON."""
+
 _EMPTY_SUMMARY = "the summary of the conversation came out empty; it is asked for again"
 _PREFIXES = {
     "text": "msg",
@@ -79,6 +82,7 @@ class ResponseStream(SearchingAnswer):
         self._events = EventWriter()
         self._items: dict[int, dict[str, Any]] = {}
         self._status = "in_progress"
+        self._completed_at: int | None = None
         self._error: dict[str, str] | None = None
 
     @property
@@ -115,7 +119,7 @@ class ResponseStream(SearchingAnswer):
         if self.finish_reason in ("length", "content_filter"):
             self._status = "incomplete"
             return events + self._state("response.incomplete")
-        self._status = "completed"
+        self._status, self._completed_at = "completed", int(time.time())
         return events + self._state("response.completed")
 
     def refuse(self, refusal: Refusal) -> bytes:
@@ -148,6 +152,8 @@ class ResponseStream(SearchingAnswer):
         ):
             return lambda _: b""
         kind, place = self._delta_kind(block), self._place(block, index)
+        if block.kind == "text":
+            place["logprobs"] = []
         fields = encode({"type": kind, **place})[:-1]
         head = b'event: %b\ndata: %b,"delta":' % (kind.encode(), fields)
         events = self._events
@@ -201,7 +207,10 @@ class ResponseStream(SearchingAnswer):
                 return b""
             return self._events.event("response.web_search_call.completed", place)
         if item["type"] == "function_call":
-            return self._events.event(
+            written = b""
+            if item["arguments"] == _NO_ARGUMENTS and not block.content.strip():
+                written = self.delta_of(block, index)(_NO_ARGUMENTS)
+            return written + self._events.event(
                 "response.function_call_arguments.done",
                 {**place, "name": item["name"], "arguments": item["arguments"]},
             )
@@ -262,6 +271,8 @@ class ResponseStream(SearchingAnswer):
     def _call_item(self, block: Block, item_id: str, status: str) -> dict[str, Any]:
         declared = self._declared(block)
         arguments = block.content if status != "in_progress" else ""
+        if declared.kind == "function" and not arguments.strip():
+            arguments = _NO_ARGUMENTS if status == "completed" else ""
         item: dict[str, Any] = {"id": item_id, "status": status, "call_id": block.tool_id}
         if declared.kind == "custom":
             text = "" if status == "incomplete" else _free_form(arguments)
@@ -332,7 +343,7 @@ class ResponseStream(SearchingAnswer):
             "id": self._plan.response_id,
             "object": "response",
             "created_at": self._plan.created_at,
-            "completed_at": int(time.time()) if self._status == "completed" else None,
+            "completed_at": self._completed_at,
             "status": self._status,
             "error": self._error,
             "incomplete_details": incomplete,
@@ -345,7 +356,7 @@ class ResponseStream(SearchingAnswer):
         counts = self.counts
         return {
             "input_tokens": counts.prompt,
-            "input_tokens_details": {"cached_tokens": counts.cached},
+            "input_tokens_details": {"cached_tokens": counts.cached, "cache_write_tokens": 0},
             "output_tokens": counts.output,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": counts.prompt + counts.output,
