@@ -6,13 +6,15 @@
 #   make test-fast   the tests that need neither engine nor network, for the inner loop
 #   make lint        ruff, mypy, notebooks
 #   make notebooks   write each notebook anew from its percent source
-#   make lab         JupyterLab on notebooks/
+#   make lab         JupyterLab on notebooks/     (ARGS="--port 8890" for another port)
 #   make docs        write docs/commands.md anew from the commands, ARCHITECTURE.md's map from the imports
+#   make site        docs/ and every README as a site with a search, in build/site/index.html
 #   make pictures    the README's pictures anew, from notebooks in a real JupyterLab
 #   make bench       what the proxy adds, against its rivals, in one run     (RIVALS=1 installs them)
 #   make bench-preemption   how long a request that matters waits, stock against the hook
 #   make mutants     small changes of the code that some test has to notice   (PIECES="window verdict")
 #   make audit       bandit, the locks, and a bill of materials (build/sbom.json)
+#   make advisories  what the locks install, against the databases of advisories (needs them)
 #   make lock        write locks/ and constraints.txt anew, from the newest versions allowed
 
 PYTHON ?= python3
@@ -22,11 +24,11 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab docs pictures bench \
-  bench-preemption mutants audit lock clean
+.PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab docs site pictures bench \
+  bench-preemption mutants audit advisories lock clean
 
 help:
-	@sed -n '3,16s/^# *//p' Makefile
+	@sed -n '3,18s/^# *//p' Makefile
 
 $(VENV)/.core: pyproject.toml locks/core.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -77,11 +79,22 @@ notebooks: $(VENV)/.all
 	$(RUN) -m nbstripout notebooks/*.ipynb
 
 lab: $(VENV)/.all
-	$(RUN) -m jupyter lab --notebook-dir notebooks
+	$(RUN) -m jupyter lab --notebook-dir notebooks $(ARGS)
 
 docs: $(VENV)/.all
 	$(RUN) -m autosre_lab.cli.reference docs/commands.md
 	$(RUN) -m tests.import_map ARCHITECTURE.md
+
+# An environment of its own: Sphinx asks for much that nothing here needs.
+$(VENV)-site/.done: locks/docs.txt
+	@PYTHONPATH=. $(PYTHON) -m autosre_lab.provision $(VENV)-site locks/docs.txt
+	@touch $@
+
+site: $(VENV)-site/.done
+	@rm -rf build/site
+	@PYTHONPATH=. $(VENV)-site/bin/python docs/site/assemble.py build/site-src
+	PYTHONPATH=. $(VENV)-site/bin/python -m sphinx -q -c docs/site build/site-src build/site
+	@echo "the site is in build/site/index.html"
 
 pictures: $(VENV)/.all
 	$(RUN) -m tests.notebooks.pictures
@@ -113,6 +126,12 @@ audit: $(VENV)/.all $(VENV)-audit/.done
 	@mkdir -p build
 	$(VENV)-audit/bin/cyclonedx-py environment --output-file build/sbom.json $(RUN)
 
+# --strict: without it, packages that the database does not know pass in silence.
+advisories: $(VENV)-audit/.done
+	$(VENV)-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement locks/all.txt
+	@for lock in autosre_lab/provision/locks/*/package-lock.json; do \
+	  echo "$$lock"; npm audit --package-lock-only --prefix "$$(dirname $$lock)" || exit 1; done
+
 # 3.11.2 is Debian 12's Python, the oldest that everything here is installed with.
 LOCK = $(VENV)-lock/bin/uv pip compile --quiet --python-version 3.11.2 --generate-hashes \
   --no-annotate --custom-compile-command "make lock"
@@ -122,10 +141,11 @@ lock:
 	$(LOCK) --upgrade --all-extras pyproject.toml locks/build.in --output-file locks/all.txt
 	$(LOCK) --constraint locks/all.txt pyproject.toml locks/build.in --output-file locks/core.txt
 	$(LOCK) --upgrade --constraint locks/all.txt locks/audit.in --output-file locks/audit.txt
+	$(LOCK) --upgrade --constraint locks/all.txt locks/docs.in pyproject.toml --output-file locks/docs.txt
 	$(LOCK) --upgrade --constraint locks/all.txt locks/mutants.in --output-file locks/mutants.txt
 	{ sed -n '/^#/p' constraints.txt; \
 	  sed -n 's/^\([A-Za-z0-9._-]*==[^ ;]*\).*/\1/p' locks/all.txt; } > constraints.new
 	mv constraints.new constraints.txt && rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit $(VENV)-site build .pytest_cache .mypy_cache .ruff_cache .hypothesis

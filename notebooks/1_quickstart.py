@@ -12,11 +12,11 @@
 # ---
 
 # %% [markdown]
-# # Quickstart: Claude Code answers from your own machine
+# # Quickstart: Claude Code or Codex answers from your own machine
 #
-# Choose a recipe, start it, ask Claude Code a question, and see where the time of the answer went.
+# Choose a recipe, start it, ask the agent a question, and see where the time of the answer went.
 #
-# * **Needs** Node.js for Claude Code; for the embedded recipe no GPU, no cluster and no key.
+# * **Needs** Node.js for the agent; for the embedded recipe no GPU, no cluster and no key.
 # * **Takes** some minutes the first time, which installs vLLM and the model; later under a minute.
 #
 # It runs from top to bottom here, and headless:
@@ -24,7 +24,8 @@
 
 # %% tags=["parameters"]
 RECIPE: str = "smollm2-135m-cpu"  # name or path of a recipe
-QUESTION: str = "What is the capital of France?"  # what Claude Code is asked
+AGENT: str = "claude"  # who is asked: claude (Claude Code) or codex (OpenAI's Codex)
+QUESTION: str = "What is the capital of France?"  # what the agent is asked
 RUN_DIR: str = ""  # folder for summary.json; empty for one in the state folder
 STOP_AT_END: bool = True  # end the stack that this notebook started; one that ran before stays
 
@@ -58,16 +59,16 @@ stack
 # %% [markdown]
 # ## Ask
 #
-# The real Claude Code, once, with the settings that this engine's window needs.
+# The real command line, once, with the settings that this engine's window needs.
 
 # %%
-answer = autosre_lab.ask(QUESTION, stack=stack)
+answer = autosre_lab.ask(QUESTION, agent=AGENT, stack=stack)
 print(answer.text)
 
 # %% [markdown]
 # ## Where the time went
 #
-# From the start of Claude Code's process to its end. What the proxy saw comes from its request log.
+# From the start of the agent's process to its end. What the proxy saw comes from its request log.
 
 # %%
 requests = autosre_lab.read_request_log(stack.request_log)
@@ -90,6 +91,7 @@ notebooks.save_summary(
     notebooks.run_dir("quickstart", RUN_DIR),
     {
         "recipe": stack.recipe_name,
+        "agent": AGENT,
         "question": QUESTION,
         "answer": answer.text,
         "is_error": answer.is_error,

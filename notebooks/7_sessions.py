@@ -52,7 +52,8 @@ panel
 # %% [markdown]
 # ## Read it
 #
-# * **expected** is what the prompt shares with an earlier one, in whole blocks of the cache.
+# * **expected** is what the prompt shares with an earlier one, in whole blocks of the cache: 16
+#   tokens on most GPUs, 128 on the CPU, where two questions as short as these share none.
 # * **new text** cannot be had from any cache. Everything else has a cause to look into: tools in
 #   another order, a system prompt with a date in it, a compaction, a restart, an eviction.
 

@@ -39,13 +39,9 @@ for key, path in json.loads(sys.argv[1]).items():
 """
 """mutmut reads its settings where it runs, so a process in the copy makes the diffs."""
 
-WORDS = {
-    None: "not run",
-    0: "survived",
-    5: "survived",
-    33: "survived",
-    **dict.fromkeys((24, -24, 36, 152, 255), "too slow"),
-}
+TOO_SLOW = (24, -24, 36, 152, 255)
+WORDS: dict[int | None, str] = {None: "not run", 0: "survived", 5: "survived", 33: "survived"}
+WORDS |= dict.fromkeys(TOO_SLOW, "too slow")
 """By pytest's exit code, and mutmut's 33 for code that no test reaches; all others are noticed."""
 
 PATIENCE = "timeout_constant = 5.0"

@@ -85,7 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"metrics", "bench", "evaluation", "tuning"},
     "notebooks": BASE,
     "cli": BASE
-    | {"settings_file", "provision.storage"}
+    | {"settings_file", "provision.storage", "local.boot_unit"}
     | {"recipe", "engine", "stack", "chart", "cluster", "parity", "lifecycle", "agents"}
     | {"proxy.findings", "metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
     "web": BASE,

@@ -21,6 +21,7 @@ class Answer:
         input_tokens: Tokens of all prompts together, those from the prefix cache included.
         cached_tokens: Those of `input_tokens` that came from the prefix cache.
         output_tokens: Tokens generated.
+        session: The agent's name of the conversation, with which a later question goes on in it.
         is_error: Whether the agent calls its result an error; `text` then says which.
         raw: The agent's whole result.
     """
@@ -32,6 +33,7 @@ class Answer:
     cached_tokens: int
     output_tokens: int
     is_error: bool
+    session: str = ""
     started_at: float
     wall_s: float
     raw: dict[str, Any] = field(repr=False)

@@ -28,6 +28,7 @@ def ask(
     timeout_s: float = 1800.0,
     cwd: Path | None = None,
     keep: bool = False,
+    session: str = "",
 ) -> Answer:
     """Ask Claude Code or Codex one question and wait for the answer.
 
@@ -38,9 +39,8 @@ def ask(
         args: Further arguments: ours first, then the agent's own.
         timeout_s: Seconds the agent may take, the start of a stack not included.
         cwd: Where it runs, and what its tools see; the current folder when not given.
-        keep: Keep the session, so that a later question in the same folder goes on in it: with
-            ``args=["--resume", answer.raw["session_id"]]`` for Claude Code, ``["resume",
-            "--last"]`` for Codex.
+        keep: Keep the session, so that a later question in the same folder can go on in it.
+        session: The one to go on in, an earlier answer's `session` that was kept.
 
     Raises:
         ConfigError: There is no such agent.
@@ -52,7 +52,9 @@ def ask(
     asked = agent_named(agent)
     own, rest = asked.split(args)
     folder = cwd or Path.cwd()
-    launch = prepare_launch(asked, own, asked.asking(rest, keep=keep), cwd=folder, stack=stack)
+    launch = prepare_launch(
+        asked, own, asked.asking(rest, keep=keep, session=session), cwd=folder, stack=stack
+    )
     started_at, started = time.time(), time.monotonic()
     # The question goes in by standard input: as an argument it might look like an option.
     try:

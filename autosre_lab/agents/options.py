@@ -25,6 +25,7 @@ class OwnOptions:
 
     Attributes:
         recipe: Name or path of a recipe; None where the running one or the setting decides.
+        url: A proxy that runs elsewhere; None for the stack of this machine or cluster.
         profile: Name of a profile; None where the recipe and the window decide.
         web: Names of the MCP servers to load; None where the profile and the window decide.
         program: The agent's executable; None for the one that we install.
@@ -36,6 +37,7 @@ class OwnOptions:
     """
 
     recipe: str | None = None
+    url: str | None = None
     profile: str | None = None
     web: tuple[str, ...] | None = None
     program: Path | None = None
@@ -67,6 +69,8 @@ usage: autosre {name} [our options] [--] [{name}'s own arguments]
 
 Our options, all of them before {name}'s:
   --recipe NAME      the recipe to serve (default: the one running, else AUTOSRE_RECIPE)
+  --url URL          use a stack that runs elsewhere: its proxy's address; its token is
+                     AUTOSRE_PROXY_TOKEN. Nothing is started here
   --profile NAME     how much of {agent} to load: {", ".join(profiles)}
   --web LIST         web tools to load: {", ".join(WEB_SERVERS)}, none, or auto,
                      which takes all of them with the full profile and none with a smaller one
@@ -105,6 +109,7 @@ def split_arguments(
     rest = list(arguments)
     with_value = {
         "--recipe",
+        "--url",
         "--profile",
         "--web",
         f"--{name}",
@@ -178,6 +183,8 @@ def _with_flag(own: OwnOptions, flag: str) -> OwnOptions:
 def _with_value(own: OwnOptions, option: str, value: str, profiles: Collection[str]) -> OwnOptions:
     if option == "--recipe":
         return replace(own, recipe=value)
+    if option == "--url":
+        return replace(own, url=value)
     if option == "--profile":
         if value not in profiles:
             raise ConfigError(

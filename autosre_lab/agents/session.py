@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from autosre_lab.agents.agent import Agent, Prepared, Settled
-from autosre_lab.agents.launch import Launch, show_launch
+from autosre_lab.agents.launch import Endpoint, Launch, show_launch
 from autosre_lab.agents.options import OwnOptions, options_usage
 from autosre_lab.agents.running import become, run_in_terminal
 from autosre_lab.agents.stacks import (
     browser_for,
     check_recipe,
+    find_elsewhere,
     find_or_assume,
     find_or_start,
     recipe_of,
 )
+from autosre_lab.agents.warming import warm
 from autosre_lab.agents.web_choice import SessionFit, fit_session
 from autosre_lab.agents.web_servers import web_is_installed
 from autosre_lab.agents.window import AnyProfile
@@ -94,6 +96,8 @@ def prepare_launch(
             _note(f"this is about autosre's own {agent.program.title} folder ({folder}), not yours")
         return agent.plan_without_model(program, args, environ, folder)
     prepared = Prepared() if folder is None else agent.prepare(own, folder, cwd.resolve(), environ)
+    if own.url is not None and stack is None:
+        stack = find_elsewhere(own.url, environ)
     stack = stack or find_or_start(own.recipe, environ)
     chosen = _fit(
         agent,
@@ -102,8 +106,16 @@ def prepare_launch(
         agent.measure(program, stack, args, environ, prepared),
         recipe_of(stack),
     )
-    for text in (*prepared.notes, program.note, *chosen.notes):
+    for text in (*prepared.notes, program.note, *chosen.notes, *agent.cautions(args)):
         _note(text)
+    started_as = "-".join(
+        (
+            *(agent.program.name, program.version, chosen.profile.name),
+            "terminal" if agent.is_interactive(args) else "single",
+            *chosen.servers,
+        )
+    )
+    warm(stack, started_as)
     return agent.plan(
         Settled(
             stack=stack,
@@ -112,8 +124,9 @@ def prepare_launch(
             environ=environ,
             config_dir=folder,
             cwd=cwd.resolve(),
-            browser=browser_for(chosen.servers, environ),
+            browser=None if own.url else browser_for(chosen.servers, environ),
             request_log=stack.request_log,
+            started_as=started_as,
             prepared=prepared,
         ),
         args,
@@ -163,7 +176,11 @@ def _plan_dry(agent: Agent[AnyProfile], own: OwnOptions, args: Sequence[str], cw
     folder = _config_dir(agent, own, environ)
     if not agent.needs_model(args):
         return agent.plan_without_model(program, args, environ, folder)
-    endpoint, recipe, runs = find_or_assume(own.recipe, environ)
+    endpoint: Endpoint
+    if own.url is not None:
+        endpoint, recipe, runs = find_elsewhere(own.url, environ), None, False
+    else:
+        endpoint, recipe, runs = find_or_assume(own.recipe, environ)
     chosen = _fit(
         agent,
         own,

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from autosre_lab.agents.launch import Browser, Endpoint
-from autosre_lab.errors import RecipeError
+from autosre_lab.errors import ConfigError, RecipeError, RemoteError
 from autosre_lab.settings import load_settings
 
 if TYPE_CHECKING:
     from autosre_lab.recipe import Recipe
     from autosre_lab.stack import Stack
 
-__all__ = ["browser_for", "check_recipe", "find_or_assume", "find_or_start", "recipe_of"]
+__all__ = [
+    "browser_for",
+    "check_recipe",
+    "find_elsewhere",
+    "find_or_assume",
+    "find_or_start",
+    "recipe_of",
+]
 
 
 def check_recipe(recipe: str | None) -> None:
@@ -42,6 +50,73 @@ def find_or_start(recipe: str | None, environ: Mapping[str, str]) -> Stack:
     if wanted is None and status().state in ("ready", "starting"):
         return wait_ready()
     return start(wanted or load_settings(environ).recipe)
+
+
+def find_elsewhere(url: str, environ: Mapping[str, str]) -> Stack:
+    """Return a stack that runs elsewhere, as its proxy tells of it; nothing is started.
+
+    Args:
+        url: The proxy's base URL.
+        environ: The user's environment, with the proxy's token as AUTOSRE_PROXY_TOKEN.
+
+    Raises:
+        ConfigError: It is no http address.
+        RemoteError: It does not answer, wants a token, or is something else.
+    """
+    import httpx
+
+    from autosre_lab.stack import Stack
+
+    base = url.rstrip("/").removesuffix("/v1")
+    parts = urlsplit(base)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"--url {url!r} is no address", remedy="give http://HOST:8011")
+    if parts.username or parts.password:
+        raise ConfigError(
+            f"--url of {parts.hostname} has a user or a password in it, which every user of this "
+            "machine could read",
+            remedy="give http://HOST:8011, and the token as AUTOSRE_PROXY_TOKEN",
+        )
+    token = environ.get("AUTOSRE_PROXY_TOKEN", "")
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    try:
+        said = httpx.get(f"{base}/v1/models", headers=headers, timeout=30.0)
+    except httpx.HTTPError as error:
+        raise RemoteError(
+            f"{base} does not answer: {error}",
+            remedy="is the stack ready there (`autosre status`), and does its proxy listen beyond "
+            "loopback? over SSH: ssh -L 8011:127.0.0.1:8011 HOST, then --url http://127.0.0.1:8011",
+            status=0,
+            body="",
+        ) from error
+    if said.status_code in (401, 403):
+        raise RemoteError(
+            f"{base} {'refuses the' if token else 'wants a'} token ({said.status_code})",
+            remedy="export AUTOSRE_PROXY_TOKEN=… as the proxy there was given it",
+            status=said.status_code,
+            body=said.text[:2000],
+        )
+    try:
+        model = said.json()["data"][0]
+        name, window = str(model["id"]), int(model["max_model_len"])
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise RemoteError(
+            f"{base}/v1/models answered {said.status_code} and names no model with its window",
+            remedy="give the address of an autosre proxy, not of an engine or of something else",
+            status=said.status_code,
+            body=said.text[:2000],
+        ) from error
+    return Stack(
+        recipe_name=name,
+        engine_url="",
+        proxy_url=base,
+        token=token,
+        model=name,
+        max_model_len=window,
+        log_dir=None,
+        request_log=None,
+        was_running=True,
+    )
 
 
 def browser_for(servers: Sequence[str], environ: Mapping[str, str]) -> Browser | None:

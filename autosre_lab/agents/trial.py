@@ -18,12 +18,14 @@ from typing import Any, TypeVar
 
 from autosre_lab.agents.launch import Endpoint, Launch
 from autosre_lab.proxy import ProxyConfig, running_proxy
+from autosre_lab.proxy.web_search import Searcher
 from autosre_lab.scripted.chat_engine import ReceivedRequest, ScriptedVllm, ToolCall, Turn
 
 __all__ = [
     "RUN_TIMEOUT_S",
+    "STARTED_AS",
     "TOKEN",
-    "Trial",
+    "AgentTrial",
     "TrialServers",
     "by_round",
     "call",
@@ -36,6 +38,8 @@ __all__ = [
 TOKEN = "token-of-this-trial"  # noqa: S105 - of servers on loopback that end with the trial
 
 RUN_TIMEOUT_S = 120.0
+STARTED_AS = "on-trial"
+"""How a session on trial is started, for the proxy that learns how such sessions begin."""
 
 Script = Callable[[Mapping[str, Any]], Turn]
 Outcome = TypeVar("Outcome")
@@ -127,7 +131,7 @@ class _Served:
 
 
 @dataclass(frozen=True)
-class Trial:
+class AgentTrial:
     """A scripted engine, our proxy before it, and what an agent needs beside.
 
     Attributes:
@@ -201,7 +205,12 @@ class Trial:
 
 @contextmanager
 def trial_servers(
-    folder: Path, *, window: int, keepalive_s: float, resume_tries: int = 0
+    folder: Path,
+    *,
+    window: int,
+    keepalive_s: float,
+    resume_tries: int = 0,
+    search: Searcher | None = None,
 ) -> Iterator[TrialServers]:
     """Run a scripted engine and our proxy, on loopback.
 
@@ -211,6 +220,7 @@ def trial_servers(
         keepalive_s: Silent seconds after which the proxy begins an answer, and between its signs.
         resume_tries: How often the proxy asks again where the engine broke off; at 0 that is left
             to the agent, which is what is on trial.
+        search: Who searches the web for the proxy.
     """
     with _background() as loop:
         servers = AsyncExitStack()
@@ -226,6 +236,7 @@ def trial_servers(
                 keepalive_every_s=keepalive_s,
                 resume_tries=resume_tries,
                 shutdown_grace_s=0.1,
+                search=search,
             )
             proxy_url = loop.run(servers.enter_async_context(running_proxy(config)))
             yield TrialServers(

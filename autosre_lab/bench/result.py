@@ -205,7 +205,7 @@ def load_result(path: str | Path) -> Result:
         tree = msgspec.json.decode(data, type=dict[str, Any])
         found = msgspec.convert(tree.get("schema"), type=str)
         result = msgspec.convert(_as_now(tree), type=Result) if found in (SCHEMA, _V1) else None
-    except (OSError, EOFError, zlib.error, msgspec.DecodeError, RecursionError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise BenchmarkError(
             f"{file} is not a result: {error}",
             remedy="give a file that `autosre bench run --out FILE` wrote",

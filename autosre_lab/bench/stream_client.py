@@ -94,7 +94,7 @@ async def stream_request(
         _fail(timing, reader, "no end in time")
     except (aiohttp.ClientError, OSError) as error:
         _fail(timing, reader, f"{type(error).__name__}: {error}")
-    except (msgspec.DecodeError, EventTooLargeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, EventTooLargeError) as error:
         _fail(timing, reader, f"an event that is not the API's: {error}")
     timing.ended_ns = time.perf_counter_ns() if timing.ended_ns is None else timing.ended_ns
     return timing, reader.blocks()

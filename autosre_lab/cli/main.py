@@ -117,6 +117,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "cli.configure:configure",
             "Show, change and explain the folders and settings of this machine.",
         ),
+        "boot-unit": (
+            "cli.boot_unit:boot_unit",
+            "Print a systemd unit that starts RECIPE on this machine at boot.",
+        ),
         "cache": (
             "cli.cache:cache",
             "List what is installed and cached on this machine, and delete what nothing needs.",

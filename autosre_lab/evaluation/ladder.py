@@ -154,7 +154,7 @@ def _read(journal: Path | None) -> list[CheckResult]:
     for line in journal.read_bytes().splitlines():
         try:
             found.append(msgspec.json.decode(line, type=CheckResult))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue  # the line that a kill cut off
     return found
 

@@ -191,7 +191,7 @@ def load_evaluation(path: str | Path) -> EvaluationResult:
     """
     try:
         result = msgspec.json.decode(Path(path).read_bytes(), type=EvaluationResult)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise EvaluationError(
             f"{path} is not an evaluation: {error}",
             remedy="give a file that `autosre eval run --out FILE` wrote",

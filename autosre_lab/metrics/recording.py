@@ -96,5 +96,5 @@ def _entries(path: Path) -> Iterator[FeedSample | RecordingHeader | Mark | None]
                     continue
                 try:
                     yield _DECODER.decode(line)
-                except msgspec.DecodeError:
+                except (msgspec.DecodeError, UnicodeDecodeError):
                     yield None

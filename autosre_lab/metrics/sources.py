@@ -251,7 +251,7 @@ def _decoded(lines: Iterable[bytes]) -> Iterator[RequestRecord]:
     for line in lines:
         try:
             yield msgspec.json.decode(line, type=RequestRecord)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             # A machine that lost power leaves half a line.
             continue
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 from collections.abc import Callable
 
 __all__ = ["dies_with_us"]
@@ -21,6 +22,8 @@ def dies_with_us() -> Callable[[], None]:
     parent = os.getpid()
 
     def ask_the_kernel() -> None:
+        if sys.platform != "linux":
+            return  # a client's machine: what it runs is short, and nobody else can be asked
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it ended before the kernel knew our wish
             os.kill(os.getpid(), signal.SIGKILL)

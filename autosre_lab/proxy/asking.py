@@ -48,6 +48,7 @@ class Asking:
         ask: The request.
         record: The line for the request log.
         started_s: `time.perf_counter()` of the request's arrival.
+        launch: How the client was launched, as it says.
 
     Attributes:
         answer: What the engine says, on its way to the client; there after `begin`.
@@ -64,7 +65,10 @@ class Asking:
         ask: Ask,
         record: RequestRecord,
         started_s: float,
+        *,
+        launch: str | None = None,
     ) -> None:
+        self._launch = launch
         self._state = state
         self._dialect = dialect
         self._ask = ask
@@ -126,6 +130,8 @@ class Asking:
         prompt = encode_prompt(chat)
         if not self._record.resumed:
             self._state.prefixes.note(self._record, prompt, chat)
+            if self._launch and self._ask.kind == "main":
+                self._state.leading.learn(self._launch, chat)
         return prompt, await self._fit(prompt, self._ask.wanted, profile.max_model_len)
 
     def _chat(self, profile: EngineProfile) -> dict[str, Any]:

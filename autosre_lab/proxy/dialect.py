@@ -21,7 +21,17 @@ from autosre_lab.proxy.refusals import Refusal
 from autosre_lab.proxy.resuming import Delivered
 from autosre_lab.proxy.web_search import SearchAsk
 
-__all__ = ["AnswerStream", "Answers", "Ask", "Canned", "Client", "Dialect", "OwnRoute", "Page"]
+__all__ = [
+    "AnswerStream",
+    "Ask",
+    "Canned",
+    "Client",
+    "Dialect",
+    "OwnRoute",
+    "Page",
+    "RequestAnswerer",
+    "ServedModels",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +150,7 @@ class AnswerStream(Protocol):
         """Return the whole answer as JSON, after `finish`."""
 
 
-class Answers(Protocol):
+class RequestAnswerer(Protocol):
     """The machinery, as a dialect's own routes may use it."""
 
     def __call__(
@@ -161,6 +171,16 @@ class Answers(Protocol):
             request_id: Its id; "" makes one.
             events_to: What a stream's events are written to; the HTTP answer by default.
         """
+
+
+class ServedModels(Protocol):
+    """What is served, as a dialect's own routes may ask."""
+
+    async def models(self) -> Sequence[ServedModel]:
+        """Return the engine's models."""
+
+    async def sees_images(self) -> bool:
+        """Whether they see images."""
 
 
 OwnRoute = tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]]
@@ -185,7 +205,9 @@ class Dialect(Protocol):
     pages: Mapping[str, Page]
     """Further routes (GET), as aiohttp writes them: "/v1/models/{model:.+}"."""
 
-    def routes(self, answers: Answers, max_bytes: int) -> Sequence[OwnRoute]:
+    def routes(
+        self, answers: RequestAnswerer, served: ServedModels, max_bytes: int
+    ) -> Sequence[OwnRoute]:
         """Return the routes that only this API has. `max_bytes`: the largest body taken."""
 
     async def complete(self, body: bytes) -> bytes:

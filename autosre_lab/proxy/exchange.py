@@ -11,6 +11,7 @@ from aiohttp import web
 from autosre_lab.proxy import refusals
 from autosre_lab.proxy.asking import Asking
 from autosre_lab.proxy.dialect import Ask, Canned, Dialect
+from autosre_lab.proxy.launch_header import LAUNCH_HEADER
 from autosre_lab.proxy.refusals import Refusal, Refused
 from autosre_lab.proxy.request_log import RequestRecord
 from autosre_lab.proxy.state import ProxyState
@@ -65,7 +66,9 @@ class Exchange:
         self._http = http
         self._ask = ask
         self._record = record
-        self._asking = Asking(state, dialect, ask, record, started_s)
+        self._asking = Asking(
+            state, dialect, ask, record, started_s, launch=http.headers.get(LAUNCH_HEADER)
+        )
         self._response: web.StreamResponse | None = None
         self._committing = asyncio.Lock()
         self._committed = False

@@ -99,7 +99,7 @@ async def _one_token(
             return engine_message(await read_error(response)), {}
         try:
             return None, msgspec.json.decode(await response.read(), type=dict[str, Any])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return "its answer is no JSON", {}
 
 

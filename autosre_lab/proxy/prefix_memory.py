@@ -142,7 +142,7 @@ def _lane(record: RequestRecord) -> str:
 def _tools_of(tools: bytes) -> list[bytes]:
     try:
         return [bytes(one) for one in msgspec.json.decode(tools, type=list[msgspec.Raw])]
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return [tools]  # a template's argument from the client, of whatever form
 
 

@@ -184,7 +184,7 @@ def read_request_log(path: str | Path) -> pandas.DataFrame:
         for line in part.read_bytes().splitlines():
             try:
                 rows.append(msgspec.structs.asdict(decoder.decode(line)))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 # A machine that lost power leaves half a line; the others are still true.
                 continue
     frame = pandas.DataFrame(rows, columns=list(RequestRecord.__struct_fields__))

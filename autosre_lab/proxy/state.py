@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
+from autosre_lab.engine.protocol import ServedModel
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.counting import KnownPrompts
+from autosre_lab.proxy.leading import LeadingPrompts
 from autosre_lab.proxy.metrics import ProxyMetrics
 from autosre_lab.proxy.prefix_memory import PrefixMemory
 from autosre_lab.proxy.probe import ProfileSource
@@ -34,6 +37,7 @@ class ProxyState:
         known: Exact counts of earlier prompts.
         prefixes: How earlier prompts began.
         metrics: The Prometheus metrics.
+        leading: How sessions begin, to compute it ahead.
         running: The requests under way.
         log: The request log.
         closing: The proxy was told to end.
@@ -53,6 +57,8 @@ class ProxyState:
         self.known = KnownPrompts()
         self.prefixes = PrefixMemory()
         self.metrics = ProxyMetrics()
+        log = config.request_log
+        self.leading = LeadingPrompts(None if log is None else log.with_name("leading.json"))
         self.running = RunningRequests(config.max_running)
         self.log = RequestLog(config.request_log, max_bytes=config.request_log_bytes)
         self.closing = False
@@ -61,9 +67,26 @@ class ProxyState:
         """Open the connections; to be called inside the event loop."""
         await self.upstream.open()
 
+    async def models(self) -> Sequence[ServedModel]:
+        """Return the engine's models.
+
+        Raises:
+            EngineUnreachableError: It does not answer.
+        """
+        return await self.upstream.models()
+
+    async def sees_images(self) -> bool:
+        """Whether they see images; found out once.
+
+        Raises:
+            EngineUnreachableError: The engine does not answer.
+        """
+        return (await self.profiles.current(images=True)).images
+
     async def drain(self) -> None:
         """Let running requests end for a while, then end them."""
         self.closing = True
+        await self.leading.give_way()
         await self.running.drain(self.config.shutdown_grace_s)
 
     async def engine_back(self, tries: int, *, images: bool) -> EngineProfile:

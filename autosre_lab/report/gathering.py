@@ -106,7 +106,7 @@ def _take_file(path: Path, found: Gathered, *, named: bool) -> None:
             found.recordings.append(path)
         elif named:
             found.skipped.append((path, "of no kind that a report shows"))
-    except (OSError, EOFError, msgspec.DecodeError) as error:
+    except (OSError, EOFError, msgspec.DecodeError, UnicodeDecodeError) as error:
         found.skipped.append((path, str(error)))
     except AutosreError as error:
         found.skipped.append((path, error.message))

@@ -82,7 +82,7 @@ class Journal:
         for raw in self._file.read_bytes().splitlines():
             try:
                 found.append(msgspec.json.decode(raw, type=_Line))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 continue  # the line that a kill cut off
         return found
 

@@ -1,4 +1,4 @@
-"""Where the time of one answer went, from Claude Code's start to its end."""
+"""Where the time of one answer went, from the agent's start to its end."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     import pandas
     import plotly.graph_objects
 
-    from autosre_lab.agents.claude import Answer
+    from autosre_lab.agents.answer import Answer
 
 __all__ = ["PARTS", "plot_time_breakdown", "time_breakdown"]
 
 PARTS = {
-    "start-up": "Claude Code, until its first request",
+    "start-up": "the agent, until its first request",
     "proxy": "from a request's arrival to its sending on",
     "prefill": "until the engine's first token",
     "decode": "from the first token to the last",
-    "tools": "Claude Code, between two requests",
-    "end": "Claude Code, after its last request",
+    "tools": "the agent, between two requests",
+    "end": "the agent, after its last request",
 }
 """The parts of an answer's time, in order, and what each is."""
 
@@ -52,7 +52,7 @@ def time_breakdown(
     Args:
         answer: What `autosre_lab.ask` returned.
         requests: What `autosre_lab.read_request_log` returned.
-        session: The Claude Code session to look at; the answer's own by default.
+        session: The session to look at; the answer's own by default.
 
     Returns:
         One row a part of `PARTS`, in order: index ``part``; ``seconds``, ``share`` (0 to 1) and
@@ -65,7 +65,7 @@ def time_breakdown(
         import pandas
     except ImportError as error:
         raise MissingExtraError("a table of where the time went", extra="notebooks") from error
-    wanted = session or str(answer.raw.get("session_id", ""))
+    wanted = session or answer.session
     own = requests[(requests["session"] == wanted) & requests["total_ms"].notna()]
     seconds = _seconds([_phases(row) for row in own.to_dict("records")], answer)
     whole = sum(seconds.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from autosre_lab.widgets.surface import require_widgets
 if TYPE_CHECKING:
     import pandas
 
+    from autosre_lab.agents.named import AgentName
     from autosre_lab.bench.recorded import RecordedSession, TurnCache
     from autosre_lab.bench.result import Result
     from autosre_lab.bench.workload import Workload
@@ -39,18 +40,20 @@ class SessionPanel(Panel):
     """Records, explains and replays sessions. Its twins are `session_profile` and `cache_table`.
 
     Args:
-        folder: Where traces and result cards are kept, and where Claude Code runs.
+        folder: Where traces and result cards are kept, and where the agent runs.
         log: A recorded request log; the variable ``AUTOSRE_RECORDED_LOG`` where empty, and else
             the running stack's.
+        agent: Who is asked: claude or codex. The log's sessions of both are shown.
 
     Attributes:
         session: The session that is looked at; "" for none.
         result: The last replay.
     """
 
-    def __init__(self, folder: str | Path, *, log: str = "") -> None:
+    def __init__(self, folder: str | Path, *, log: str = "", agent: AgentName = "claude") -> None:
         super().__init__("Sessions and the prefix cache")
         self.folder = Path(folder)
+        self.agent: AgentName = agent
         named = log or os.environ.get(LOG_VARIABLE, "")
         self._recorded = Path(named).expanduser() if named else None
         self.badge = "fixture" if self._recorded is not None else stack_badge()
@@ -74,7 +77,7 @@ class SessionPanel(Panel):
         return self._recorded is not None
 
     def record(self, questions: Sequence[str], *, replay: bool = False) -> str | None:
-        """Ask Claude Code questions, all in one session, the chosen one if there is one.
+        """Ask the agent questions, all in one session, the chosen one if there is one.
 
         A recorded log is left as it is, and its latest session chosen.
 
@@ -149,8 +152,8 @@ class SessionPanel(Panel):
             layout={"width": "520px"},
             disabled=self.recorded,
         )
-        buttons = {
-            "Ask": ("comment", "Ask Claude Code, in the chosen session", self._ask),
+        buttons: dict[str, tuple[str, str, Callable[[], object]]] = {
+            "Ask": ("comment", f"Ask {self.agent}, in the chosen session", self._ask),
             "New session": ("plus", "The next question begins a session", lambda: self.choose("")),
             "Refresh": ("refresh", "Read the log again", lambda: self.choose(self.session)),
             "Export": ("download", "Write a trace: sizes and times, no words", self._export),
@@ -216,12 +219,17 @@ class SessionPanel(Panel):
         from autosre_lab.agents.asking import ask
         from autosre_lab.progress import step
 
-        with step("Ask Claude Code", total=len(questions), unit="question") as bar:
+        with step(f"Ask {self.agent}", total=len(questions), unit="question") as bar:
             for question in questions:
                 bar.note(question)
-                more = ["--resume", self.session] if self.session else []
-                answer = ask(question, args=more, cwd=self.folder, keep=True)
-                self.choose(str(answer.raw.get("session_id", "")) or self._latest())
+                answer = ask(
+                    question,
+                    agent=self.agent,
+                    session=self.session,
+                    cwd=self.folder,
+                    keep=True,
+                )
+                self.choose(answer.session or self._latest())
                 bar.advance()
 
     def _send_again(self, *, waits: bool) -> Result:

@@ -242,3 +242,19 @@ def test_a_slip_is_told_before_anything_is_started(typed: str, said: str) -> Non
     assert said in shown.stderr
     assert "no stack" not in shown.stderr
     assert time.monotonic() - begun < 60
+
+
+def test_a_boot_unit_names_this_python_and_keeps_the_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AUTOSRE_PROXY_PORT", "9011")
+    monkeypatch.setenv("AUTOSRE_PROXY_TOKEN", "secret")
+    out = tmp_path / "units" / "autosre.service"
+    shown = run("boot-unit", "smollm2-135m-cpu", "--out", str(out))
+    assert "enable --now autosre" in shown.output
+    lines = out.read_text().splitlines()
+    start = f'ExecStart="{sys.executable}" -m autosre_lab start "smollm2-135m-cpu" --place local'
+    assert start in lines
+    assert 'Environment="AUTOSRE_PROXY_PORT=9011"' in lines
+    assert "secret" not in out.read_text()
+    assert run("boot-unit", "smollm").exit_code == 2

@@ -13,6 +13,7 @@ import pytest
 
 from autosre_lab.notebooks import run_notebook
 from autosre_lab.stack import Stack
+from tests.notebooks.scripted_stack import scripted_environ, scripted_stack
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 SOURCES = sorted(FOLDER.glob("*.py"))
@@ -108,6 +109,24 @@ def test_the_quickstart_answers_from_the_real_stack(real_stack: Stack, tmp_path:
     shown = out.read_text(encoding="utf-8")
     assert "application/vnd.plotly.v1+json" in shown
     assert real_stack.token not in shown
+
+
+@pytest.mark.notebook
+@pytest.mark.codex
+@pytest.mark.timeout(600)
+def test_the_quickstart_asks_codex_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the scripted engine: what is another agent's does not depend on the model."""
+    with scripted_stack(tmp_path / "stack"):
+        for name, value in scripted_environ(tmp_path / "stack").items():
+            monkeypatch.setenv(name, value)
+        out = tmp_path / "run" / "quickstart.ipynb"
+        more = {"AGENT": "codex", "RECIPE": "scripted", "STOP_AT_END": False}
+        summary = run_notebook("quickstart", out, more)
+    assert (summary["agent"], summary["is_error"]) == ("codex", False)
+    assert summary["answer"]
+    seconds = summary["seconds"]
+    assert min(seconds["start-up"], seconds["decode"]) > 0
+    assert sum(seconds.values()) == pytest.approx(summary["wall_s"], abs=0.01)
 
 
 @pytest.mark.notebook

@@ -22,6 +22,7 @@ from autosre_lab.proxy.window import (
         (8192, 32_000, 512),
         (8192, 100, 100),
         (8192, None, 512),
+        (8207, None, 512),
         (262_144, None, ANSWER_FLOOR_TOKENS),
         (8, 32, 1),
         (8, 0, 1),

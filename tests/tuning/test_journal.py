@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from autosre_lab.errors import ExperimentError
@@ -29,11 +31,11 @@ def test_each_line_says_what_it_is(tmp_path: Path) -> None:
     journal.note("left out")
     said = [json.loads(line) for line in lines(folder)]
     assert [one["kind"] for one in said] == ["experiment", "begun", "ended", "note"]
-    assert len(said[0]["experiment"]) == 64
+    whole = experiment().model_dump_json(by_alias=True).encode()
+    assert said[0]["experiment"] == hashlib.sha256(whole).hexdigest()
+    assert journal.folder == folder
     assert (said[1]["number"], said[2]["number"], said[3]["note"]) == (1, 1, "left out")
-    assert said[2]["trial"] == {"number": 1, "values": {SLOTS: 1}, "outcome": "ok"} | {
-        name: one for name, one in said[2]["trial"].items() if name not in ("number", "values")
-    }
+    assert msgspec.convert(said[2]["trial"], Trial) == trial(1)
     assert (folder / "experiment.json").read_text("utf-8") == experiment().model_dump_json(
         by_alias=True, indent=1
     )
@@ -77,6 +79,12 @@ def test_a_line_that_a_kill_cut_off_swallows_nothing(tmp_path: Path, torn: str) 
     found = Journal(tmp_path, experiment())
     assert (found.trials, found.notes()) == ([trial(1), trial(2)], ["after"])
     assert "" not in lines(tmp_path)
+
+
+def test_an_empty_journal_is_begun(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").touch()
+    Journal(tmp_path, experiment())
+    assert [json.loads(line)["kind"] for line in lines(tmp_path)] == ["experiment"]
 
 
 def test_a_torn_line_in_the_middle_hides_nothing_behind_it(tmp_path: Path) -> None:

@@ -229,7 +229,17 @@ def test_numbers_are_read_as_c_reads_them(url: str, written: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["1.2.3.4.5", "256.1.1.1", "1.256.1", "1.2.65536", "1.16777216", "08", "1.2.3.256"]
+    "host",
+    [
+        "1.2.3.4.5",
+        "1.2.3.4.0",
+        "256.1.1.1",
+        "1.256.1",
+        "1.2.65536",
+        "1.16777216",
+        "08",
+        "1.2.3.256",
+    ],
 )
 def test_numbers_that_c_refuses_are_refused(host: str) -> None:
     with pytest.raises(BlockedError) as caught:
@@ -322,6 +332,7 @@ def test_the_systems_resolver_returns_each_address_once() -> None:
 
 def test_a_shown_url_is_one_short_line_without_a_password() -> None:
     assert shown_url("http://me:s3cret@a/\nb") == "http://…@a/?b"
+    assert shown_url("HTTP://ME:S3CRET@A/") == "HTTP://…@A/"
     long = "http://a/" + "x" * 191
     assert shown_url(long) == long
     assert shown_url(long + "x") == long[:199] + "…"
@@ -335,3 +346,95 @@ def test_without_idna_a_host_has_to_be_ascii(monkeypatch: pytest.MonkeyPatch) ->
         "its host is not ASCII, and the package idna of the web extra is not installed"
     )
     assert caught.value.remedy == "write the host in ASCII (xn--…)"
+
+
+def test_the_resolver_is_asked_for_host_and_port() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append((host, port))
+        return [PUBLIC]
+
+    AddressGuard(resolve=resolve).check("https://Example.com/")
+    assert asked == [("example.com", 443)]
+
+
+def test_a_host_without_an_address_says_what_to_check() -> None:
+    def fails(host: str, port: int) -> Sequence[str]:
+        raise socket.gaierror(-2, "unknown")
+
+    def answers_nothing(host: str, port: int) -> Sequence[str]:
+        return []
+
+    nowhere = "http://nowhere.example/: the host nowhere.example has no address"
+    for resolve, message, remedy in (
+        (
+            fails,
+            f"{nowhere} ([Errno -2] unknown)",
+            "check the spelling of the host, and that this machine has a resolver",
+        ),
+        (answers_nothing, nowhere, "check the spelling of the host"),
+    ):
+        with pytest.raises(FetchError) as caught:
+            AddressGuard(resolve=resolve).check("http://nowhere.example/")
+        assert (caught.value.message, caught.value.remedy) == (message, remedy)
+
+
+@pytest.mark.parametrize(
+    ("url", "addresses", "why"),
+    [
+        ("http://a.lab/", ["nonsense"], "its host has the address 'nonsense'"),
+        (
+            "http://a.lab/",
+            ["169.254.169.254"],
+            "a.lab has the address 169.254.169.254, which is a link-local address; cloud metadata "
+            "lives there",
+        ),
+        (f"http://{'ü' * 90}.lab/", [], f"{'ü' * 80!r} is not a host name"),
+        (f"http://{'9.' * 50}9/", [], f"{'9.' * 40!r} is not an IPv4 address"),
+    ],
+)
+def test_what_is_never_fetched_says_exactly_why(url: str, addresses: list[str], why: str) -> None:
+    with pytest.raises(BlockedError) as caught:
+        guard().check_addresses(url, addresses)
+    assert (caught.value.url, caught.value.reason) == (url, why)
+    assert caught.value.remedy == "use a public http or https address"
+
+
+@pytest.mark.parametrize(
+    ("url", "why", "remedy"),
+    [
+        ("http://a/" + "x" * 8184, "longer than 8192 characters", "give a shorter URL"),
+        ("http://a\t/", "it has control characters in it", "give the URL without them"),
+        (
+            "ftp://a/",
+            "ftp: is not fetched, only http: and https: are",
+            "write https://host/path",
+        ),
+        ("a/b", "it has no scheme, only http: and https: are", "write https://host/path"),
+        (
+            "http://me@a/",
+            "it has a user or a password in front of the host",
+            "leave out everything up to the @",
+        ),
+        ("http://a:99999/", "99999 is not a port", "use a public http or https address"),
+        (
+            "http://a:b/",
+            "its host and port cannot be told apart",
+            "use a public http or https address",
+        ),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_form_that_is_refused_says_exactly_why(url: str, why: str, remedy: str) -> None:
+    with pytest.raises(BlockedError) as caught:
+        guard().check(url)
+    assert (caught.value.reason, caught.value.remedy) == (why, remedy)
+    assert caught.value.url == shown_url(url)
+
+
+def test_the_longest_url_is_read_and_spaces_around_one_are_left_out() -> None:
+    longest = "http://a.example/" + "x" * 8175
+    assert guard().check(f"  {longest} ").url == longest
+    with pytest.raises(BlockedError, match="control characters"):
+        guard().check("http://a.example/\t")

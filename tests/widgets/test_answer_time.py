@@ -21,7 +21,8 @@ ANSWER = Answer(
     is_error=False,
     started_at=START,
     wall_s=10.0,
-    raw={"session_id": "mine"},
+    session="mine",
+    raw={},
 )
 PARTS = ["start-up", "proxy", "prefill", "decode", "tools", "end"]
 

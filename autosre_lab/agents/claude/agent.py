@@ -51,6 +51,10 @@ class ClaudeCodeAgent(Agent[Profile]):
         """Whether a model has to be served for these arguments."""
         return needs_model(args)
 
+    def is_interactive(self, args: Sequence[str]) -> bool:
+        """Whether a person sits in front of it."""
+        return is_interactive(args)
+
     def prepare(
         self, own: OwnOptions, folder: Path, cwd: Path, environ: Mapping[str, str]
     ) -> Prepared:
@@ -105,6 +109,7 @@ class ClaudeCodeAgent(Agent[Profile]):
             browser=settled.browser,
             placed=settled.prepared.more[0] if settled.prepared.more else Placed(),
             status_line=status_line_command(folder, settled.request_log),
+            started_as=settled.started_as,
             remarks=settled.remarks,
             executable=settled.program.executable,
             version=settled.program.version,
@@ -139,10 +144,11 @@ class ClaudeCodeAgent(Agent[Profile]):
 
         return check(CONTRACT, functools.partial(attempt, executable=program.executable))
 
-    def asking(self, args: Sequence[str], *, keep: bool) -> list[str]:
+    def asking(self, args: Sequence[str], *, keep: bool, session: str) -> list[str]:
         """Return the arguments of ``claude -p``."""
         kept = [] if keep else ["--no-session-persistence"]
-        return ["-p", "--output-format", "json", *kept, *args]
+        resumed = ["--resume", session] if session else []
+        return ["-p", "--output-format", "json", *kept, *resumed, *args]
 
     def read_answer(self, out: str, err: str, exit_code: int) -> Answer:
         """Read the result."""

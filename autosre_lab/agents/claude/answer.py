@@ -40,6 +40,7 @@ def read_answer(out: str, err: str, exit_code: int) -> Answer:
         input_tokens=fresh + cached,
         cached_tokens=cached,
         output_tokens=_number(usage, "output_tokens"),
+        session=str(result.get("session_id") or ""),
         is_error=bool(result.get("is_error")),
         started_at=float("nan"),  # its output does not tell; whoever ran it knows
         wall_s=float("nan"),

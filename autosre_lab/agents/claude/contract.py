@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -221,6 +223,52 @@ def _permission_check(lab: ClaudeTrial) -> None:
     same(kinds, ["main", "permission", "main"], "kinds of requests")
 
 
+LATER = "mcp__later__get_command"
+
+
+def _fetches(lab: ClaudeTrial) -> None:
+    """A server that is not ours: its tools are fetched first, where there is a search for them."""
+
+    def listed(body: Mapping[str, Any]) -> list[str]:
+        tools = (body.get("chat_template_kwargs") or {}).get("tools", body["tools"])
+        return [tool["function"]["name"] for tool in tools]
+
+    fetch = Turn(tool_calls=[call("ToolSearch", query=f"select:{LATER}")])
+    use = Turn(tool_calls=[call(LATER, name="autosre stop")])
+
+    def script(body: Mapping[str, Any]) -> Turn:
+        turns = [*([fetch] if "ToolSearch" in listed(body) else []), use, Turn(text="That stops.")]
+        return by_round(*turns)(body)
+
+    server = {"command": sys.executable, "args": ["-m", "autosre_lab.mcp_servers.capabilities"]}
+    servers = json.dumps({"mcpServers": {"later": server}})
+    lab.upstream.script = script
+    ran = lab.ask(
+        "How do I stop it?",
+        f"--mcp-config={servers}",
+        f"--allowedTools={LATER}",
+        profile="full",
+        MCP_CONNECTION_NONBLOCKING="0",  # 2.1.197 would not wait for the server
+    )
+    same((ran.code, ran.text), (0, "That stops."), "exit code and answer")
+    result = str(ran.tool_results[-1]["content"])
+    expect("autosre stop" in result and len(result) > 100, f"the tool said: {result[:200]!r}")
+    bodies = [request.body for request in lab.chats]
+    expect(all(listed(one) == listed(bodies[0]) for one in bodies), "the list of tools changed")
+    expect("DeferredToolPlaceholder" not in listed(bodies[0]), "a placeholder is offered")
+    for before, after in itertools.pairwise(bodies):
+        expect(
+            after["messages"][: len(before["messages"])] == before["messages"],
+            "a request does not begin with the one before: the prefix cache would be missed",
+        )
+    if "ToolSearch" in listed(bodies[0]):
+        told = str(bodies[1]["messages"][-1]["content"])
+        expect(f'"name":"{LATER}"' in told, f"the search came to: {told[:200]!r}")
+        expect(LATER not in listed(bodies[-1]), "a fetched tool changed the list")
+        parsed = [tool["function"]["name"] for tool in bodies[-1]["tools"]]
+        expect(LATER in parsed, "the engine's parser does not know the fetched tool")
+
+
 def _goes_away(lab: ClaudeTrial) -> None:
     lab.upstream.script = by_round(Turn(text="I talk and talk", hold=True))
     with lab.start(lab.plan("-p", "Talk.")) as process:
@@ -295,6 +343,11 @@ CONTRACT: tuple[Behaviour[ClaudeTrial], ...] = (
         name="a first prompt beyond the window ends with 1 and a reason", run=_too_long, window=2048
     ),
     Behaviour(name="a permission check by the model is told from a turn", run=_permission_check),
+    Behaviour(
+        name="a tool that is fetched later is called, and the prompt's beginning stays",
+        run=_fetches,
+        needs="mcp",
+    ),
     Behaviour(name="an engine that stays down ends with 1 and a reason", run=_stays_down),
     Behaviour(name="the engine stops when Claude Code goes away", run=_goes_away),
 )

@@ -20,8 +20,9 @@ from autosre_lab.agents.claude.profiles import PROFILES
 from autosre_lab.agents.claude.version import CLAUDE_CODE
 from autosre_lab.agents.claude.window import output_tokens
 from autosre_lab.agents.launch import Launch
-from autosre_lab.agents.trial import RUN_TIMEOUT_S, Trial, trial_servers
+from autosre_lab.agents.trial import RUN_TIMEOUT_S, STARTED_AS, AgentTrial, trial_servers
 from autosre_lab.agents.window import WindowFit
+from autosre_lab.proxy.web_search import Searcher
 
 __all__ = ["ClaudeTrial", "Ran", "trial"]
 
@@ -65,7 +66,7 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class ClaudeTrial(Trial):
+class ClaudeTrial(AgentTrial):
     """A Claude Code on trial."""
 
     def plan(
@@ -103,6 +104,7 @@ class ClaudeTrial(Trial):
             config_dir=self.config_dir,
             servers=servers,
             placed=place(added, self.config_dir, self.work),
+            started_as=STARTED_AS,
             status_line=status_line,
         )
 
@@ -143,6 +145,7 @@ def trial(
     window: int = 131_072,
     keepalive_s: float = 10.0,
     resume_tries: int = 0,
+    search: Searcher | None = None,
 ) -> Iterator[ClaudeTrial]:
     """Run a scripted engine and our proxy, on loopback and for one Claude Code.
 
@@ -152,10 +155,15 @@ def trial(
         window: Tokens that the engine serves.
         keepalive_s: Silent seconds after which the proxy begins an answer, and between its signs.
         resume_tries: As for `trial_servers`.
+        search: Who searches the web for the proxy.
     """
     (folder / "work").mkdir()
     with trial_servers(
-        folder, window=window, keepalive_s=keepalive_s, resume_tries=resume_tries
+        folder,
+        window=window,
+        keepalive_s=keepalive_s,
+        resume_tries=resume_tries,
+        search=search,
     ) as servers:
         yield ClaudeTrial(
             upstream=servers.upstream,

@@ -9,8 +9,8 @@ from pathlib import Path
 from autosre_lab.agents.agent import Agent, Prepared, Settled
 from autosre_lab.agents.answer import Answer
 from autosre_lab.agents.codex.answer import read_answer
-from autosre_lab.agents.codex.arguments import needs_model
-from autosre_lab.agents.codex.plan import is_foreign, plan_launch
+from autosre_lab.agents.codex.arguments import is_headless, needs_model
+from autosre_lab.agents.codex.plan import WAITS, is_foreign, plan_launch
 from autosre_lab.agents.codex.profiles import SIZING, CodexProfile, estimate
 from autosre_lab.agents.codex.version import CODEX_PROGRAM
 from autosre_lab.agents.contract import BehaviourResult, check
@@ -34,6 +34,10 @@ class CodexAgent(Agent[CodexProfile]):
     def needs_model(self, args: Sequence[str]) -> bool:
         """Whether a model has to be served for these arguments."""
         return needs_model(args)
+
+    def is_interactive(self, args: Sequence[str]) -> bool:
+        """Whether a person sits in front of it."""
+        return not is_headless(args)
 
     def prepare(
         self, own: OwnOptions, folder: Path, cwd: Path, environ: Mapping[str, str]
@@ -61,6 +65,7 @@ class CodexAgent(Agent[CodexProfile]):
             profile=settled.chosen.profile,
             servers=settled.chosen.servers,
             browser=settled.browser,
+            started_as=settled.started_as,
             remarks=settled.remarks,
             executable=settled.program.executable,
             environ=settled.environ,
@@ -96,9 +101,14 @@ class CodexAgent(Agent[CodexProfile]):
 
         return check(CONTRACT, functools.partial(attempt, executable=program.executable))
 
-    def asking(self, args: Sequence[str], *, keep: bool) -> list[str]:
+    def asking(self, args: Sequence[str], *, keep: bool, session: str) -> list[str]:
         """Return the arguments of ``codex exec``."""
-        return ["exec", "--json", *([] if keep else ["--ephemeral"]), *args, "-"]
+        resumed = ["resume", session] if session else []
+        return ["exec", "--json", *([] if keep else ["--ephemeral"]), *args, *resumed, "-"]
+
+    def cautions(self, args: Sequence[str]) -> Sequence[str]:
+        """Say what Codex does in a terminal when the stack goes away."""
+        return [] if is_headless(args) else [WAITS]
 
     def read_answer(self, out: str, err: str, exit_code: int) -> Answer:
         """Read the events."""

@@ -45,6 +45,9 @@ def read_answer(out: str, err: str, exit_code: int) -> Answer:
         input_tokens=int(usage.get("input_tokens") or 0),
         cached_tokens=int(usage.get("cached_input_tokens") or 0),
         output_tokens=int(usage.get("output_tokens") or 0),
+        session=next(
+            (str(one.get("thread_id")) for one in events if one["type"] == "thread.started"), ""
+        ),
         is_error=ended["type"] == "turn.failed" or exit_code != 0,
         started_at=float("nan"),  # its output does not tell; whoever ran it knows
         wall_s=float("nan"),

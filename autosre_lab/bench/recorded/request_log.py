@@ -25,7 +25,7 @@ def records_in_request_log(path: str | Path) -> list[RequestRecord]:
         for line in part.read_bytes().splitlines():
             try:
                 found.append(decoder.decode(line))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 continue  # half a line, of a machine that lost power
     return found
 

@@ -43,7 +43,7 @@ def read_transcript(path: str | Path) -> RecordedSession:
             session = next((str(one["sessionId"]) for one in lines if "sessionId" in one), session)
             for agent in dict.fromkeys(map(_agent, lines)):
                 requests += _requests([one for one in lines if _agent(one) == agent], agent)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise BenchmarkError(
             f"{file} is not a transcript of Claude Code: {error!r}",
             remedy="give a .jsonl file from ~/.claude/projects/<project>/",

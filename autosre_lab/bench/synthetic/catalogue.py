@@ -146,7 +146,7 @@ def load_workload(path: str | Path) -> Workload:
     """
     try:
         found = msgspec.json.decode(Path(path).read_bytes(), type=_File)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BenchmarkError(
             f"{path} is not a workload: {error}",
             remedy="give a weka trace, a transcript, what `save_workload` wrote, or a name that "

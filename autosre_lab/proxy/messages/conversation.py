@@ -41,6 +41,7 @@ __all__ = ["chat_messages", "system_text"]
 
 ChatMessage = dict[str, Any]
 
+_REMINDER = "<system-reminder>\n"
 _NO_RESULT = "[no result came back]"
 _SAYS_ERROR = ("error", "<tool_use_error", "<error")
 
@@ -122,6 +123,18 @@ class _Turn:
             if isinstance(said, _Said):
                 written += said.chat_messages(engine, shown)
                 shown = []
+            elif (
+                engine.mid_system == "reminder"
+                and not shown
+                and _is_told(said)
+                and written
+                and _is_result(written[-1])
+            ):
+                # As words of the user's it would end the question, and templates that print
+                # thoughts only behind the last question would drop all that came since.
+                last = written[-1]
+                both = TEXT_SEPARATOR.join(filter(None, (last["content"], said["content"])))
+                written[-1] = {**last, "content": both}
             elif shown and said["role"] == "user":
                 written.append({"role": "user", "content": chat_content([*shown, said["content"]])})
                 shown = []
@@ -157,10 +170,19 @@ class _Said:
         return [*apart, {"role": "user", "content": chat_content(parts)}]
 
 
+def _is_result(message: ChatMessage) -> bool:
+    return message["role"] == "tool" and isinstance(message["content"], str)
+
+
+def _is_told(message: ChatMessage) -> bool:
+    """Whether it is what `_system` wrote as a reminder."""
+    return message["role"] == "user" and str(message["content"]).startswith(_REMINDER)
+
+
 def _system(text: str, *, in_place: bool) -> ChatMessage:
     if in_place:
         return {"role": "system", "content": text}
-    return {"role": "user", "content": f"<system-reminder>\n{text}\n</system-reminder>"}
+    return {"role": "user", "content": f"{_REMINDER}{text}\n</system-reminder>"}
 
 
 def _in_order_of_calls(

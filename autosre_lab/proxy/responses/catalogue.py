@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from autosre_lab.engine.protocol import ServedModel
 
@@ -19,16 +19,20 @@ _INSTRUCTIONS = (
 _AUTO_COMPACT_PERCENT = 70
 
 
-def catalogue(models: Sequence[ServedModel], _: Mapping[str, str]) -> dict[str, object]:
+def catalogue(models: Sequence[ServedModel], *, images: bool) -> dict[str, object]:
     """Return the catalogue of the served models.
 
     The fields are those that Codex 0.171 requires; an unknown word in one of them keeps it from
     starting.
+
+    Args:
+        models: What is served.
+        images: They see images; otherwise Codex says so in an image's place.
     """
-    return {"models": [_entry(model) for model in models]}
+    return {"models": [_entry(model, images=images) for model in models]}
 
 
-def _entry(model: ServedModel) -> dict[str, object]:
+def _entry(model: ServedModel, *, images: bool) -> dict[str, object]:
     return {
         "slug": model.id,
         "display_name": model.id,
@@ -42,6 +46,7 @@ def _entry(model: ServedModel) -> dict[str, object]:
         "supported_in_api": True,
         "priority": 0,
         "support_verbosity": False,
+        "input_modalities": ["text", "image"] if images else ["text"],
         "supports_reasoning_summaries": True,
         "apply_patch_tool_type": "freeform",
         "truncation_policy": {"mode": "tokens", "limit": min(10_000, model.max_model_len // 8)},

@@ -11,6 +11,7 @@ from autosre_lab.proxy.refusals import BadRequestError
 from autosre_lab.proxy.responses.compaction import compaction_prompt, is_triggered
 from autosre_lab.proxy.responses.conversation import chat_messages
 from autosre_lab.proxy.responses.request import ResponsesRequest
+from autosre_lab.proxy.responses.search import FoundBefore
 from autosre_lab.proxy.responses.tools import DeclaredTools, tool_fields
 from autosre_lab.proxy.responses.warming import question
 
@@ -24,6 +25,7 @@ def to_chat_request(
     *,
     priority: int = 0,
     may_call: bool = True,
+    found: FoundBefore | None = None,
 ) -> dict[str, Any]:
     """Translate a request, without a limit of the answer.
 
@@ -33,11 +35,12 @@ def to_chat_request(
         engine: What the engine and its chat template allow.
         priority: vLLM's scheduling priority, lower is earlier; sent if the engine schedules by it.
         may_call: The model may call tools; otherwise they are only rendered, for the prefix cache.
+        found: What earlier searches found.
 
     Raises:
         BadRequestError: There is nothing to answer.
     """
-    messages = chat_messages(request.instructions, request.items, engine, tools)
+    messages = chat_messages(request.instructions, request.items, engine, tools, found)
     if is_triggered(request):
         messages.append({"role": "user", "content": compaction_prompt()})
     if request.warms and all(message["role"] == "system" for message in messages):

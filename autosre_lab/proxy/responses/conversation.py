@@ -25,7 +25,9 @@ from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.responses.compaction import COMPACTION_MARK
 from autosre_lab.proxy.responses.content import parts_of, text_of
 from autosre_lab.proxy.responses.request import InputItem
+from autosre_lab.proxy.responses.search import FoundBefore, same_question
 from autosre_lab.proxy.responses.tools import CUSTOM_FIELD, DeclaredTools
+from autosre_lab.proxy.web_search import shown_to_model
 
 __all__ = ["chat_messages"]
 
@@ -34,6 +36,11 @@ ChatMessage = dict[str, Any]
 
 _CALLS = ("function_call", "custom_tool_call", "local_shell_call")
 _SYSTEM = ("system", "developer")
+_FORGOTTEN = "[what this search found is not known any more; search again where it matters]"
+
+
+class _Action(msgspec.Struct):
+    query: Any = None
 
 
 def chat_messages(
@@ -41,6 +48,7 @@ def chat_messages(
     items: Sequence[InputItem],
     engine: EngineProfile,
     tools: DeclaredTools,
+    found: FoundBefore | None = None,
 ) -> list[ChatMessage]:
     """Write a whole input for the chat template.
 
@@ -49,16 +57,18 @@ def chat_messages(
         items: The input.
         engine: What the served model can be shown.
         tools: The request's tools, by which calls of the history are named.
+        found: What earlier searches found.
     """
-    return _Writer(engine, tools).write(instructions, items)
+    return _Writer(engine, tools, found or FoundBefore()).write(instructions, items)
 
 
 class _Writer:
     """Writes items one after the other."""
 
-    def __init__(self, engine: EngineProfile, tools: DeclaredTools) -> None:
+    def __init__(self, engine: EngineProfile, tools: DeclaredTools, found: FoundBefore) -> None:
         self._engine = engine
         self._tools = tools
+        self._found = found
         self._written: list[ChatMessage] = []
         self._answer: ChatMessage | None = None
         self._calls: list[str] = []
@@ -88,6 +98,8 @@ class _Writer:
             self._reasoning(item)
         elif item.type in _CALLS:
             self._call(item)
+        elif item.type == "web_search_call":
+            self._searched(item)
         elif _is_message(item) and item.role == "assistant":
             self._said(text_of(item.content))
         elif _is_message(item):
@@ -133,6 +145,24 @@ class _Writer:
                     "arguments": _arguments(item),
                 },
             }
+        )
+
+    def _searched(self, item: InputItem) -> None:
+        """Write a search as the model called it and saw it answered."""
+        item_id = item.id if isinstance(item.id, str) else ""
+        if self._results and not same_question(self._results[-1][0], item_id):
+            self._end_turn()
+        answer = self._answer or self._open_answer()
+        arguments = msgspec.json.encode({"query": _query(item)}).decode()
+        function = {"name": self._tools.search_name or "web_search", "arguments": arguments}
+        self._calls.append(item_id)
+        answer.setdefault("tool_calls", []).append(
+            {"id": item_id, "type": "function", "function": function}
+        )
+        found = self._found.of(item_id)
+        content = _FORGOTTEN if found is None else shown_to_model(found)
+        self._results.append(
+            (item_id, {"role": "tool", "tool_call_id": item_id, "content": content})
         )
 
     def _open_answer(self) -> ChatMessage:
@@ -221,6 +251,14 @@ def _arguments(item: InputItem) -> str:
     if text in ("", "null", '""'):
         return "{}"
     return msgspec.json.encode({"malformed_arguments": text}).decode()
+
+
+def _query(item: InputItem) -> str:
+    try:
+        action = msgspec.json.decode(item.action, type=_Action)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    return action.query if isinstance(action.query, str) else ""
 
 
 def _compaction_text(item: InputItem) -> str:

@@ -10,10 +10,18 @@ from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.dialect import Answers, AnswerStream, Ask, Canned, Client, OwnRoute, Page
+from autosre_lab.proxy.dialect import (
+    AnswerStream,
+    Ask,
+    Canned,
+    Client,
+    OwnRoute,
+    Page,
+    RequestAnswerer,
+    ServedModels,
+)
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import BadRequestError, Refusal
-from autosre_lab.proxy.responses.catalogue import catalogue
 from autosre_lab.proxy.responses.chat_request import begins_inside, to_chat_request
 from autosre_lab.proxy.responses.codex import classify, client_of, thread_of
 from autosre_lab.proxy.responses.compaction import ThreadTools, is_triggered
@@ -23,6 +31,7 @@ from autosre_lab.proxy.responses.errors import error_body, error_status, error_t
 from autosre_lab.proxy.responses.kept import NOT_STORED, Kept, KeptResponses
 from autosre_lab.proxy.responses.request import ResponsesRequest, decode_request
 from autosre_lab.proxy.responses.routes import ResponseRoutes
+from autosre_lab.proxy.responses.search import SOURCES, FoundBefore, search_ask
 from autosre_lab.proxy.responses.stream import AnswerPlan, ResponseStream
 from autosre_lab.proxy.responses.tools import DeclaredTools, declared_tools
 from autosre_lab.proxy.responses.warming import WarmingResponse
@@ -56,17 +65,20 @@ class ResponsesDialect:
     answer_path = "/v1/responses"
     count_path: str | None = "/v1/responses/input_tokens"
     id_header = "x-request-id"
-    pages: Mapping[str, Page] = {"/codex/models": catalogue}
+    pages: Mapping[str, Page] = {}
 
     def __init__(self, responses_dir: Path | None = None, *, searches: bool = False) -> None:
         self._searches = searches
         self._threads = ThreadTools()
+        self._found = FoundBefore()
         self._kept = KeptResponses(responses_dir)
         self._routes: ResponseRoutes | None = None
 
-    def routes(self, answers: Answers, max_bytes: int) -> Sequence[OwnRoute]:
-        """Stored responses, compaction and the WebSocket."""
-        self._routes = ResponseRoutes(answers, self._kept, max_bytes)
+    def routes(
+        self, answers: RequestAnswerer, served: ServedModels, max_bytes: int
+    ) -> Sequence[OwnRoute]:
+        """Stored responses, compaction, the WebSocket and Codex's catalogue."""
+        self._routes = ResponseRoutes(answers, self._kept, served, max_bytes)
         return self._routes.routes
 
     async def complete(self, body: bytes) -> bytes:
@@ -106,11 +118,12 @@ class ResponsesDialect:
             request.tools = self._threads.of(thread)
         elif thread and request.tools and not counting:
             self._threads.learn(thread, request.tools)
+        tools = declared_tools(request.tools, searches=self._searches)
         return Ask(
             body=_Request(
                 request=request,
                 body=body,
-                tools=declared_tools(request.tools),
+                tools=tools,
                 summary=summary,
                 may_call=not summary,
                 stored=self._kept.on and request.store is not False and not request.warms,
@@ -122,13 +135,21 @@ class ResponsesDialect:
             messages=len(request.items),
             tools=len(request.tools or ()),
             images=b'"input_image"' in body,
+            search=None
+            if summary or request.warms
+            else search_ask(request, tools.search_name, self._found),
         )
 
     def chat(self, ask: Ask, engine: EngineProfile, *, priority: int) -> dict[str, Any]:
         """Translate a request for the engine, without a limit of the answer."""
         asked: _Request = ask.body
         return to_chat_request(
-            asked.request, asked.tools, engine, priority=priority, may_call=asked.may_call
+            asked.request,
+            asked.tools,
+            engine,
+            priority=priority,
+            may_call=asked.may_call,
+            found=self._found,
         )
 
     def sent_again(self, body: bytes) -> bytes:
@@ -159,6 +180,9 @@ class ResponsesDialect:
                 summary=asked.summary,
                 as_compaction=is_triggered(asked.request),
                 inside_thinking=begins_inside(asked.request, engine),
+                search=ask.search,
+                sources=SOURCES in (asked.request.include or ()),
+                found=self._found,
             )
         )
 

@@ -44,7 +44,8 @@ def echoed(request: ResponsesRequest, *, stored: bool) -> dict[str, Any]:
         "tools": [_tool(tool) for tool in request.tools or ()],
         "top_logprobs": request.top_logprobs or 0,
         "top_p": 1.0 if request.top_p is None else request.top_p,
-        "truncation": request.truncation or "disabled",
+        # Nothing is dropped from an input: a server that did would break its own prefix cache.
+        "truncation": "disabled",
         "user": request.user,
     }
 

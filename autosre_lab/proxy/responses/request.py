@@ -26,6 +26,7 @@ __all__ = [
 
 _T = TypeVar("_T")
 _NOTHING = msgspec.Raw(b"")
+_LOGPROBS = "message.output_text.logprobs"
 
 
 class InputItem(msgspec.Struct):
@@ -52,7 +53,10 @@ class InputItem(msgspec.Struct):
 
 
 class Tool(msgspec.Struct, omit_defaults=True):
-    """A tool that the client declares: a function, a free-form tool or a namespace of tools."""
+    """A tool that the client declares: a function, a free-form tool or a namespace of tools.
+
+    The last four fields are a web search's.
+    """
 
     type: str = ""
     name: str = ""
@@ -61,6 +65,10 @@ class Tool(msgspec.Struct, omit_defaults=True):
     strict: bool | None = None
     format: msgspec.Raw = _NOTHING
     tools: list[Tool] | None = None
+    filters: msgspec.Raw = _NOTHING
+    user_location: msgspec.Raw = _NOTHING
+    search_context_size: str | None = None
+    external_web_access: bool | None = None
 
 
 class Reasoning(msgspec.Struct):
@@ -164,6 +172,13 @@ def decode_request(body: bytes) -> ResponsesRequest:
         raise BadRequestError("A model name is required.")
     if request.max_output_tokens is not None and request.max_output_tokens < 1:
         raise BadRequestError("max_output_tokens has to be at least 1.")
+    if request.truncation not in (None, "auto", "disabled"):
+        raise BadRequestError(f"truncation {request.truncation[:80]!r} is not known.")
+    if request.top_logprobs or _LOGPROBS in (request.include or ()):
+        raise BadRequestError(
+            f"Log probabilities are not served by this API here; leave out top_logprobs and "
+            f"{_LOGPROBS}, or ask the engine's Chat Completions."
+        )
     _refuse_what_is_not_kept(request)
     wanted = request.text.format if request.text is not None else None
     if wanted is not None and wanted.type not in ("text", "json_object", "json_schema"):

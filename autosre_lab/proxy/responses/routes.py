@@ -13,8 +13,9 @@ from aiohttp import web
 
 from autosre_lab.logs import get_logger
 from autosre_lab.proxy import refusals
-from autosre_lab.proxy.dialect import Answers, OwnRoute
+from autosre_lab.proxy.dialect import OwnRoute, RequestAnswerer, ServedModels
 from autosre_lab.proxy.refusals import BadRequestError, Refusal, Refused
+from autosre_lab.proxy.responses.catalogue import catalogue
 from autosre_lab.proxy.responses.continuation import (
     Members,
     input_of,
@@ -46,10 +47,14 @@ class ResponseRoutes:
     Args:
         answers: Answers a request as `POST /v1/responses` does.
         kept: What is stored.
+        served: What is served.
         max_bytes: The largest body taken.
     """
 
-    def __init__(self, answers: Answers, kept: KeptResponses, max_bytes: int) -> None:
+    def __init__(
+        self, answers: RequestAnswerer, kept: KeptResponses, served: ServedModels, max_bytes: int
+    ) -> None:
+        self._served = served
         self._answers = answers
         self._kept = kept
         self._max_bytes = max_bytes
@@ -60,6 +65,7 @@ class ResponseRoutes:
     def routes(self) -> Sequence[OwnRoute]:
         """Method, path and handler of each."""
         always: list[OwnRoute] = [
+            ("GET", "/codex/models", self._catalogue),
             ("GET", _PATH, self._socket),
             ("POST", f"{_PATH}/compact", self._compact),
             ("GET", _ONE, self._retrieve),
@@ -83,6 +89,10 @@ class ResponseRoutes:
             return await socket.serve()
         finally:
             self._sockets.discard(socket)
+
+    async def _catalogue(self, http: web.Request) -> web.StreamResponse:
+        images = await self._served.sees_images()
+        return _json(catalogue(await self._served.models(), images=images))
 
     # Compaction -----------------------------------------------------------------------------------
 

@@ -8,20 +8,26 @@ written once. `response.in_progress` keeps its watchdog quiet.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.answer import DialectAnswer
 from autosre_lab.proxy.blocks import UNNAMED_TOOL, Block, Delta
 from autosre_lab.proxy.refusals import Refusal
 from autosre_lab.proxy.responses.compaction import COMPACTION_MARK
 from autosre_lab.proxy.responses.errors import error_message, failure_code
 from autosre_lab.proxy.responses.events import EventWriter, encode
+from autosre_lab.proxy.responses.search import FoundBefore, annotation, search_item
 from autosre_lab.proxy.responses.tools import CUSTOM_FIELD, Declared, DeclaredTools
+from autosre_lab.proxy.searching import SearchingAnswer
+from autosre_lab.proxy.web_search import Found, SearchAsk, query_of
 
 __all__ = ["AnswerPlan", "ResponseStream"]
+
+_NO_ARGUMENTS = "{}"
+"""Of a call without any: clients read arguments as JSON."""
 
 _EMPTY_SUMMARY = "the summary of the conversation came out empty; it is asked for again"
 _PREFIXES = {
@@ -30,6 +36,7 @@ _PREFIXES = {
     "function": "fc",
     "custom": "ctc",
     "local_shell": "ls",
+    "web_search": "ws",
 }
 
 
@@ -44,6 +51,9 @@ class AnswerPlan:
         tools: The request's tools, by which calls are given back.
         summary: It is a summary of the conversation, which must not be empty.
         as_compaction: It goes out as one `compaction` item.
+        search: What the request says of web searches to be made here.
+        sources: The client wants to be told the sources of a search.
+        found: Where what was found is remembered.
     """
 
     response_id: str
@@ -53,19 +63,26 @@ class AnswerPlan:
     summary: bool = False
     as_compaction: bool = False
     inside_thinking: bool = False
+    search: SearchAsk | None = None
+    sources: bool = False
+    found: FoundBefore = field(default_factory=FoundBefore)
 
 
-class ResponseStream(DialectAnswer):
+class ResponseStream(SearchingAnswer):
     """One answer as the Responses API's events, or as one response object."""
 
     def __init__(self, plan: AnswerPlan) -> None:
         super().__init__(
-            plan.response_id, call_prefix="call_", inside_thinking=plan.inside_thinking
+            plan.response_id,
+            call_prefix="call_",
+            inside_thinking=plan.inside_thinking,
+            search=plan.search,
         )
         self._plan = plan
         self._events = EventWriter()
         self._items: dict[int, dict[str, Any]] = {}
         self._status = "in_progress"
+        self._completed_at: int | None = None
         self._error: dict[str, str] | None = None
 
     @property
@@ -102,7 +119,7 @@ class ResponseStream(DialectAnswer):
         if self.finish_reason in ("length", "content_filter"):
             self._status = "incomplete"
             return events + self._state("response.incomplete")
-        self._status = "completed"
+        self._status, self._completed_at = "completed", int(time.time())
         return events + self._state("response.completed")
 
     def refuse(self, refusal: Refusal) -> bytes:
@@ -118,11 +135,15 @@ class ResponseStream(DialectAnswer):
             "response.output_item.added",
             {"output_index": index, "item": self._item(block, index, "in_progress")},
         )
+        place = self._place(block, index)
+        if self.is_search(block):
+            for state in ("in_progress", "searching"):
+                events += self._events.event(f"response.web_search_call.{state}", place)
+            return events
         if block.kind == "call":
             return events
-        return events + self._events.event(
-            "response.content_part.added", {**self._place(block, index), "part": _part(block, "")}
-        )
+        part = self._part(block, "")
+        return events + self._events.event("response.content_part.added", {**place, "part": part})
 
     def delta_of(self, block: Block, index: int) -> Delta:
         """Return what writes an item's fragments; a free-form input is written when it is whole."""
@@ -131,6 +152,8 @@ class ResponseStream(DialectAnswer):
         ):
             return lambda _: b""
         kind, place = self._delta_kind(block), self._place(block, index)
+        if block.kind == "text":
+            place["logprobs"] = []
         fields = encode({"type": kind, **place})[:-1]
         head = b'event: %b\ndata: %b,"delta":' % (kind.encode(), fields)
         events = self._events
@@ -148,6 +171,15 @@ class ResponseStream(DialectAnswer):
             "response.output_item.done", {"output_index": index, "item": item}
         )
 
+    def search_id(self, block: Block) -> str:
+        """Return the id of a search's item ("ws_…")."""
+        return self._item_id(block, self.sequence.blocks.index(block))
+
+    def end_search(self, block: Block, found: Found) -> bytes:
+        """Write what a search came to, and remember it: its item has no room for it."""
+        self._plan.found.learn(self.search_id(block), found)
+        return super().end_search(block, found)
+
     def whole(self) -> bytes:
         """Return the response object as JSON, after `finish()`."""
         return encode(self.response())
@@ -162,13 +194,23 @@ class ResponseStream(DialectAnswer):
             if block.kind == "thinking":
                 kind = "response.reasoning_text.done"
             extra: dict[str, Any] = {"logprobs": []} if block.kind == "text" else {}
-            return self._events.event(kind, {**place, "text": content, **extra}) + (
-                self._events.event(
-                    "response.content_part.done", {**place, "part": _part(block, content)}
+            part = self._part(block, content)
+            return b"".join(
+                (
+                    *self._annotations_added(place, part),
+                    self._events.event(kind, {**place, "text": content, **extra}),
+                    self._events.event("response.content_part.done", {**place, "part": part}),
                 )
             )
+        if self.is_search(block):
+            if item["status"] != "completed":
+                return b""
+            return self._events.event("response.web_search_call.completed", place)
         if item["type"] == "function_call":
-            return self._events.event(
+            written = b""
+            if item["arguments"] == _NO_ARGUMENTS and not block.content.strip():
+                written = self.delta_of(block, index)(_NO_ARGUMENTS)
+            return written + self._events.event(
                 "response.function_call_arguments.done",
                 {**place, "name": item["name"], "arguments": item["arguments"]},
             )
@@ -180,11 +222,31 @@ class ResponseStream(DialectAnswer):
             )
         return b""
 
+    def _annotations_added(self, place: dict[str, Any], part: dict[str, Any]) -> Iterator[bytes]:
+        for number, one in enumerate(part.get("annotations", ())):
+            yield self._events.event(
+                "response.output_text.annotation.added",
+                {**place, "annotation_index": number, "annotation": one},
+            )
+
+    def _part(self, block: Block, text: str) -> dict[str, Any]:
+        if block.kind == "thinking":
+            return {"type": "reasoning_text", "text": text}
+        cited = list(map(annotation, self.citations(text)))
+        return {"type": "output_text", "text": text, "annotations": cited, "logprobs": []}
+
+    def _search_item(self, block: Block, item_id: str, status: str) -> dict[str, Any]:
+        found = self.found.get(block)
+        if found is not None:
+            status = "completed" if found.code == "results" else "failed"
+        query = query_of(block.content)
+        return search_item(item_id, status, query, found, sources=self._plan.sources)
+
     def _item(self, block: Block, index: int, status: str) -> dict[str, Any]:
         item_id = self._item_id(block, index)
         whole = status != "in_progress"
         if block.kind == "text":
-            content = [_part(block, block.content)] if whole else []
+            content = [self._part(block, block.content)] if whole else []
             return {
                 "type": "message",
                 "id": item_id,
@@ -193,7 +255,7 @@ class ResponseStream(DialectAnswer):
                 "content": content,
             }
         if block.kind == "thinking":
-            content = [_part(block, block.content)] if whole else []
+            content = [self._part(block, block.content)] if whole else []
             return {
                 "type": "reasoning",
                 "id": item_id,
@@ -202,11 +264,15 @@ class ResponseStream(DialectAnswer):
                 "encrypted_content": None,
                 "status": status,
             }
+        if self.is_search(block):
+            return self._search_item(block, item_id, status)
         return self._call_item(block, item_id, status)
 
     def _call_item(self, block: Block, item_id: str, status: str) -> dict[str, Any]:
         declared = self._declared(block)
         arguments = block.content if status != "in_progress" else ""
+        if declared.kind == "function" and not arguments.strip():
+            arguments = _NO_ARGUMENTS if status == "completed" else ""
         item: dict[str, Any] = {"id": item_id, "status": status, "call_id": block.tool_id}
         if declared.kind == "custom":
             text = "" if status == "incomplete" else _free_form(arguments)
@@ -225,7 +291,8 @@ class ResponseStream(DialectAnswer):
 
     def _item_id(self, block: Block, index: int) -> str:
         kind = self._declared(block).kind if block.kind == "call" else block.kind
-        return f"{_PREFIXES[kind]}_{self._plan.response_id.partition('_')[2]}_{index}"
+        item_id = f"{_PREFIXES[kind]}_{self._plan.response_id.partition('_')[2]}_{index}"
+        return f"{item_id}_{self.question_of(block)}" if self.is_search(block) else item_id
 
     def _place(self, block: Block, index: int) -> dict[str, Any]:
         place = {"item_id": self._item_id(block, index), "output_index": index}
@@ -276,7 +343,7 @@ class ResponseStream(DialectAnswer):
             "id": self._plan.response_id,
             "object": "response",
             "created_at": self._plan.created_at,
-            "completed_at": int(time.time()) if self._status == "completed" else None,
+            "completed_at": self._completed_at,
             "status": self._status,
             "error": self._error,
             "incomplete_details": incomplete,
@@ -289,17 +356,11 @@ class ResponseStream(DialectAnswer):
         counts = self.counts
         return {
             "input_tokens": counts.prompt,
-            "input_tokens_details": {"cached_tokens": counts.cached},
+            "input_tokens_details": {"cached_tokens": counts.cached, "cache_write_tokens": 0},
             "output_tokens": counts.output,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": counts.prompt + counts.output,
         }
-
-
-def _part(block: Block, text: str) -> dict[str, Any]:
-    if block.kind == "thinking":
-        return {"type": "reasoning_text", "text": text}
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
 def _free_form(arguments: str) -> str:

@@ -14,10 +14,12 @@ import msgspec
 
 from autosre_lab.proxy.refusals import BadRequestError
 from autosre_lab.proxy.responses.request import ResponsesRequest, Tool
+from autosre_lab.proxy.responses.search import is_search_tool
+from autosre_lab.proxy.web_search import search_function
 
 __all__ = ["Declared", "DeclaredTools", "declared_tools", "tool_fields"]
 
-CallKind = Literal["function", "custom", "local_shell"]
+CallKind = Literal["function", "custom", "local_shell", "web_search"]
 
 CUSTOM_FIELD = "input"
 """The one parameter of a free-form tool."""
@@ -29,7 +31,6 @@ _SHELL_SCHEMA = msgspec.Raw(
 )
 _SHELL_DESCRIPTION = "Runs a shell command and returns its output."
 
-_SEARCHES = ("web_search", "web_search_preview")
 _ELSEWHERE = (
     *("file_search", "code_interpreter", "image_generation", "mcp", "computer"),
     *("computer_use_preview", "tool_search", "shell", "apply_patch"),
@@ -80,13 +81,13 @@ class DeclaredTools:
         functions: Chat Completions' `tools`.
         by_flat_name: By the name that the model sees.
         left_out: Types of tools that only OpenAI's servers run.
-        searches: A web search was declared.
+        search_name: By which the model calls the web search that is made here; None for none.
     """
 
     functions: tuple[dict[str, Any], ...]
     by_flat_name: dict[str, Declared]
     left_out: tuple[str, ...]
-    searches: bool
+    search_name: str | None = None
 
     def flat_name(self, name: str, namespace: str | None) -> str:
         """Return the name by which the model knows a tool of the history."""
@@ -96,8 +97,12 @@ class DeclaredTools:
         return name if namespace is None else _flat(name, namespace)
 
 
-def declared_tools(tools: list[Tool] | None) -> DeclaredTools:
+def declared_tools(tools: list[Tool] | None, *, searches: bool = False) -> DeclaredTools:
     """Flatten a request's tools.
+
+    Args:
+        tools: As the client declared them.
+        searches: The web is searched here; otherwise a search is left out.
 
     Raises:
         BadRequestError: A tool has no name.
@@ -108,6 +113,12 @@ def declared_tools(tools: list[Tool] | None) -> DeclaredTools:
 
     def declare(tool: Tool, namespace: str | None) -> None:
         kind: CallKind
+        if searches and is_search_tool(tool.type) and namespace is None:
+            if "web_search" not in (one.kind for one in known.values()):
+                flat = _unique("web_search", known)
+                known[flat] = Declared(kind="web_search", name=flat)
+                functions.append({"type": "function", "function": search_function(flat)})
+            return
         if tool.type == "local_shell":
             kind, name = "local_shell", tool.name or "local_shell"
         elif tool.type in ("function", "custom", ""):
@@ -131,7 +142,7 @@ def declared_tools(tools: list[Tool] | None) -> DeclaredTools:
         functions=tuple(functions),
         by_flat_name=known,
         left_out=tuple(dict.fromkeys(left_out)),
-        searches=any(kind in _SEARCHES for kind in left_out),
+        search_name=next((name for name, one in known.items() if one.kind == "web_search"), None),
     )
 
 
@@ -172,6 +183,8 @@ def _choice_fields(request: ResponsesRequest, declared: DeclaredTools) -> dict[s
         return {"tool_choice": _forced(_named(name, choice.namespace, declared))}
     if choice.type == "local_shell":
         return {"tool_choice": _forced(_named("local_shell", None, declared))}
+    if is_search_tool(choice.type) and declared.search_name is not None:
+        return {"tool_choice": _forced(declared.search_name)}
     # One that we leave out: the model decides.
     return {}
 
@@ -183,6 +196,10 @@ def _allowed(choice: _Choice, declared: DeclaredTools) -> dict[str, Any]:
         for one in choice.tools or ()
         if one.get("type") in ("function", "custom", "local_shell")
     }
+    if declared.search_name is not None and any(
+        is_search_tool(str(one.get("type"))) for one in choice.tools or ()
+    ):
+        names.add(declared.search_name)
     tools = [one for one in declared.functions if one["function"]["name"] in names]
     fields: dict[str, Any] = {"tools": tools}
     if choice.mode == "required" and tools:

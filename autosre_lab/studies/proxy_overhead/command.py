@@ -1,7 +1,8 @@
-"""What a proxy adds between Claude Code and the engine: ours, its rivals, and no proxy at all.
+"""What a proxy adds between an agent and the engine: ours, its rivals, and no proxy at all.
 
     autosre study proxy-overhead [--rivals litellm,ccr] [--install-rivals]
-                                               [--against FOLDER] [--quick] [--json FILE]
+                                               [--api responses] [--against FOLDER]
+                                               [--quick] [--json FILE]
 
 All contenders run at the same time, in front of one scripted upstream, and are visited in turns;
 only one is loaded at any moment. Latency is the paired difference against asking the upstream
@@ -15,11 +16,13 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from autosre_lab.errors import AutosreError
 from autosre_lab.private_files import in_words
 from autosre_lab.settings import paths
+from autosre_lab.studies.proxy_overhead.bodies import BODIES
 from autosre_lab.studies.proxy_overhead.rivals import RIVAL_NAMES, install_rival, rival_folder
 from autosre_lab.studies.proxy_overhead.run import (
     DEFAULT,
@@ -69,8 +72,8 @@ def report(results: Results) -> str:
         + f". CPU and RSS in the row {DIRECT} are the upstream's own.",
     ]
     lines += [
-        f"{row.name}: added TTFT with the 77 KB body {row.claude.p50_ms:.2f} ms, 95 % interval "
-        f"of the median {row.claude.low_ms:.2f} to {row.claude.high_ms:.2f}, "
+        f"{row.name}: added TTFT with the agent's first request {row.claude.p50_ms:.2f} ms, "
+        f"95 % interval of the median {row.claude.low_ms:.2f} to {row.claude.high_ms:.2f}, "
         f"largest {row.claude.max_ms:.1f} (n = {row.claude.n})"
         for row in rows
         if row.claude is not None
@@ -101,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 install_rival(data, name)
         with tempfile.TemporaryDirectory(prefix="autosre-bench-") as folder:
             results = run_benchmark(
-                QUICK if options.quick else DEFAULT,
+                replace(QUICK if options.quick else DEFAULT, api=options.api),
                 rivals=names,
                 against=options.against,
                 data=data,
@@ -145,6 +148,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="FOLDER",
         help="another checkout of this project (git worktree add), whose proxy takes part too",
     )
+    parser.add_argument(
+        "--api",
+        choices=sorted(BODIES),
+        default="messages",
+        help="whose client asks: Claude Code's (messages, the default) or Codex's (responses)",
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds: no p99, wider errors")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every raw sample here")
     return parser.parse_args(argv)
@@ -165,11 +174,12 @@ def _row(name: str, raw: Measured, results: Results) -> Figures:
         if sum(rounds.chunks)
     }
     run = raw.streams
+    small, large = BODIES[results.plan.api]
     return Figures(
         name=name,
         version=raw.version,
-        small=added.get("small"),
-        claude=added.get("claude"),
+        small=added.get(small),
+        claude=added.get(large),
         burst_us=cpu.get("burst"),
         paced_us=cpu.get("paced"),
         rss_mb=max(raw.rss_mb.values(), default=None),

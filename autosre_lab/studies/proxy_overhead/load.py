@@ -27,6 +27,9 @@ __all__ = [
 MARKER = b"zqx"
 """Letters that no translation adds by itself; every scripted chunk of text carries them once."""
 
+_REPEATS = (b"output_text.done", b"content_part.done", b"output_item.done", b"response.completed")
+"""Events of the Responses API that repeat the text of all before."""
+
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 _HEADERS_END = b"\r\n\r\n"
 
@@ -99,10 +102,13 @@ def read_answer(raw: bytes, *, end: bytes) -> tuple[int, int, str | None]:
     """
     head, _, body = raw.partition(_HEADERS_END)
     status = int(head[9:12]) if head[:5] == b"HTTP/" and head[9:12].isdigit() else 0
-    chunks = body.count(MARKER)
+    deltas = body
+    for event in _REPEATS:
+        deltas = deltas.partition(event)[0]
+    chunks = deltas.count(MARKER)
     if status != 200:
         return status, chunks, f"HTTP {status}: {body[:200].decode('utf-8', 'replace')}"
-    if end not in body[-1024:]:
+    if end not in body[body.rfind(b"data: {") :]:
         return status, chunks, "the stream ended without its last event"
     return status, chunks, None
 

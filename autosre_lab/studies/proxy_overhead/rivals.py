@@ -176,6 +176,23 @@ def own_proxy(
     )
 
 
+def as_responses(target: LoadTarget) -> LoadTarget:
+    """Return where a contender answers the Responses API, asked as Codex asks."""
+    return LoadTarget(
+        port=target.port,
+        path="/v1/responses",
+        headers={
+            "authorization": f"Bearer {_KEY}",
+            "originator": "codex_exec",
+            "session-id": "00000000-0000-4000-8000-000000000000",
+            "thread-id": "00000000-0000-4000-8000-000000000000",
+            "x-codex-turn-metadata": '{"request_kind":"turn","thread_source":"user"}',
+            "user-agent": "codex_exec/0.171.0",
+        },
+        end=b"response.completed",
+    )
+
+
 def _target(port: int) -> LoadTarget:
     return LoadTarget(
         port=port,
@@ -207,6 +224,8 @@ def _litellm(folder: Path, run_folder: Path, port: int, upstream_port: int) -> C
                     "model": "hosted_vllm/scripted-model",
                     "api_base": f"http://127.0.0.1:{upstream_port}/v1",
                     "api_key": "none",
+                    # The Responses API is translated, as ours is; otherwise it is passed through.
+                    "use_chat_completions_api": True,
                 },
             }
         ],

@@ -21,7 +21,7 @@ from autosre_lab.bench.processes import free_port, running
 from autosre_lab.errors import ConfigError
 from autosre_lab.progress import step
 from autosre_lab.settings import paths
-from autosre_lab.studies.proxy_overhead.bodies import body_named
+from autosre_lab.studies.proxy_overhead.bodies import BODIES, body_named
 from autosre_lab.studies.proxy_overhead.load import LoadTarget
 from autosre_lab.studies.proxy_overhead.phases import (
     Burst,
@@ -32,7 +32,13 @@ from autosre_lab.studies.proxy_overhead.phases import (
     measure_streams,
     measure_ttft,
 )
-from autosre_lab.studies.proxy_overhead.rivals import Contender, clean_environment, own_proxy, rival
+from autosre_lab.studies.proxy_overhead.rivals import (
+    Contender,
+    as_responses,
+    clean_environment,
+    own_proxy,
+    rival,
+)
 
 __all__ = [
     "DEFAULT",
@@ -67,6 +73,7 @@ class StudyPlan:
         pace_ms: That pace.
         streams: Streams at the same time, at the end.
         streams_pace_ms: Their pace.
+        api: The API that is asked: messages or responses.
     """
 
     ttft_rounds: int
@@ -78,6 +85,7 @@ class StudyPlan:
     pace_ms: int
     streams: Burst
     streams_pace_ms: int
+    api: str = "messages"
 
 
 DEFAULT = StudyPlan(
@@ -164,7 +172,7 @@ def run_benchmark(
 
     with contextlib.ExitStack() as stack:
         contenders = _contenders(rivals, against, data or paths().data, run_folder)
-        lanes = _start(contenders, run_folder, stack)
+        lanes = _start(contenders, plan.api, run_folder, stack)
         results = Results(
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             machine=_machine(),
@@ -231,7 +239,7 @@ def _contenders(
 
 
 def _start(
-    contenders: Sequence[Contender], run_folder: Path, stack: contextlib.ExitStack
+    contenders: Sequence[Contender], api: str, run_folder: Path, stack: contextlib.ExitStack
 ) -> list[Lane]:
     # 500 streams are 500 descriptors here and 1,000 in a proxy; children inherit the limit.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -252,14 +260,17 @@ def _start(
                 ready_path=contender.ready_path,
             )
         )
-        lanes.append(
-            Lane(contender.name, contender.target, process, direct=contender.name == DIRECT)
-        )
+        direct = contender.name == DIRECT
+        target = contender.target
+        if api == "responses" and not direct:
+            target = as_responses(target)
+        lanes.append(Lane(contender.name, target, process, direct=direct))
     return lanes
 
 
 async def _measure(plan: StudyPlan, lanes: Sequence[Lane], results: Results) -> None:
-    for name in ("small", "claude"):
+    small, large = BODIES[plan.api]
+    for name in (small, large):
         body = body_named(name, chunks=plan.ttft_chunks, interval_ms=0)
         rounds = plan.ttft_warm_up + plan.ttft_rounds
         with step(f"Added TTFT, {name} body", total=rounds, unit="round") as bar:
@@ -275,7 +286,7 @@ async def _measure(plan: StudyPlan, lanes: Sequence[Lane], results: Results) -> 
             results.contenders[lane.name].ttft_ms[name] = samples[lane.name]
     _weigh(lanes, results, "ttft")
     for name, burst, pace_ms in (("burst", plan.burst, 0), ("paced", plan.paced, plan.pace_ms)):
-        body = body_named("small", chunks=burst.chunks, interval_ms=pace_ms)
+        body = body_named(small, chunks=burst.chunks, interval_ms=pace_ms)
         with step(f"CPU per chunk, {name}", total=plan.cpu_rounds + 1, unit="round") as bar:
             found = await measure_cpu(
                 lanes, body, burst, rounds=plan.cpu_rounds, progress=bar.advance
@@ -283,7 +294,7 @@ async def _measure(plan: StudyPlan, lanes: Sequence[Lane], results: Results) -> 
         for lane in lanes:
             results.contenders[lane.name].cpu[name] = found[lane.name]
         _weigh(lanes, results, name)
-    body = body_named("small", chunks=plan.streams.chunks, interval_ms=plan.streams_pace_ms)
+    body = body_named(small, chunks=plan.streams.chunks, interval_ms=plan.streams_pace_ms)
     with step(f"{plan.streams.concurrency} streams at once", total=len(lanes)) as bar:
         for lane in lanes:
             bar.note(lane.name)

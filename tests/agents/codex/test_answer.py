@@ -21,10 +21,13 @@ def said(text: str) -> dict[str, Any]:
 
 def test_the_last_message_is_the_answer_and_the_counts_are_the_turns() -> None:
     usage = {"input_tokens": 10, "cached_input_tokens": 8, "output_tokens": 2}
-    out = lines(said("I look."), said("Paris."), {"type": "turn.completed", "usage": usage})
+    started = {"type": "thread.started", "thread_id": "t-1"}
+    out = lines(
+        started, said("I look."), said("Paris."), {"type": "turn.completed", "usage": usage}
+    )
     answer = read_answer("noise\n" + out, "", 0)
     assert (answer.text, answer.input_tokens, answer.cached_tokens) == ("Paris.", 10, 8)
-    assert not answer.is_error
+    assert (answer.session, answer.is_error) == ("t-1", False)
 
 
 def test_a_failed_turn_without_a_word_is_an_error_that_says_why() -> None:

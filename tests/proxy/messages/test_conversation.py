@@ -62,17 +62,15 @@ def test_a_reminder_never_separates_a_call_from_its_result() -> None:
         {"role": "system", "content": "s"},
         user(tool_result("t", "r"), text("b")),
     ]
-    roles = [(m["role"], m["content"][:6]) for m in translate(between, PLAIN)["messages"]]
-    assert roles == [
-        ("user", "a"),
-        ("assistant", ""),
-        ("tool", "r"),
-        ("user", "<syste"),
-        ("user", "b"),
-    ]
+    # A message of the user's would end the question; thoughts before it would not be printed.
+    reminded = "r\n\n<system-reminder>\ns\n</system-reminder>"
+    roles = [(m["role"], m["content"]) for m in translate(between, PLAIN)["messages"]]
+    assert roles == [("user", "a"), ("assistant", ""), ("tool", reminded), ("user", "b")]
     behind = [*between[:2], user(tool_result("t", "r")), {"role": "system", "content": "s"}]
-    roles = [(m["role"], m["content"][:6]) for m in translate(behind, PLAIN)["messages"]]
-    assert roles == [("user", "a"), ("assistant", ""), ("tool", "r"), ("user", "<syste")]
+    roles = [(m["role"], m["content"]) for m in translate(behind, PLAIN)["messages"]]
+    assert roles == [("user", "a"), ("assistant", ""), ("tool", reminded)]
+    later = [*behind[:3], user(text("b")), behind[3]]
+    assert translate(later, PLAIN)["messages"][-1]["role"] == "user"
 
 
 def test_a_leading_system_message_is_a_system_message_for_every_template() -> None:
@@ -209,7 +207,7 @@ def test_results_reach_the_engine_in_the_order_of_their_calls(
     behind: list[Any], expected: list[str], engine: EngineProfile
 ) -> None:
     chat = translate([user(text("a")), THREE, *behind], engine)
-    results = [content for _, content in _tools(chat)]
+    results = [content.partition("\n\n<system-reminder>")[0] for _, content in _tools(chat)]
     assert results == expected
     # What else was said stands behind all of them.
     at = [m["role"] for m in chat["messages"]].index("assistant")

@@ -357,6 +357,19 @@ async def test_counts_are_those_of_the_last_question_and_all_that_was_said(
     assert record["output_tokens"] == message.usage.output_tokens
 
 
+async def test_a_request_to_sum_up_a_fetched_page_needs_nothing_but_the_model(
+    start_lab: StartLab, source: LocalSearch
+) -> None:
+    """As Claude Code's WebFetch asks: the page in the question, no tools."""
+    lab = await start_lab(Turn(text="It is about [1] birds."), search=source)
+    page = "Web page content:\n---\n# Birds\n---\n\nWhat is it about?"
+    message = await streamed(lab, **ask(page, system="", model="claude-haiku-5-5"))
+    assert [block.type for block in message.content] == ["text"]
+    assert message.content[0].citations is None
+    assert message.usage.server_tool_use is None
+    assert not source.queries
+
+
 async def test_the_searcher_is_let_go_with_the_proxy(source: LocalSearch) -> None:
     from autosre_lab.proxy import ProxyConfig, running_proxy
 

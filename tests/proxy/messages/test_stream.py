@@ -7,6 +7,7 @@ import pytest
 
 from autosre_lab.proxy.chat_stream import ChatChunk, decode_chunk
 from autosre_lab.proxy.messages.events import Usage
+from autosre_lab.proxy.refusals import Refusal
 from tests.proxy.chunks import (
     CALLS,
     ROLE,
@@ -357,4 +358,37 @@ def test_an_error_event_is_anthropics() -> None:
     stream = make_stream()
     assert events_of(stream.error("overloaded_error", 'full "now"')) == [
         {"type": "error", "error": {"type": "overloaded_error", "message": 'full "now"'}}
+    ]
+
+
+def first_usage(data: bytes) -> dict[str, int]:
+    usage: dict[str, int] = events_of(data)[0]["message"]["usage"]
+    return usage
+
+
+def test_nothing_is_counted_before_the_engine_has_counted() -> None:
+    assert first_usage(make_stream().finish())["input_tokens"] == 0
+    assert first_usage(make_stream().keepalive())["input_tokens"] == 0
+    assert first_usage(make_stream().feed(chunk(content="a")))["input_tokens"] == 0
+
+
+def test_the_signature_is_the_same_for_ever() -> None:
+    stream = make_stream()
+    run_chunks(chunk(reasoning="one"), STOP, stream=stream)
+    assert stream.message()["content"] == [
+        {"type": "thinking", "thinking": "one", "signature": "m/GrX51oKb16Tcu4OnzNOyPEqyh0hcaC"}
+    ]
+    assert json.loads(stream.whole()) == stream.message()
+
+
+def test_white_space_of_one_kind_is_no_head_of_the_other() -> None:
+    stream = make_stream()
+    run_chunks(chunk(reasoning=" "), chunk(content="\n"), chunk(content="x"), STOP, stream=stream)
+    assert stream.message()["content"] == [{"type": "text", "text": "\nx"}]
+
+
+def test_a_refusal_in_the_middle_is_an_error_event_in_anthropics_words() -> None:
+    refusal = Refusal(status=529, kind="closing", message="it ends")
+    assert events_of(make_stream().refuse(refusal)) == [
+        {"type": "error", "error": {"type": "overloaded_error", "message": "it ends"}}
     ]

@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from autosre_lab.proxy import refusals
 from autosre_lab.proxy.chat_stream import ChatChunk
@@ -104,7 +102,7 @@ def test_the_counts_add_up() -> None:
     read = run(chunk(content="a"), chunk(finish="stop", usage=usage))
     counts = read.last["response"]["usage"]
     assert counts["total_tokens"] == 14
-    assert counts["input_tokens_details"] == {"cached_tokens": 8}
+    assert counts["input_tokens_details"] == {"cached_tokens": 8, "cache_write_tokens": 0}
 
 
 def test_a_sign_of_life_is_an_event_that_clients_count() -> None:
@@ -140,31 +138,3 @@ def test_a_compaction_is_one_item_and_nothing_else() -> None:
     )
     (item,) = read.items
     assert (item["type"], item["encrypted_content"]) == ("compaction", "autosre:So far.")
-
-
-PIECES = st.one_of(
-    st.builds(lambda text: chunk(content=text), st.text(max_size=6)),
-    st.builds(lambda text: chunk(reasoning=text), st.text(max_size=6)),
-    st.builds(
-        lambda index, text, name: chunk(tool_calls=[call(index, text, name=name, id=f"c{index}")]),
-        st.integers(0, 3),
-        st.text('{}[]",:ab1\\ ', max_size=8),
-        st.sampled_from(["look", "apply_patch", "mcp__probe__add", "local_shell", None]),
-    ),
-)
-
-
-@given(st.lists(PIECES, max_size=12), st.sampled_from(["stop", "length", "tool_calls"]))
-@settings(max_examples=200, deadline=None)
-def test_every_stream_is_legal_and_every_delta_is_in_its_item(
-    pieces: list[ChatChunk], finish: str
-) -> None:
-    read = run(*pieces, chunk(finish=finish))
-    for item in read.items:
-        if item["type"] == "function_call":
-            assert read.deltas.get(item["id"], "") == item["arguments"].lstrip() or (
-                read.deltas.get(item["id"], "") == item["arguments"]
-                or not item["arguments"].strip()
-            )
-        elif item["type"] in ("message", "reasoning") and item["content"]:
-            assert read.deltas.get(item["id"], "") == item["content"][0]["text"]

@@ -31,7 +31,7 @@ def test_every_kind_becomes_a_function_and_is_known_again() -> None:
     kinds = [declared.kind for declared in tools.by_flat_name.values()]
     assert kinds == ["function", "custom", "function", "local_shell"]
     assert tools.by_flat_name["mcp__probe__add"].namespace == "mcp__probe"
-    assert tools.searches
+    assert tools.search_name is None
     assert tools.left_out == ("web_search",)
 
 
