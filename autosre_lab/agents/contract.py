@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from autosre_lab.agents.trial import Trial, killed_in_the_middle
+from autosre_lab.agents.trial import AgentTrial, killed_in_the_middle
 
 __all__ = ["Behaviour", "BehaviourResult", "Broken", "check", "expect", "goes_on", "same"]
 
@@ -88,7 +88,7 @@ def check(
         )
 
 
-def goes_on(lab: Trial, ask: Callable[[str], Any]) -> None:
+def goes_on(lab: AgentTrial, ask: Callable[[str], Any]) -> None:
     """An engine that dies in the middle of an answer and comes back costs no word of it.
 
     Args:
