@@ -5,23 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import anthropic
 import httpx
 import pytest
 
-from autosre_lab import status
 from autosre_lab.agents.asking import ask
 from autosre_lab.agents.trial import by_round, call, wait_until
-from autosre_lab.engine import VllmBackend
 from autosre_lab.scripted.chat_engine import Turn
 from autosre_lab.stack import Stack
 from tests.agents.claude.conftest import MakeLab
@@ -92,65 +86,6 @@ def test_a_question_from_python_tells_where_its_tokens_went(
     assert 0 < answer.ttft_s <= answer.duration_s
     assert answer.input_tokens > 50
     assert answer.output_tokens > 0
-
-
-@pytest.mark.timeout(600)
-def test_answers_go_on_when_vllm_is_killed_and_its_supervisor_starts_it_again(
-    real_stack: Stack, tmp_path: Path
-) -> None:
-    asked: dict[str, Any] = {
-        "model": "any",
-        "max_tokens": 150,
-        "temperature": 0.0,
-        "messages": [{"role": "user", "content": "Tell a long story about a king and his horse."}],
-    }
-    before = len(main_requests(real_stack))
-    heard: list[str] = []
-    with anthropic.Anthropic(
-        base_url=real_stack.proxy_url, auth_token=real_stack.token, api_key=None, max_retries=0
-    ) as sdk:
-        (whole,) = sdk.messages.create(**asked).content
-
-        def listen() -> None:
-            with sdk.messages.stream(**asked) as stream:
-                heard.extend(stream.text_stream)
-
-        with (
-            subprocess.Popen(
-                [sys.executable, "-m", "autosre_lab.claude", "-p", "Tell a long story."],
-                env={**os.environ, "AUTOSRE_STATE_DIR": state_of(real_stack)},
-                cwd=tmp_path,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            ) as claude,
-            ThreadPoolExecutor() as threads,
-        ):
-            wait_until(lambda: running(real_stack) == 1, "Claude Code's request", 120)
-            listening = threads.submit(listen)
-            wait_until(lambda: len(heard) > 5, "the answer's beginning", 120)
-            engine = status().services["engine"].pid
-            assert engine is not None
-            os.kill(engine, signal.SIGKILL)
-            listening.result(timeout=400)
-            out, err = claude.communicate(timeout=400)
-
-    assert isinstance(whole, anthropic.types.TextBlock)
-    assert "".join(heard) == whole.text
-    assert (claude.returncode, bool(out.strip())) == (0, True), err
-    wait_for_requests(real_stack, before + 3)
-    _, *killed = main_requests(real_stack)[before : before + 3]
-    assert {one["resume"] for one in killed} <= {"again", "continued"}
-    assert "continued" in {one["resume"] for one in killed}
-
-
-def running(stack: Stack) -> float:
-    with VllmBackend(stack.engine_url) as backend:
-        text = backend.metrics_text()
-    found = re.search(r"^vllm:num_requests_running\{.*\} ([0-9.]+)$", text, re.MULTILINE)
-    assert found is not None
-    return float(found[1])
 
 
 def test_a_dry_run_shows_the_running_stack_and_no_secret(real_stack: Stack, tmp_path: Path) -> None:
