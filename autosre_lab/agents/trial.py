@@ -25,7 +25,7 @@ __all__ = [
     "RUN_TIMEOUT_S",
     "STARTED_AS",
     "TOKEN",
-    "Trial",
+    "AgentTrial",
     "TrialServers",
     "by_round",
     "call",
@@ -109,7 +109,7 @@ class _Served:
 
 
 @dataclass(frozen=True)
-class Trial:
+class AgentTrial:
     """A scripted engine, our proxy before it, and what an agent needs beside.
 
     Attributes:

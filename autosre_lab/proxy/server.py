@@ -18,7 +18,7 @@ from autosre_lab.proxy import refusals
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.counting import encode_prompt
 from autosre_lab.proxy.cross_origin import allow_page, preflight
-from autosre_lab.proxy.dialect import Answers, Ask, Client, Dialect, Page
+from autosre_lab.proxy.dialect import Ask, Client, Dialect, Page, RequestAnswerer
 from autosre_lab.proxy.exchange import EventStreamOf, Exchange
 from autosre_lab.proxy.messages.dialect import MessagesDialect
 from autosre_lab.proxy.refusals import BadRequestError, Refusal, Refused, refusal_of_status
@@ -276,7 +276,7 @@ class Proxy:
     def _ask(self, dialect: Dialect, request: web.Request) -> Awaitable[web.StreamResponse]:
         return self._answers(dialect)(request)
 
-    def _answers(self, dialect: Dialect) -> Answers:
+    def _answers(self, dialect: Dialect) -> RequestAnswerer:
         def answers(
             http: web.Request,
             body: bytes | None = None,

@@ -11,14 +11,14 @@ import pytest
 
 from autosre_lab.agents.claude.trial import trial as claude_trial
 from autosre_lab.agents.codex.trial import trial as codex_trial
-from autosre_lab.agents.trial import STARTED_AS, Trial, by_round, wait_until
+from autosre_lab.agents.trial import STARTED_AS, AgentTrial, by_round, wait_until
 from autosre_lab.agents.warming import warm
 from autosre_lab.provision import provision_claude_code, provision_codex
 from autosre_lab.scripted.chat_engine import Turn
 from tests.agents.claude.facts import Facts, plan
 
 
-def check(lab: Trial, ask: Callable[[str], Any]) -> None:
+def check(lab: AgentTrial, ask: Callable[[str], Any]) -> None:
     """Ask twice; before the second time have its beginning computed, as the launcher does."""
     lab.upstream.script = by_round(Turn(text="Hello."))
     assert ask("One question.").code == 0
