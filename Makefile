@@ -8,6 +8,7 @@
 #   make notebooks   write each notebook anew from its percent source
 #   make lab         JupyterLab on notebooks/     (ARGS="--port 8890" for another port)
 #   make docs        write docs/commands.md anew from the commands, ARCHITECTURE.md's map from the imports
+#   make site        docs/ and every README as a site with a search, in build/site/index.html
 #   make pictures    the README's pictures anew, from notebooks in a real JupyterLab
 #   make bench       what the proxy adds, against its rivals, in one run     (RIVALS=1 installs them)
 #   make bench-preemption   how long a request that matters waits, stock against the hook
@@ -23,11 +24,11 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab docs pictures bench \
+.PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab docs site pictures bench \
   bench-preemption mutants audit advisories lock clean
 
 help:
-	@sed -n '3,17s/^# *//p' Makefile
+	@sed -n '3,18s/^# *//p' Makefile
 
 $(VENV)/.core: pyproject.toml locks/core.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -84,6 +85,17 @@ docs: $(VENV)/.all
 	$(RUN) -m autosre_lab.cli.reference docs/commands.md
 	$(RUN) -m tests.import_map ARCHITECTURE.md
 
+# An environment of its own: Sphinx asks for much that nothing here needs.
+$(VENV)-site/.done: locks/docs.txt
+	@PYTHONPATH=. $(PYTHON) -m autosre_lab.provision $(VENV)-site locks/docs.txt
+	@touch $@
+
+site: $(VENV)-site/.done
+	@rm -rf build/site
+	@PYTHONPATH=. $(VENV)-site/bin/python docs/site/assemble.py build/site-src
+	PYTHONPATH=. $(VENV)-site/bin/python -m sphinx -q -c docs/site build/site-src build/site
+	@echo "the site is in build/site/index.html"
+
 pictures: $(VENV)/.all
 	$(RUN) -m tests.notebooks.pictures
 
@@ -129,10 +141,11 @@ lock:
 	$(LOCK) --upgrade --all-extras pyproject.toml locks/build.in --output-file locks/all.txt
 	$(LOCK) --constraint locks/all.txt pyproject.toml locks/build.in --output-file locks/core.txt
 	$(LOCK) --upgrade --constraint locks/all.txt locks/audit.in --output-file locks/audit.txt
+	$(LOCK) --upgrade --constraint locks/all.txt locks/docs.in pyproject.toml --output-file locks/docs.txt
 	$(LOCK) --upgrade --constraint locks/all.txt locks/mutants.in --output-file locks/mutants.txt
 	{ sed -n '/^#/p' constraints.txt; \
 	  sed -n 's/^\([A-Za-z0-9._-]*==[^ ;]*\).*/\1/p' locks/all.txt; } > constraints.new
 	mv constraints.new constraints.txt && rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit $(VENV)-site build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,6 +16,7 @@ def how_to_install(extra: str) -> str:
     This package is on no index, and its name there may one day be somebody else's: so what the
     extra consists of is named instead.
     """
+    import importlib.util
     import shlex
     from importlib import metadata
 
@@ -28,4 +29,7 @@ def how_to_install(extra: str) -> str:
     marked = [line.partition(";") for line in lines]
     names = [name.strip() for name, _, mark in marked if f'"{extra}"' in mark.replace("'", '"')]
     wanted = shlex.join(names) if names else f"-e {shlex.quote(f'{CLONE}[{extra}]')}"
-    return f"{shlex.quote(sys.executable)} -m pip install {wanted}"
+    python = shlex.quote(sys.executable)
+    if importlib.util.find_spec("pip") is None:  # an environment that uv made
+        return f"uv pip install --python {python} {wanted}"
+    return f"{python} -m pip install {wanted}"

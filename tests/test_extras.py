@@ -28,5 +28,9 @@ def test_elsewhere_the_packages_are_named_not_ours(
         "importlib.metadata.requires",
         lambda _: ["click>=8", "optuna>=4.5; extra == 'tune'", 'mcp>=2.3; extra == "web"'],
     )
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
     assert how_to_install("tune") == f"{sys.executable} -m pip install 'optuna>=4.5'"
     assert how_to_install("web") == f"{sys.executable} -m pip install 'mcp>=2.3'"
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    found = how_to_install("web")
+    assert found == f"uv pip install --python {sys.executable} 'mcp>=2.3'"

@@ -37,7 +37,7 @@ def named(requirements: list[str]) -> set[str]:
     return {normal(one[0]) for one in names if one} - {normal(PROJECT["name"])}
 
 
-@pytest.mark.parametrize("name", ["core", "all", "audit", "mutants"])
+@pytest.mark.parametrize("name", ["core", "all", "audit", "docs", "mutants"])
 def test_every_line_is_exact_and_has_hashes(name: str) -> None:
     found = entries(LOCKS / f"{name}.txt")
     assert found

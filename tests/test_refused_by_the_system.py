@@ -81,7 +81,7 @@ def test_what_cannot_be_written_is_said_with_a_remedy(
 @pytest.mark.parametrize("broken", PLACES)
 def test_what_only_reads_works_all_the_same(tmp_path: Path, broken: str) -> None:
     script = " && ".join(
-        f"{' '.join(US)} {command}; test $? -le 3" for command in ("config", "status")
+        f"{' '.join(US)} {command}; test $? -le 3" for command in ("configure show", "status")
     )
     done = at(PLACES[broken][0], tmp_path / "place", "sh", "-c", script, fails=False)
     assert "error" not in done.stderr
@@ -95,7 +95,9 @@ def test_a_request_log_that_cannot_be_begun_is_said(tmp_path: Path) -> None:
     assert "the file system is read-only" in said
 
 
-@pytest.mark.parametrize("words", [["config"], ["--version"], ["start", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["configure", "show"], ["--version"], ["start", "--help"]], ids=" ".join
+)
 def test_an_output_that_is_full_is_said(words: list[str]) -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = subprocess.run(
@@ -177,7 +179,7 @@ def test_with_a_home_a_user_without_a_name_works_and_is_known_by_number(tmp_path
     home = tmp_path / "home"
     home.mkdir()
     os.chown(home, NOBODY, NOBODY)
-    done = as_nobody(*US, "config", "-o", "json", HOME=str(home))
+    done = as_nobody(*US, "configure", "show", "-o", "json", HOME=str(home))
     assert done.returncode == 0, done.stderr
     assert str(home) in json.dumps(json.loads(done.stdout))
     code = "from autosre_lab.cluster.lease import _identity; print(_identity())"

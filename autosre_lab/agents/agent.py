@@ -46,6 +46,7 @@ class Settled(Generic[AnyProfile]):
         cwd: Where it will run.
         browser: What the server ``browser`` drives; None leaves it to the environment.
         request_log: The proxy's request log, where there is one.
+        started_as: How the session is started, by which the proxy knows how such sessions begin.
         remarks: What else a person should know, a sentence each.
         prepared: What was made ready of the configuration folder.
     """
@@ -58,6 +59,7 @@ class Settled(Generic[AnyProfile]):
     cwd: Path
     browser: Browser | None = None
     request_log: Path | None = None
+    started_as: str = ""
     remarks: tuple[str, ...] = ()
     prepared: Prepared = Prepared()
 
@@ -89,6 +91,10 @@ class Agent(ABC, Generic[AnyProfile]):
     @abstractmethod
     def needs_model(self, args: Sequence[str]) -> bool:
         """Whether a model has to be served for these arguments."""
+
+    @abstractmethod
+    def is_interactive(self, args: Sequence[str]) -> bool:
+        """Whether a person sits in front of it."""
 
     @abstractmethod
     def prepare(

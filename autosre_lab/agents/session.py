@@ -20,6 +20,7 @@ from autosre_lab.agents.stacks import (
     find_or_start,
     recipe_of,
 )
+from autosre_lab.agents.warming import warm
 from autosre_lab.agents.web_choice import SessionFit, fit_session
 from autosre_lab.agents.web_servers import web_is_installed
 from autosre_lab.agents.window import AnyProfile
@@ -107,6 +108,14 @@ def prepare_launch(
     )
     for text in (*prepared.notes, program.note, *chosen.notes, *agent.cautions(args)):
         _note(text)
+    started_as = "-".join(
+        (
+            *(agent.program.name, program.version, chosen.profile.name),
+            "terminal" if agent.is_interactive(args) else "single",
+            *chosen.servers,
+        )
+    )
+    warm(stack, started_as)
     return agent.plan(
         Settled(
             stack=stack,
@@ -117,6 +126,7 @@ def prepare_launch(
             cwd=cwd.resolve(),
             browser=None if own.url else browser_for(chosen.servers, environ),
             request_log=stack.request_log,
+            started_as=started_as,
             prepared=prepared,
         ),
         args,

@@ -23,8 +23,9 @@ from autosre_lab.scripted.chat_engine import ReceivedRequest, ScriptedVllm, Tool
 
 __all__ = [
     "RUN_TIMEOUT_S",
+    "STARTED_AS",
     "TOKEN",
-    "Trial",
+    "AgentTrial",
     "TrialServers",
     "by_round",
     "call",
@@ -36,6 +37,8 @@ __all__ = [
 TOKEN = "token-of-this-trial"  # noqa: S105 - of servers on loopback that end with the trial
 
 RUN_TIMEOUT_S = 120.0
+STARTED_AS = "on-trial"
+"""How a session on trial is started, for the proxy that learns how such sessions begin."""
 
 Script = Callable[[Mapping[str, Any]], Turn]
 Outcome = TypeVar("Outcome")
@@ -106,7 +109,7 @@ class _Served:
 
 
 @dataclass(frozen=True)
-class Trial:
+class AgentTrial:
     """A scripted engine, our proxy before it, and what an agent needs beside.
 
     Attributes:

@@ -72,7 +72,7 @@ PROXY = ImageKind(folder="proxy", tag=PROXY_IMAGE, parts=(*_BASICS, "engine", "p
 BROWSER = ImageKind(
     folder="browser",
     tag=BROWSER_IMAGE,
-    parts=(*_BASICS, "settings.py", "processes", "browser", "web"),
+    parts=(*_BASICS, "folders.py", "settings.py", "processes", "browser", "web"),
 )
 
 

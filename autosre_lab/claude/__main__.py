@@ -1,4 +1,4 @@
-"""`autosre-claude`, `python -m autosre_lab.claude`: the agent on a model of your own."""
+"""`autosre-claude`: the agent on a model of your own."""
 
 from __future__ import annotations
 

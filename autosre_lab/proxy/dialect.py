@@ -22,14 +22,14 @@ from autosre_lab.proxy.web_search import SearchAsk
 
 __all__ = [
     "AnswerStream",
-    "Answers",
     "Ask",
     "Canned",
     "Client",
     "Dialect",
     "OwnRoute",
     "Page",
-    "Served",
+    "RequestAnswerer",
+    "ServedModels",
 ]
 
 
@@ -137,7 +137,7 @@ class AnswerStream(Protocol):
         """Return the whole answer as JSON, after `finish`."""
 
 
-class Answers(Protocol):
+class RequestAnswerer(Protocol):
     """The machinery, as a dialect's own routes may use it."""
 
     def __call__(
@@ -160,7 +160,7 @@ class Answers(Protocol):
         """
 
 
-class Served(Protocol):
+class ServedModels(Protocol):
     """What is served, as a dialect's own routes may ask."""
 
     async def models(self) -> Sequence[ServedModel]:
@@ -192,7 +192,9 @@ class Dialect(Protocol):
     pages: Mapping[str, Page]
     """Further routes (GET), as aiohttp writes them: "/v1/models/{model:.+}"."""
 
-    def routes(self, answers: Answers, served: Served, max_bytes: int) -> Sequence[OwnRoute]:
+    def routes(
+        self, answers: RequestAnswerer, served: ServedModels, max_bytes: int
+    ) -> Sequence[OwnRoute]:
         """Return the routes that only this API has. `max_bytes`: the largest body taken."""
 
     async def complete(self, body: bytes) -> bytes:

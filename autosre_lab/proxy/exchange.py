@@ -16,6 +16,7 @@ from autosre_lab.proxy.chat_stream import UpstreamStreamError
 from autosre_lab.proxy.counting import EncodedPrompt, encode_prompt
 from autosre_lab.proxy.dialect import AnswerStream, Ask, Canned, Dialect
 from autosre_lab.proxy.engine_answer import EngineAnswer
+from autosre_lab.proxy.launch_header import LAUNCH_HEADER
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import Refusal, Refused, lacks_tool_parser
 from autosre_lab.proxy.request_log import RequestRecord
@@ -132,6 +133,9 @@ class Exchange:
         chat = self._chat(profile)
         prompt = encode_prompt(chat)
         self._state.prefixes.note(self._record, prompt, chat)
+        launch = self._http.headers.get(LAUNCH_HEADER)
+        if launch and self._ask.kind == "main":
+            self._state.leading.learn(launch, chat)
         return prompt, await self._fit(prompt, self._ask.wanted, profile.max_model_len)
 
     def _chat(self, profile: EngineProfile) -> dict[str, Any]:

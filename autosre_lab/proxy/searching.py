@@ -26,9 +26,9 @@ from autosre_lab.proxy.tool_calls import ToolCalls
 from autosre_lab.proxy.web_search import (
     Citation,
     Found,
+    FoundPage,
     SearchAsk,
     Searcher,
-    Source,
     citations_in,
     found_in,
     highest,
@@ -79,7 +79,7 @@ class SearchingAnswer(DialectAnswer):
     ) -> None:
         super().__init__(answer_id, call_prefix=call_prefix, inside_thinking=inside_thinking)
         self.searches = 0
-        self.sources: list[Source] = list(search.known) if search is not None else []
+        self.sources: list[FoundPage] = list(search.known) if search is not None else []
         self.found: dict[Block, Found] = {}
         self.sequence.hosted = search.name if search is not None else None
         self._begins_inside = inside_thinking

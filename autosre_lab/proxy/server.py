@@ -18,7 +18,7 @@ from autosre_lab.proxy import refusals
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.counting import encode_prompt
 from autosre_lab.proxy.cross_origin import allow_page, preflight
-from autosre_lab.proxy.dialect import Answers, Ask, Client, Dialect, Page
+from autosre_lab.proxy.dialect import Ask, Client, Dialect, Page, RequestAnswerer
 from autosre_lab.proxy.exchange import EventStreamOf, Exchange
 from autosre_lab.proxy.messages.dialect import MessagesDialect
 from autosre_lab.proxy.refusals import BadRequestError, Refusal, Refused, refusal_of_status
@@ -120,6 +120,7 @@ class Proxy:
             _route("GET", "/", self._root, main, open_to_all=True),
             _route("GET", "/health", self._health, main, open_to_all=True),
             _route("GET", "/metrics", self._metrics, main),
+            _route("POST", "/warm", self._warm, main),
         ]
         for dialect in self._dialects:
             routes.append(
@@ -238,6 +239,16 @@ class Proxy:
         self._state.metrics.running.set(len(self._state.running))
         return web.Response(body=self._state.metrics.text(), content_type="text/plain")
 
+    async def _warm(self, request: web.Request) -> web.Response:
+        """Have the engine compute how a session begins, unless it has anything else to do."""
+        launch = request.query.get("launch", "")
+        state = self._state
+        begun = False
+        if not state.closing and not len(state.running):
+            model = (await state.profiles.current(images=False)).model
+            begun = state.leading.start(launch, state.upstream, model)
+        return _json({"begun": begun})
+
     def _page(self, page: Page, path: str) -> Handler:
         pattern = _pattern(path)
 
@@ -265,7 +276,7 @@ class Proxy:
     def _ask(self, dialect: Dialect, request: web.Request) -> Awaitable[web.StreamResponse]:
         return self._answers(dialect)(request)
 
-    def _answers(self, dialect: Dialect) -> Answers:
+    def _answers(self, dialect: Dialect) -> RequestAnswerer:
         def answers(
             http: web.Request,
             body: bytes | None = None,
@@ -350,6 +361,7 @@ class Proxy:
         if not running.admits(ask.kind):
             raise Refused(refusals.full(ask.kind, len(running)))
         running.add(task)
+        await self._state.leading.give_way()
 
 
 def plain_path(path: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from autosre_lab.engine.protocol import ServedModel
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.counting import KnownPrompts
+from autosre_lab.proxy.leading import LeadingPrompts
 from autosre_lab.proxy.metrics import ProxyMetrics
 from autosre_lab.proxy.prefix_memory import PrefixMemory
 from autosre_lab.proxy.probe import ProfileSource
@@ -27,6 +28,7 @@ class ProxyState:
         known: Exact counts of earlier prompts.
         prefixes: How earlier prompts began.
         metrics: The Prometheus metrics.
+        leading: How sessions begin, to compute it ahead.
         running: The requests under way.
         log: The request log.
         closing: The proxy was told to end.
@@ -46,6 +48,8 @@ class ProxyState:
         self.known = KnownPrompts()
         self.prefixes = PrefixMemory()
         self.metrics = ProxyMetrics()
+        log = config.request_log
+        self.leading = LeadingPrompts(None if log is None else log.with_name("leading.json"))
         self.running = RunningRequests(config.max_running)
         self.log = RequestLog(config.request_log, max_bytes=config.request_log_bytes)
         self.closing = False
@@ -73,6 +77,7 @@ class ProxyState:
     async def drain(self) -> None:
         """Let running requests end for a while, then end them."""
         self.closing = True
+        await self.leading.give_way()
         await self.running.drain(self.config.shutdown_grace_s)
 
     async def close(self) -> None:

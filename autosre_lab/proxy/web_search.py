@@ -22,9 +22,9 @@ from autosre_lab.web.request_rules import OutcomeCode, SearchOutcome, SearchRule
 __all__ = [
     "Citation",
     "Found",
+    "FoundPage",
     "SearchAsk",
     "Searcher",
-    "Source",
     "citations_in",
     "found_in",
     "highest",
@@ -55,7 +55,7 @@ _FAILED: dict[str, str] = {
 }
 
 
-class Source(msgspec.Struct, frozen=True):
+class FoundPage(msgspec.Struct, frozen=True):
     """One result of a search.
 
     Attributes:
@@ -79,7 +79,7 @@ class Source(msgspec.Struct, frozen=True):
         return _SEAL + base64.b64encode(kept).decode("ascii")
 
     @classmethod
-    def unsealed(cls, sealed: object, title: str, url: str) -> Source | None:
+    def unsealed(cls, sealed: object, title: str, url: str) -> FoundPage | None:
         """Return what a client has handed back; None where it is none of ours."""
         if not isinstance(sealed, str) or not sealed.startswith(_SEAL):
             return None
@@ -101,7 +101,7 @@ class Found:
     """
 
     code: OutcomeCode
-    sources: tuple[Source, ...] = ()
+    sources: tuple[FoundPage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ class SearchAsk:
     wrong: str = ""
     forced: bool = False
     most_results: int = MOST_RESULTS
-    known: tuple[Source, ...] = ()
+    known: tuple[FoundPage, ...] = ()
 
 
 class Searcher(Protocol):
@@ -168,7 +168,7 @@ def found_in(outcome: SearchOutcome, *, after: int, most: int = MOST_RESULTS) ->
     """
     mark = f"web-{secrets.token_hex(6)}"
     sources = tuple(
-        Source(
+        FoundPage(
             number=number,
             title=_encodable(one.title),
             url=_encodable(one.url),
@@ -212,14 +212,14 @@ class Citation:
 
     start: int
     end: int
-    source: Source
+    source: FoundPage
 
 
 _CITES = re.compile(r"\[(\d{1,4}(?:\s*[,;]\s*\d{1,4})*)\]|【(\d{1,4})[^】\n]{0,40}】")
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 
 
-def citations_in(text: str, sources: Iterable[Source]) -> list[Citation]:
+def citations_in(text: str, sources: Iterable[FoundPage]) -> list[Citation]:
     """Return the sources that a text cites, in order; brackets in code cite nothing."""
     by_number = {source.number: source for source in sources}
     if not by_number or not ("[" in text or "【" in text):
@@ -234,7 +234,7 @@ def citations_in(text: str, sources: Iterable[Source]) -> list[Citation]:
     return cited
 
 
-def highest(sources: Sequence[Source]) -> int:
+def highest(sources: Sequence[FoundPage]) -> int:
     """Return the highest number given; 0 where there is none."""
     return max((source.number for source in sources), default=0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,7 +152,7 @@ class SessionPanel(Panel):
             layout={"width": "520px"},
             disabled=self.recorded,
         )
-        buttons = {
+        buttons: dict[str, tuple[str, str, Callable[[], object]]] = {
             "Ask": ("comment", f"Ask {self.agent}, in the chosen session", self._ask),
             "New session": ("plus", "The next question begins a session", lambda: self.choose("")),
             "Refresh": ("refresh", "Read the log again", lambda: self.choose(self.session)),

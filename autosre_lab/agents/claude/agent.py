@@ -51,6 +51,10 @@ class ClaudeCodeAgent(Agent[Profile]):
         """Whether a model has to be served for these arguments."""
         return needs_model(args)
 
+    def is_interactive(self, args: Sequence[str]) -> bool:
+        """Whether a person sits in front of it."""
+        return is_interactive(args)
+
     def prepare(
         self, own: OwnOptions, folder: Path, cwd: Path, environ: Mapping[str, str]
     ) -> Prepared:
@@ -105,6 +109,7 @@ class ClaudeCodeAgent(Agent[Profile]):
             browser=settled.browser,
             placed=settled.prepared.more[0] if settled.prepared.more else Placed(),
             status_line=status_line_command(folder, settled.request_log),
+            started_as=settled.started_as,
             remarks=settled.remarks,
             executable=settled.program.executable,
             version=settled.program.version,

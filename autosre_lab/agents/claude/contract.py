@@ -240,7 +240,11 @@ def _fetches(lab: ClaudeTrial) -> None:
     servers = json.dumps({"mcpServers": {"later": server}})
     lab.upstream.script = script
     ran = lab.ask(
-        "How do I stop it?", f"--mcp-config={servers}", f"--allowedTools={LATER}", profile="full"
+        "How do I stop it?",
+        f"--mcp-config={servers}",
+        f"--allowedTools={LATER}",
+        profile="full",
+        MCP_CONNECTION_NONBLOCKING="0",  # 2.1.197 would not wait for the server
     )
     same((ran.code, ran.text), (0, "That stops."), "exit code and answer")
     result = str(ran.tool_results[-1]["content"])

@@ -24,6 +24,7 @@ from autosre_lab.agents.environment import (
     without_proxies,
 )
 from autosre_lab.agents.launch import Browser, Endpoint, Launch
+from autosre_lab.agents.warming import LAUNCH_HEADER
 from autosre_lab.agents.web_servers import WEB_SERVERS, server_command
 from autosre_lab.agents.window import WindowFit
 
@@ -52,6 +53,7 @@ def plan_launch(
     browser: Browser | None = None,
     placed: Placed = NOTHING_PLACED,
     status_line: str | None = None,
+    started_as: str = "",
     remarks: Sequence[str] = (),
 ) -> Launch:
     """Say how Claude Code is to be started.
@@ -72,6 +74,7 @@ def plan_launch(
         browser: What the server ``browser`` drives; None leaves it to the environment.
         placed: What the session has in addition, from `additions.place`.
         status_line: The command that writes the status line; None leaves it to Claude Code.
+        started_as: How the session is started, by which the proxy knows how such sessions begin.
         remarks: What else a person should know, a sentence each.
     """
     added = {
@@ -82,6 +85,7 @@ def plan_launch(
             model=stack.model,
             config_dir=config_dir,
         ),
+        **({"ANTHROPIC_CUSTOM_HEADERS": f"{LAUNCH_HEADER}: {started_as}"} if started_as else {}),
         **keep_smaller(
             window_settings(fit, version), environ, but={"CLAUDE_CODE_MAX_CONTEXT_TOKENS"}
         ),

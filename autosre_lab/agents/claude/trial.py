@@ -20,7 +20,7 @@ from autosre_lab.agents.claude.profiles import PROFILES
 from autosre_lab.agents.claude.version import CLAUDE_CODE
 from autosre_lab.agents.claude.window import output_tokens
 from autosre_lab.agents.launch import Launch
-from autosre_lab.agents.trial import RUN_TIMEOUT_S, Trial, trial_servers
+from autosre_lab.agents.trial import RUN_TIMEOUT_S, STARTED_AS, AgentTrial, trial_servers
 from autosre_lab.agents.window import WindowFit
 from autosre_lab.proxy.web_search import Searcher
 
@@ -66,7 +66,7 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class ClaudeTrial(Trial):
+class ClaudeTrial(AgentTrial):
     """A Claude Code on trial."""
 
     def plan(
@@ -104,6 +104,7 @@ class ClaudeTrial(Trial):
             config_dir=self.config_dir,
             servers=servers,
             placed=place(added, self.config_dir, self.work),
+            started_as=STARTED_AS,
             status_line=status_line,
         )
 

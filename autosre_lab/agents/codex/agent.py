@@ -35,6 +35,10 @@ class CodexAgent(Agent[CodexProfile]):
         """Whether a model has to be served for these arguments."""
         return needs_model(args)
 
+    def is_interactive(self, args: Sequence[str]) -> bool:
+        """Whether a person sits in front of it."""
+        return not is_headless(args)
+
     def prepare(
         self, own: OwnOptions, folder: Path, cwd: Path, environ: Mapping[str, str]
     ) -> Prepared:
@@ -61,6 +65,7 @@ class CodexAgent(Agent[CodexProfile]):
             profile=settled.chosen.profile,
             servers=settled.chosen.servers,
             browser=settled.browser,
+            started_as=settled.started_as,
             remarks=settled.remarks,
             executable=settled.program.executable,
             environ=settled.environ,

@@ -16,6 +16,7 @@ from autosre_lab.agents.codex.arguments import is_headless, subcommand, writes
 from autosre_lab.agents.codex.profiles import CodexProfile, compacts_at
 from autosre_lab.agents.environment import browser_settings, without_proxies
 from autosre_lab.agents.launch import Browser, Endpoint, Launch
+from autosre_lab.agents.warming import LAUNCH_HEADER
 from autosre_lab.agents.web_servers import WEB_SERVERS, server_command
 from autosre_lab.agents.window import WindowFit
 
@@ -55,6 +56,7 @@ def plan_launch(
     config_dir: Path | None,
     servers: Sequence[str] = (),
     browser: Browser | None = None,
+    started_as: str = "",
     remarks: Sequence[str] = (),
 ) -> Launch:
     """Say how Codex is to be started.
@@ -69,6 +71,7 @@ def plan_launch(
         config_dir: CODEX_HOME; None leaves it to the user.
         servers: Names of our MCP servers that the session gets.
         browser: What the server ``browser`` drives; None leaves it to the environment.
+        started_as: How the session is started, by which the proxy knows how such sessions begin.
         remarks: What else a person should know, a sentence each.
     """
     added = {
@@ -91,7 +94,7 @@ def plan_launch(
     )
     kept = {name: value for name, value in environ.items() if name not in removed}
     settings = {
-        **_provider(stack),
+        **_provider(stack, started_as),
         **_window(fit),
         **_quiet(),
         **profile.settings,
@@ -110,7 +113,7 @@ def plan_launch(
     )
 
 
-def _provider(stack: Endpoint) -> dict[str, str]:
+def _provider(stack: Endpoint, started_as: str) -> dict[str, str]:
     base = stack.proxy_url.rstrip("/")
     provider = {
         "name": '"autosre"',
@@ -120,6 +123,8 @@ def _provider(stack: Endpoint) -> dict[str, str]:
         "wire_api": '"responses"',
         "stream_idle_timeout_ms": str(STREAM_IDLE_MS),
     }
+    if started_as:
+        provider["http_headers"] = f"{{{_text(LAUNCH_HEADER)}={_text(started_as)}}}"
     inside = ",".join(f"{key}={value}" for key, value in provider.items())
     return {
         "model": _text(stack.model),

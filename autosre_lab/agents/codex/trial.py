@@ -16,15 +16,15 @@ from typing import Any
 from autosre_lab.agents.codex.plan import plan_launch
 from autosre_lab.agents.codex.profiles import PROFILES, compacts_at
 from autosre_lab.agents.launch import Launch
-from autosre_lab.agents.trial import Trial, trial_servers
+from autosre_lab.agents.trial import STARTED_AS, AgentTrial, trial_servers
 from autosre_lab.agents.window import WindowFit
 from autosre_lab.proxy.web_search import Searcher
 
-__all__ = ["CodexTrial", "Ran", "trial"]
+__all__ = ["CodexRan", "CodexTrial", "trial"]
 
 
 @dataclass(frozen=True)
-class Ran:
+class CodexRan:
     """A finished ``codex exec --json``.
 
     Attributes:
@@ -51,7 +51,7 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class CodexTrial(Trial):
+class CodexTrial(AgentTrial):
     """A Codex on trial."""
 
     def plan(self, *args: str, profile: str = "lean", servers: Sequence[str] = ()) -> Launch:
@@ -73,9 +73,10 @@ class CodexTrial(Trial):
             environ=os.environ,
             config_dir=self.config_dir,
             servers=servers,
+            started_as=STARTED_AS,
         )
 
-    def exec(self, *args: str, profile: str = "lean", servers: Sequence[str] = ()) -> Ran:
+    def exec(self, *args: str, profile: str = "lean", servers: Sequence[str] = ()) -> CodexRan:
         """Run ``codex exec --json`` to its end.
 
         Raises:
@@ -83,7 +84,7 @@ class CodexTrial(Trial):
         """
         done = self.run(self.plan("exec", "--json", *args, profile=profile, servers=servers))
         events = [json.loads(line) for line in done.stdout.splitlines()]
-        return Ran(done.returncode, events, done.stderr)
+        return CodexRan(done.returncode, events, done.stderr)
 
 
 @contextmanager

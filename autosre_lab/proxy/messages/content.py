@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from autosre_lab.proxy.messages.request import (
+    BlockSource,
     ContentBlock,
-    Source,
     decode_blocks,
     without_lone_surrogates,
 )
@@ -63,7 +63,7 @@ _KNOWN = _TOLD | {
     "mcp_tool_use",
 }
 
-_source_decoder = msgspec.json.Decoder(Source)
+_source_decoder = msgspec.json.Decoder(BlockSource)
 
 
 class _Named(msgspec.Struct):
@@ -278,7 +278,7 @@ def _omitted(what: str, about: dict[str, object] | None = None, *, detail: str =
     return f"[{what}{title}{described} omitted: the served model cannot read it]"
 
 
-def _source(block: ContentBlock) -> Source | None:
+def _source(block: ContentBlock) -> BlockSource | None:
     try:
         return _source_decoder.decode(block.source)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

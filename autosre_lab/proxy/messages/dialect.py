@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 
 from autosre_lab.proxy.dialect import (
-    Answers,
     AnswerStream,
     Ask,
     Canned,
     Client,
     OwnRoute,
     Page,
-    Served,
+    RequestAnswerer,
+    ServedModels,
 )
 from autosre_lab.proxy.messages.chat_request import to_chat_request
 from autosre_lab.proxy.messages.claude_code import AGENT_HEADER, SESSION_HEADER, classify
@@ -55,7 +55,9 @@ class MessagesDialect:
     def __init__(self, *, searches: bool = False) -> None:
         self._searches = searches
 
-    def routes(self, answers: Answers, served: Served, max_bytes: int) -> Sequence[OwnRoute]:
+    def routes(
+        self, answers: RequestAnswerer, served: ServedModels, max_bytes: int
+    ) -> Sequence[OwnRoute]:
         """The API has none beside those that all have."""
         return ()
 

@@ -18,13 +18,13 @@ from autosre_lab.proxy.refusals import BadRequestError
 
 __all__ = [
     "BadRequestError",
+    "BlockSource",
     "ContentBlock",
     "InputMessage",
     "MessagesRequest",
     "Metadata",
     "OutputConfig",
     "OutputFormat",
-    "Source",
     "ThinkingConfig",
     "ToolChoice",
     "ToolDefinition",
@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 _NOTHING = msgspec.Raw(b"")
 
 
-class Source(msgspec.Struct):
+class BlockSource(msgspec.Struct):
     """Where the bytes of an image or a document are."""
 
     type: str = ""

@@ -15,7 +15,7 @@ from autosre_lab.proxy.messages.request import (
     MessagesRequest,
     ToolDefinition,
 )
-from autosre_lab.proxy.web_search import Citation, Found, SearchAsk, Source, shown_to_model
+from autosre_lab.proxy.web_search import Citation, Found, FoundPage, SearchAsk, shown_to_model
 from autosre_lab.web.request_rules import OutcomeCode, SearchRules, search_rules
 
 __all__ = [
@@ -116,7 +116,7 @@ def search_ask(request: MessagesRequest) -> SearchAsk | None:
     )
 
 
-def _known_sources(request: MessagesRequest) -> Iterator[Source]:
+def _known_sources(request: MessagesRequest) -> Iterator[FoundPage]:
     for message in request.messages:
         if isinstance(message.content, list):
             for block in message.content:
@@ -147,11 +147,11 @@ def _found(block: ContentBlock) -> tuple[Found, list[str]]:
     if isinstance(content, _Result):
         code: Any = content.error_code if content.error_code in _CODES else "unavailable"
         return Found(code=code), []
-    ours: list[Source] = []
+    ours: list[FoundPage] = []
     others: list[str] = []
     for one in content:
         title, url = (value if isinstance(value, str) else "" for value in (one.title, one.url))
-        source = Source.unsealed(one.encrypted_content, title, url)
+        source = FoundPage.unsealed(one.encrypted_content, title, url)
         if source is None:
             others.append(f"- {title or url}: {url}")
         else:

@@ -9,7 +9,15 @@ import msgspec
 
 from autosre_lab.proxy.refusals import BadRequestError
 
-__all__ = ["Members", "Turn", "continued", "input_of", "members_of", "not_found", "text_member"]
+__all__ = [
+    "EarlierTurn",
+    "Members",
+    "continued",
+    "input_of",
+    "members_of",
+    "not_found",
+    "text_member",
+]
 
 Members = dict[str, msgspec.Raw]
 """A JSON object's members, each as the bytes that the client sent."""
@@ -19,7 +27,7 @@ _items = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class EarlierTurn:
     """An answered request.
 
     Attributes:
@@ -60,7 +68,7 @@ def input_of(members: Members) -> tuple[msgspec.Raw, ...]:
     return ()
 
 
-def continued(members: Members, turn: Turn, *, after: str) -> Members:
+def continued(members: Members, turn: EarlierTurn, *, after: str) -> Members:
     """Return a request that holds all that it continues.
 
     Args:

@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 
 from autosre_lab.proxy.dialect import (
-    Answers,
     AnswerStream,
     Ask,
     Canned,
     Client,
     OwnRoute,
     Page,
-    Served,
+    RequestAnswerer,
+    ServedModels,
 )
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import BadRequestError, Refusal
@@ -74,7 +74,9 @@ class ResponsesDialect:
         self._kept = KeptResponses(responses_dir)
         self._routes: ResponseRoutes | None = None
 
-    def routes(self, answers: Answers, served: Served, max_bytes: int) -> Sequence[OwnRoute]:
+    def routes(
+        self, answers: RequestAnswerer, served: ServedModels, max_bytes: int
+    ) -> Sequence[OwnRoute]:
         """Stored responses, compaction, the WebSocket and Codex's catalogue."""
         self._routes = ResponseRoutes(answers, self._kept, served, max_bytes)
         return self._routes.routes

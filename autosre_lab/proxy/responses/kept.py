@@ -13,7 +13,7 @@ from autosre_lab.errors import FileError
 from autosre_lab.logs import get_logger
 from autosre_lab.proxy.refusals import BadRequestError
 from autosre_lab.proxy.responses.continuation import (
-    Turn,
+    EarlierTurn,
     continued,
     input_of,
     joined,
@@ -162,6 +162,8 @@ def shown_input(kept: Kept, response_id: str) -> list[dict[str, Any]]:
     return shown
 
 
-def _turn(kept: Kept) -> Turn:
+def _turn(kept: Kept) -> EarlierTurn:
     output = kept.response.get("output") or []
-    return Turn(tuple(kept.input), tuple(msgspec.Raw(msgspec.json.encode(one)) for one in output))
+    return EarlierTurn(
+        tuple(kept.input), tuple(msgspec.Raw(msgspec.json.encode(one)) for one in output)
+    )

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from autosre_lab.logs import get_logger
 from autosre_lab.proxy import refusals
-from autosre_lab.proxy.dialect import Answers, OwnRoute, Served
+from autosre_lab.proxy.dialect import OwnRoute, RequestAnswerer, ServedModels
 from autosre_lab.proxy.refusals import BadRequestError, Refusal, Refused
 from autosre_lab.proxy.responses.catalogue import catalogue
 from autosre_lab.proxy.responses.continuation import (
@@ -52,7 +52,7 @@ class ResponseRoutes:
     """
 
     def __init__(
-        self, answers: Answers, kept: KeptResponses, served: Served, max_bytes: int
+        self, answers: RequestAnswerer, kept: KeptResponses, served: ServedModels, max_bytes: int
     ) -> None:
         self._served = served
         self._answers = answers

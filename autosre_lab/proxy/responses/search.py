@@ -10,7 +10,7 @@ import msgspec
 from autosre_lab.errors import ConfigError
 from autosre_lab.proxy.refusals import BadRequestError
 from autosre_lab.proxy.responses.request import ResponsesRequest
-from autosre_lab.proxy.web_search import Citation, Found, SearchAsk, Source
+from autosre_lab.proxy.web_search import Citation, Found, FoundPage, SearchAsk
 from autosre_lab.web.request_rules import search_rules
 
 __all__ = [
@@ -84,7 +84,7 @@ def search_ask(
         )
     except ConfigError as error:
         raise BadRequestError(f"tools: {error}") from error
-    known: list[Source] = []
+    known: list[FoundPage] = []
     for item in request.items:
         if item.type == "web_search_call" and (found := before.of(item.id)) is not None:
             known += found.sources

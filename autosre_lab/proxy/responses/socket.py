@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from autosre_lab.proxy.dialect import Answers
+from autosre_lab.proxy.dialect import RequestAnswerer
 from autosre_lab.proxy.refusals import BadRequestError, Refusal, Refused, bad_request
 from autosre_lab.proxy.responses.codex import headers_of_frame
 from autosre_lab.proxy.responses.continuation import (
+    EarlierTurn,
     Members,
-    Turn,
     continued,
     input_of,
     members_of,
@@ -60,7 +60,7 @@ class ResponseSocket:
     def __init__(
         self,
         http: web.Request,
-        answers: Answers,
+        answers: RequestAnswerer,
         complete: Callable[[bytes], Awaitable[bytes]],
         *,
         max_bytes: int,
@@ -72,7 +72,7 @@ class ResponseSocket:
         self._socket = web.WebSocketResponse(
             max_msg_size=max_bytes, compress=False, heartbeat=_HEARTBEAT_S
         )
-        self._turns: OrderedDict[str, Turn] = OrderedDict()
+        self._turns: OrderedDict[str, EarlierTurn] = OrderedDict()
 
     async def serve(self) -> web.WebSocketResponse:
         """Answer one frame after the other until the client goes.
@@ -158,7 +158,7 @@ class ResponseSocket:
         return await self._send_error(answer)
 
     def _remember(self, ended: _Ended, members: Members) -> None:
-        self._turns[ended.id] = Turn(input_of(members), tuple(ended.output))
+        self._turns[ended.id] = EarlierTurn(input_of(members), tuple(ended.output))
         while len(self._turns) > _REMEMBERED:
             self._turns.popitem(last=False)
 

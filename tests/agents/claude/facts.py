@@ -33,6 +33,7 @@ def plan(
     servers: Sequence[str] = (),
     browser: Browser | None = None,
     placed: Placed = Placed(),  # noqa: B008 - frozen
+    started_as: str = "",
 ) -> Launch:
     chosen = PROFILES[profile]
     fit = fit_window(window, chosen, first_prompt)
@@ -49,4 +50,5 @@ def plan(
         servers=servers,
         browser=browser,
         placed=placed,
+        started_as=started_as,
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autosre_lab.proxy.profile import EngineProfile
 from autosre_lab.proxy.refusals import BadRequestError
 from autosre_lab.proxy.responses.chat_request import to_chat_request
-from autosre_lab.proxy.responses.continuation import Turn, continued, input_of, members_of
+from autosre_lab.proxy.responses.continuation import EarlierTurn, continued, input_of, members_of
 from autosre_lab.proxy.responses.echo import echoed
 from autosre_lab.proxy.responses.kept import Kept, shown_input
 from autosre_lab.proxy.responses.request import decode_request
@@ -135,9 +135,9 @@ def test_no_body_crashes_what_reads_it(body: bytes | str) -> None:
 @given(st.lists(st.lists(ITEMS, max_size=3), min_size=1, max_size=4))
 @settings(max_examples=100, deadline=None)
 def test_what_is_continued_is_as_if_all_had_been_sent(turns: list[list[dict[str, Any]]]) -> None:
-    before = Turn((), ())
+    before = EarlierTurn((), ())
     for items in turns:
         members = members_of(json.dumps({"model": "m", "input": items}).encode()) or {}
-        before = Turn(input_of(continued(members, before, after="resp_1")), ())
+        before = EarlierTurn(input_of(continued(members, before, after="resp_1")), ())
     whole = [item for items in turns for item in items]
     assert [json.loads(bytes(item)) for item in before.input] == whole
