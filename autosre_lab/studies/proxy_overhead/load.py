@@ -108,7 +108,7 @@ def read_answer(raw: bytes, *, end: bytes) -> tuple[int, int, str | None]:
     chunks = deltas.count(MARKER)
     if status != 200:
         return status, chunks, f"HTTP {status}: {body[:200].decode('utf-8', 'replace')}"
-    if end not in body[body.rfind(b"data: {") :]:
+    if end not in body[max(0, body.rfind(b"data: {")) :]:
         return status, chunks, "the stream ended without its last event"
     return status, chunks, None
 
