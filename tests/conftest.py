@@ -21,10 +21,12 @@ TOGETHER = ("notebooks", "browser", "local")
 """Folders whose tests share what is costly to start, so that one worker runs them all."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests one worker has to run, the longest groups first; alone it changes nothing.
 
-    The real engine takes both cores of a small machine, so never two of them run at once.
+    The real engine takes both cores of a small machine, so never two of them run at once. First of
+    all plugins: xdist reads the groups in this hook too.
     """
     for item in items:
         folder = Path(str(item.path)).relative_to(Path(__file__).parent).parts[0]
