@@ -21,18 +21,19 @@ TOGETHER = ("notebooks", "browser", "local")
 """Folders whose tests share what is costly to start, so that one worker runs them all."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests one worker has to run, the longest groups first; alone it changes nothing.
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Say which tests one worker has to run, before xdist reads it; alone it changes nothing.
 
-    The real engine takes both cores of a small machine, so never two of them run at once. First of
-    all plugins: xdist reads the groups in this hook too.
+    The real engine takes both cores of a small machine, so never two of them run at once.
     """
-    for item in items:
-        folder = Path(str(item.path)).relative_to(Path(__file__).parent).parts[0]
-        group = "engine" if item.get_closest_marker("engine") else folder
-        if group == "engine" or group in TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(group))
+    folder = Path(str(item.path)).relative_to(Path(__file__).parent).parts[0]
+    group = "engine" if item.get_closest_marker("engine") else folder
+    if group == "engine" or group in TOGETHER:
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest groups first."""
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
