@@ -30,6 +30,7 @@ function fitter(el) {
   const asked = new WeakMap();
   let pending = false;
   let mutations = null;
+  let timer = 0;
   const fit = () => {
     pending = false;
     const view = el.closest(".autosre");
@@ -39,24 +40,33 @@ function fitter(el) {
       mutations.observe(view, { childList: true, subtree: true });
     }
     let misfit = false;
+    let wait = Infinity;
+    const now = performance.now();
     for (const plot of view.querySelectorAll(".js-plotly-plot")) {
       const [has, drawn] = [plot.clientWidth, plot._fullLayout?.width];
       if (!has || !drawn) continue;
       if (Math.abs(has - drawn) <= 1) {
         asked.delete(plot);
-      } else if ((asked.get(plot) ?? 0) < 10) {
-        // Not without end: a figure may have a fixed width.
-        asked.set(plot, (asked.get(plot) ?? 0) + 1);
+        continue;
+      }
+      const state = asked.get(plot) ?? { tries: 0, due: 0 };
+      // Not without end: a figure may have a fixed width.
+      if (state.tries >= 16) continue;
+      if (now >= state.due) {
+        state.tries += 1;
+        // A figure that is being drawn just now, which takes seconds on a busy machine, does not
+        // hear it; a page that changes a lot must not use up the tries meanwhile.
+        state.due = now + Math.min(10000, 150 * 2 ** state.tries);
+        asked.set(plot, state);
         // Once drawn it keeps its first width as if somebody had asked for that.
         if (plot.layout.autosize) delete plot.layout.width;
         misfit = true;
       }
+      wait = Math.min(wait, state.due - now);
     }
-    if (misfit) {
-      window.dispatchEvent(new Event("resize"));
-      // It is not heard by a figure that is being drawn just now.
-      setTimeout(later, 300);
-    }
+    if (misfit) window.dispatchEvent(new Event("resize"));
+    clearTimeout(timer);
+    if (wait < Infinity) timer = setTimeout(later, wait + 1);
   };
   const later = () => {
     if (!pending) requestAnimationFrame(fit);
@@ -65,6 +75,7 @@ function fitter(el) {
   const sizes = new ResizeObserver(later);
   sizes.observe(el);
   return () => {
+    clearTimeout(timer);
     sizes.disconnect();
     mutations?.disconnect();
   };

@@ -95,5 +95,7 @@ def test_without_the_official_client_the_extra_is_named(
         return real(name, *args)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match="cluster"):
+    with pytest.raises(
+        MissingExtraError, match="Kubernetes needs packages that"
+    ):
         kubeconfig.connect(tmp_path / "config")

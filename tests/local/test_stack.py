@@ -145,6 +145,10 @@ def stopped(own_home: None) -> Iterator[None]:
 
 
 def noted(service: str, part: str) -> ProcessIdentity:
+    def known() -> bool:
+        return bool((read_json(paths().state / f"{service}.json") or {}).get(part))
+
+    until(known, f"the {part} of the {service}")
     record = read_json(paths().state / f"{service}.json")
     assert record is not None
     return ProcessIdentity(*record[part])

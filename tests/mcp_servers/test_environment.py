@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -43,9 +44,11 @@ def secrets_of(processes: list[psutil.Process]) -> dict[str, list[str]]:
     """Return which secrets the kernel shows in which process's environment."""
     found = {}
     for process in processes:
-        raw = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
-        names = [one.decode().partition("=")[0] for one in raw if WORD.encode() in one]
-        found[f"{process.name()} {process.pid}"] = sorted(names)
+        # Chromium's helpers come and go.
+        with suppress(OSError, psutil.NoSuchProcess):
+            raw = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+            names = [one.decode().partition("=")[0] for one in raw if WORD.encode() in one]
+            found[f"{process.name()} {process.pid}"] = sorted(names)
     return found
 
 

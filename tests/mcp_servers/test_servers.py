@@ -139,7 +139,7 @@ def test_results_are_returned_as_text(site: Site) -> None:
 def test_the_toolkit_is_found_explained_and_listed() -> None:
     server = capabilities.build_server()
 
-    found, _ = call(server, "search_commands", query="start a model", kind="cli")
+    found, _ = call(server, "search_commands", query="start", kind="cli")
     explained, _ = call(server, "get_command", name="autosre start")
     listed, _ = call(server, "list_modules")
     wrong, is_error = call(server, "get_command", name="autosre strat")

@@ -17,7 +17,7 @@ from tests.notebooks.jupyter import (
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.notebook, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.browser, pytest.mark.notebook, pytest.mark.timeout(900)]
 
 
 def run(lab: tuple[Page, str], name: str) -> Page:
@@ -30,7 +30,9 @@ def run(lab: tuple[Page, str], name: str) -> Page:
 
 
 def wait(page: Page, state: str) -> None:
-    page.wait_for_selector(f".autosre div[role=status]:has-text(': {state}')", state="attached")
+    """Wait for a state of the work; tuning starts the engine three times."""
+    shown = f".autosre div[role=status]:has-text(': {state}')"
+    page.wait_for_selector(shown, state="attached", timeout=240_000)
 
 
 def press(page: Page, name: str) -> None:

@@ -38,7 +38,7 @@ def test_every_value_is_a_result_a_kill_loses_one_trial_and_the_winner_becomes_a
     slow = apply_knobs(load_recipe("smollm2-135m-cpu"), {CACHE: False}, name="without-cache")
     recipe = tmp_path / "without-cache.yaml"
     recipe.write_text(recipe_yaml(slow), "utf-8")
-    sizes = {"sessions": 3, "turns": 2, "scale": 0.03, "context": 8192, "waits": 0.0}
+    sizes = {"sessions": 4, "turns": 3, "scale": 0.03, "context": 8192, "waits": 0.0}
     wanted = {
         "schema": "autosre.experiment/v1",
         "recipe": str(recipe),
