@@ -95,7 +95,5 @@ def test_without_the_official_client_the_extra_is_named(
         return real(name, *args)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(
-        MissingExtraError, match="Kubernetes needs packages that"
-    ):
+    with pytest.raises(MissingExtraError, match="Kubernetes needs packages that"):
         kubeconfig.connect(tmp_path / "config")
