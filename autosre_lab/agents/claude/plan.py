@@ -30,8 +30,8 @@ from autosre_lab.agents.window import WindowFit
 
 __all__ = ["mcp_config", "plan_launch"]
 
-NOISE = ("[claude-code:unrecognized_model]",)
-"""Claude Code 2.1.332 prints such a line for every model that is not Anthropic's."""
+NOISE = ("[claude-code:unrecognized_model]", "CLAUDE_CODE_DISABLE_1M_CONTEXT is set, but")
+"""Claude Code 2.1.332 prints such lines for every model that is not Anthropic's."""
 
 NOTHING_PLACED = Placed()
 

@@ -236,5 +236,8 @@ def test_what_newer_versions_read_does_not_leak_in(name: str) -> None:
 
 
 def test_one_line_that_says_nothing_is_left_out_of_single_questions() -> None:
-    assert plan("-p", "hi").noise == ("[claude-code:unrecognized_model]",)
+    assert plan("-p", "hi").noise == (
+        "[claude-code:unrecognized_model]",
+        "CLAUDE_CODE_DISABLE_1M_CONTEXT is set, but",
+    )
     assert plan().noise == ()

@@ -66,6 +66,8 @@ def test_the_launcher_answers_and_the_second_time_from_the_prefix_cache(
         ran = launcher(real_stack, tmp_path, "-p", QUESTION, f"--append-system-prompt={LONG}")
         assert ran.returncode == 0, ran.stderr
         assert ran.stdout.strip()
+        # What it says of variables that the launcher sets is nothing that a person can act on.
+        assert "CLAUDE_CODE_" not in ran.stderr
         wait_for_requests(real_stack, expected)
 
     first, second = main_requests(real_stack)[before:]
