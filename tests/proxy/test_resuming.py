@@ -30,12 +30,6 @@ CHUNKS = len(chunks_of(WHOLE, prompt_tokens=1)) - 1  # behind the reason to stop
 QUICK = {"keepalive_after_s": 0.05, "keepalive_every_s": 0.05}
 
 
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autosre_lab.proxy.state._PAUSES_S", (0.0, 0.0))
-    monkeypatch.setattr("autosre_lab.proxy.state._POLL_S", 0.02)
-
-
 class Model:
     """Answers the same each time, goes on with half an answer, and dies where it is told to."""
 
