@@ -76,12 +76,19 @@ class ClaudeCodeAgent(Agent[Profile]):
         environ: Mapping[str, str],
         prepared: Prepared,
     ) -> Callable[[Profile], int]:
-        """Count the recorded first request on the live engine; a terminal's is longer."""
+        """Count the recorded first request on the live engine, once; a terminal's is longer."""
+        counted: dict[str, int] = {}
 
         def measured(profile: Profile) -> int:
             if stack is None:
                 return estimate_first_prompt(profile, program.version)
-            single = count_first_prompt(
+            if profile.name not in counted:
+                counted[profile.name] = count(profile, stack)
+            longer = profile.size(program.version).terminal_factor if is_interactive(args) else 1
+            return round(counted[profile.name] * longer)
+
+        def count(profile: Profile, stack: Endpoint) -> int:
+            return count_first_prompt(
                 profile,
                 stack,
                 executable=program.executable,
@@ -90,8 +97,6 @@ class ClaudeCodeAgent(Agent[Profile]):
                 environ=environ,
                 additions=prepared.more[1] if prepared.more else Additions(),
             )
-            longer = profile.size(program.version).terminal_factor if is_interactive(args) else 1
-            return round(single * longer)
 
         return measured
 
