@@ -232,9 +232,9 @@ def said_in(content: object) -> str:
         return "; ".join(filter(None, map(said_in, content[:_MOST_ERRORS])))
     if not isinstance(content, dict):
         return content if isinstance(content, str) else ""
-    names = ("message", "detail", "msg", "error_message", "errors", "error")
+    names = ["message", "detail", "msg", "error_message", "errors", "error"]
     if isinstance(content.get("error"), (dict, list)):
-        names = ("error", *names)
+        names.insert(0, "error")
     said = next(filter(None, (said_in(content.get(name)) for name in names)), "")
     where = content.get("loc")
     return f"{'.'.join(map(str, where))}: {said}" if said and isinstance(where, list) else said

@@ -18,7 +18,7 @@ from autosre_lab.stack import Stack
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
-TOOL: dict[str, Any] = {"name": "Read", "input_schema": {"type": "object", "properties": {}}}
+TOOL: Any = {"name": "Read", "input_schema": {"type": "object", "properties": {}}}
 PARSERS = ("enable-auto-tool-choice", "tool-call-parser", "tool-strict-level")
 SAID = "A short plan.</think>The whole answer."
 
