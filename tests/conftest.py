@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from autosre_lab.lifecycle import start, stop
 from autosre_lab.stack import Stack
+from tests.slow import slow_files
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -17,8 +19,22 @@ settings.register_profile("mutants", settings.get_profile("steady"), max_example
 settings.load_profile("steady")
 
 
+SLOW = slow_files()
 TOGETHER = ("notebooks", "browser", "local")
 """Folders whose tests share what is costly to start, so that one worker runs them all."""
+
+
+def pytest_configure() -> None:
+    """Heed signals again: `nohup` and shells that put us in the background have them ignored.
+
+    Processes that are started inherit it, and some tests end theirs by Ctrl-C.
+    """
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -26,10 +42,18 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
     The real engine takes both cores of a small machine, so never two of them run at once.
     """
-    folder = Path(str(item.path)).relative_to(Path(__file__).parent).parts[0]
+    file = Path(str(item.path)).relative_to(Path(__file__).parent)
+    folder = file.parts[0]
+    if f"tests/{file.as_posix()}" in SLOW:
+        item.add_marker(pytest.mark.slow)
     group = "engine" if item.get_closest_marker("engine") else folder
     if group == "engine" or group in TOGETHER:
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case that is a whole page by its argument: an id of a megabyte tells nobody more."""
+    return argname if isinstance(val, str | bytes) and len(val) > 200 else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
