@@ -61,7 +61,8 @@ panel
 #   stands first; a difference is called one only where the interval of the ratio excludes 1.
 
 # %%
-widgets.results_table(panel.results).T
+panel.wait()  # what is below is of this run; Stop ends it early
+widgets.results_table(panel.measured).T
 
 # %%
 if STOP_AT_END and not was_running:

@@ -70,6 +70,7 @@ panel
 # * On the **Pareto front** nothing else is better in both.
 
 # %%
+panel.wait()  # what is below is of this run; Stop ends it early
 if PROMOTE:
     panel.promote()
 notebooks.save_summary(folder, {"recipe": recipe, **panel.summary()})

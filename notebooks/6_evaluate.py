@@ -56,7 +56,8 @@ panel
 #   different only where McNemar's exact test says so.
 
 # %%
-widgets.levels_table(panel.results)
+panel.wait()  # what is below is of this run; Stop ends it early
+widgets.levels_table(panel.evaluated)
 
 # %%
 if STOP_AT_END and not was_running:

@@ -58,6 +58,7 @@ panel
 #   another order, a system prompt with a date in it, a compaction, a restart, an eviction.
 
 # %%
+panel.wait()  # what is below is of this run; Stop ends it early
 widgets.cache_table(panel.profile(), every_cause=True).T
 
 # %%

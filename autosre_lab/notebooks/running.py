@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any
 
 from autosre_lab.errors import ConfigError, MissingExtraError
@@ -14,7 +14,7 @@ from autosre_lab.notebooks.shipped import find_notebook
 from autosre_lab.private_files import write_whole
 from autosre_lab.settings import home_folder, paths
 
-__all__ = ["run_dir", "run_notebook", "save_summary"]
+__all__ = ["SummaryFile", "run_dir", "run_notebook", "save_summary"]
 
 SUMMARY = "summary.json"
 
@@ -110,7 +110,14 @@ def _headless() -> Iterator[None]:
             os.environ["AUTOSRE_HEADLESS"] = before
 
 
-def save_summary(run_dir: str | Path, facts: Mapping[str, Any]) -> Path:
+class SummaryFile(PosixPath):
+    """The file of a run's facts, which a notebook shows as a sentence."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 - as IPython calls it
+        printer.text(f"Written: {self}")
+
+
+def save_summary(run_dir: str | Path, facts: Mapping[str, Any]) -> SummaryFile:
     """Write a run's facts where `run_notebook` and CI look for them.
 
     Args:
@@ -120,4 +127,5 @@ def save_summary(run_dir: str | Path, facts: Mapping[str, Any]) -> Path:
     Returns:
         The file.
     """
-    return write_whole(Path(run_dir) / SUMMARY, json.dumps(dict(facts), indent=2) + "\n")
+    text = json.dumps(dict(facts), indent=2) + "\n"
+    return SummaryFile(write_whole(Path(run_dir) / SUMMARY, text))

@@ -153,8 +153,16 @@ class Work:
         return f"{self.label}: {self.state}" + (f"; {last}" if last else "")
 
     def widget(self) -> Any:
-        """Return the view: where it is, its steps, its error, and a Stop button."""
+        """Return the view: a Stop button, and below it where it is, its steps and its error."""
         if self._view is None:
+            widgets = require_widgets()
+            self._view = widgets.VBox([self.button(), self.said()])
+            self._view.add_class("autosre")
+        return self._view
+
+    def button(self) -> Any:
+        """Return the Stop button."""
+        if self._button is None:
             widgets = require_widgets()
             self._button = widgets.Button(
                 description="Stop",
@@ -164,11 +172,15 @@ class Work:
                 layout=widgets.Layout(width="auto", align_self="flex-start"),
             )
             self._button.on_click(lambda _: self.stop())
-            self._text = widgets.HTML()
-            self._view = widgets.VBox([self._button, self._text])
-            self._view.add_class("autosre")
             self._update()
-        return self._view
+        return self._button
+
+    def said(self) -> Any:
+        """Return the view of where it is, its steps and its error."""
+        if self._text is None:
+            self._text = require_widgets().HTML()
+            self._update()
+        return self._text
 
     def _run(self, call: Callable[[], Any], then: Callable[[Any], None] | None) -> None:
         outcome: State = "failed"
@@ -208,11 +220,10 @@ class Work:
             raise Stopped
 
     def _update(self) -> None:
-        if self._view is not None:
+        if self._button is not None:
             self._button.disabled = self.state != "running"
-            text = self._html()
-            if self._text.value != text:
-                self._text.value = text
+        if self._text is not None and self._text.value != (text := self._html()):
+            self._text.value = text
         if self._on_change is not None:
             self._on_change()
 

@@ -52,6 +52,7 @@ class BenchPanel(Panel):
 
     Attributes:
         results: All result cards, the oldest first.
+        measured: Those of them that this panel measured.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class BenchPanel(Panel):
             "api": api,
         }
         self.results: list[Result] = results_in(self.folder)
+        self.measured: list[Result] = []
         self._timings: list[RequestTiming] = []
         self._pair = PairChoice("the last two of the same work", self._offered, self.changed)
 
@@ -98,9 +100,10 @@ class BenchPanel(Panel):
                     stopping=self.work.stopping.is_set,
                 )
                 self.results.append(result)
+                self.measured.append(result)
                 self._pair.offer()
                 self.changed()
-            return self.results[-1] if self.results else None
+            return self.measured[-1] if self.measured else None
 
         found: Result | None = self.begin(call)
         return found
@@ -125,8 +128,12 @@ class BenchPanel(Panel):
                 continue
         return None
 
-    def form(self) -> Sequence[Any]:
-        """Return the fields, the button, and the choice of two results."""
+    def actions(self) -> Sequence[Any]:
+        """Return the button that measures."""
+        return [self.button("Measure", "play", "Measure what Settings say", self.measure)]
+
+    def form(self) -> Mapping[str, Sequence[Any]]:
+        """Return the fields, and the choice of two results."""
         from autosre_lab.bench.synthetic import workload_names
 
         widgets = require_widgets()
@@ -151,16 +158,11 @@ class BenchPanel(Panel):
             ),
         }
         self.bind(fields, self._asked)
-        measure = self.button("Measure", "play", "Measure what the form says", self.measure)
-        return [
-            widgets.GridBox(
-                list(fields.values()),
-                layout={"grid_template_columns": "repeat(auto-fit, minmax(430px, 1fr))"},
-            ),
-            measure,
-            widgets.HTML('<div class="autosre-title">Compare two results</div>'),
-            self._pair.widget(),
-        ]
+        grid = widgets.GridBox(
+            list(fields.values()),
+            layout={"grid_template_columns": "repeat(auto-fit, minmax(430px, 1fr))"},
+        )
+        return {"Settings": [grid], "Compare two results": [self._pair.widget()]}
 
     def tables(self) -> Mapping[str, pandas.DataFrame]:
         """Return results, what differs between two, their ratios, and the requests."""
@@ -206,12 +208,12 @@ class BenchPanel(Panel):
         ]
 
     def summary(self) -> dict[str, Any]:
-        """Return the last result's figures, for `save_summary`."""
-        last = self.results[-1] if self.results else None
-        comparison = self._compared()
+        """Return what was measured here, and the last of it, for `save_summary`."""
+        last = self.measured[-1] if self.measured else None
+        comparison = self._compared() if last is not None else None
         return {
             "badge": last.badge if last is not None else None,
-            "results": [one.id for one in self.results],
+            "results": [one.id for one in self.measured],
             "requests": last.summary.requests if last is not None else 0,
             "failed": last.summary.failed if last is not None else 0,
             "output_tps": last.summary.output_tps if last is not None else None,

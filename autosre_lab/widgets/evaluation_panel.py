@@ -38,6 +38,7 @@ class EvaluationPanel(Panel):
 
     Attributes:
         results: All evaluations, the oldest first.
+        evaluated: Those of them that this panel made.
     """
 
     def __init__(self, folder: str | Path, *, levels: str = "L0 L1", limit: int = 2) -> None:
@@ -46,6 +47,7 @@ class EvaluationPanel(Panel):
         self.levels = levels.split()
         self.limit = limit
         self.results: list[EvaluationResult] = evaluations_in(self.folder)
+        self.evaluated: list[EvaluationResult] = []
         self._two = PairChoice("the last two", self._offered, self.changed)
 
     def evaluate(self) -> EvaluationResult | None:
@@ -59,6 +61,7 @@ class EvaluationPanel(Panel):
         def call() -> EvaluationResult:
             result = evaluate_stack(levels, limit=limit, folder=self.folder)
             self.results.append(result)
+            self.evaluated.append(result)
             self._two.offer()
             self.changed()
             return result
@@ -73,8 +76,12 @@ class EvaluationPanel(Panel):
             return found[0], found[1]
         return (self.results[-2], self.results[-1]) if len(self.results) > 1 else None
 
-    def form(self) -> Sequence[Any]:
-        """Return a box for each level, the limit, the button, and the choice of two."""
+    def actions(self) -> Sequence[Any]:
+        """Return the button that evaluates."""
+        return [self.button("Evaluate", "play", "Evaluate the model that runs", self.evaluate)]
+
+    def form(self) -> Mapping[str, Sequence[Any]]:
+        """Return a box for each level, the limit, and the choice of two."""
         from autosre_lab.evaluation import LEVELS
 
         widgets = require_widgets()
@@ -93,14 +100,10 @@ class EvaluationPanel(Panel):
             value=self.limit, min=1, max=1000, description="Problems", style=style
         )
         limit.observe(lambda change: setattr(self, "limit", change["new"]), names="value")
-        button = self.button("Evaluate", "play", "Evaluate the model that runs", self.evaluate)
-        return [
-            widgets.VBox(boxes),
-            limit,
-            button,
-            widgets.HTML('<div class="autosre-title">Compare two evaluations</div>'),
-            self._two.widget(),
-        ]
+        return {
+            "Settings": [widgets.VBox(boxes), limit],
+            "Compare two evaluations": [self._two.widget()],
+        }
 
     def tables(self) -> Mapping[str, pandas.DataFrame]:
         """Return levels, the paired comparison, and the last evaluation's cases."""
@@ -130,12 +133,12 @@ class EvaluationPanel(Panel):
         return []
 
     def summary(self) -> dict[str, Any]:
-        """Return the last evaluation's figures, for `save_summary`."""
-        last = self.results[-1] if self.results else None
+        """Return what was evaluated here, and the last of it, for `save_summary`."""
+        last = self.evaluated[-1] if self.evaluated else None
         levels = last.levels if last is not None else []
         return {
             "badge": last.badge if last is not None else None,
-            "evaluations": [one.id for one in self.results],
+            "evaluations": [one.id for one in self.evaluated],
             "levels": {
                 one.level: {
                     "passed": one.passed,

@@ -76,8 +76,12 @@ class Panel(Shown):
 
     # What a subclass says ------------------------------------------------------------------------
 
-    def form(self) -> Sequence[Any]:
-        """Return the form's widgets."""
+    def actions(self) -> Sequence[Any]:
+        """Return the buttons that begin something; Stop stands beside them."""
+        raise NotImplementedError
+
+    def form(self) -> Mapping[str, Sequence[Any]]:
+        """Return the fields by the heading under which they are folded away."""
         raise NotImplementedError
 
     def tables(self) -> Mapping[str, pandas.DataFrame]:
@@ -98,13 +102,29 @@ class Panel(Shown):
         """Do something long: in the background where somebody looks, else here and now.
 
         Returns:
-            What the call returned; None where it still runs.
+            What the call returned; None where it still runs, see `wait`.
         """
         self.problem = None
         if interactive():
             self.work.start(call)
             return None
         return call()
+
+    def wait(self) -> None:
+        """Wait for what was begun, so that the cells below show what came of it.
+
+        The panel goes on moving and its Stop is heard meanwhile: JupyterLab 4.4 and newer send a
+        widget's messages past a busy cell. Elsewhere interrupt the kernel; it stops the work too.
+
+        Raises:
+            BaseException: What the work raised.
+            KeyboardInterrupt: The kernel was interrupted.
+        """
+        try:
+            self.work.wait()
+        except KeyboardInterrupt:
+            self.work.stop()
+            raise
 
     def button(self, name: str, icon: str, tooltip: str, call: Callable[[], object]) -> Any:
         """Return a button for a call, which does nothing while something runs."""
@@ -145,7 +165,7 @@ class Panel(Shown):
         return [*parts, *(one for one in figures.values() if one.data)]
 
     def widget(self) -> Any:
-        """Return form, progress, figures and tables."""
+        """Return buttons, progress, figures, tables, and the form."""
         if self._view is None:
             widgets = require_widgets()
             self._front = front(on_theme=self._themed)
@@ -159,15 +179,22 @@ class Panel(Shown):
                 name: widgets.VBox([live], layout=dict(_FOLDED))
                 for name, live in self._live.items()
             }
+            row = [*self.actions(), self.work.button()]
+            form = self.form()
+            # What came of it stands first; what is asked is folded away below.
+            folded = widgets.Accordion(
+                [widgets.VBox(list(fields)) for fields in form.values()], titles=tuple(form)
+            )
             self._view = widgets.VBox(
                 [
                     self._front,
                     widgets.HTML(f"<style>{STYLE}</style>"),
                     self._head,
-                    *self.form(),
-                    self.work.widget(),
+                    widgets.HBox(row, layout={"flex_flow": "row wrap"}),
+                    self.work.said(),
                     *self._boxes.values(),
                     self._tables,
+                    folded,
                 ]
             )
             self._view.add_class("autosre")

@@ -141,17 +141,9 @@ class SessionPanel(Panel):
         found: Result | None = self.begin(lambda: self._send_again(waits=waits))
         return found
 
-    def form(self) -> Sequence[Any]:
-        """Return the question, the choice of a session, and the buttons."""
+    def actions(self) -> Sequence[Any]:
+        """Return the buttons, and the choice of a session."""
         widgets = require_widgets()
-        style = {"description_width": "90px"}
-        question = widgets.Text(
-            value=self._question,
-            description="Question",
-            style=style,
-            layout={"width": "520px"},
-            disabled=self.recorded,
-        )
         buttons: dict[str, tuple[str, str, Callable[[], object]]] = {
             "Ask": ("comment", f"Ask {self.agent}, in the chosen session", self._ask),
             "New session": ("plus", "The next question begins a session", lambda: self.choose("")),
@@ -164,11 +156,24 @@ class SessionPanel(Panel):
             button = self.button(name, icon, tooltip, call)
             button.disabled = self.recorded and name in ("Ask", "New session")
             row.append(button)
-        question.observe(lambda change: setattr(self, "_question", change["new"]), names="value")
-        self._list = widgets.Dropdown(description="Session", style=style, layout={"width": "520px"})
+        self._list = widgets.Dropdown(
+            description="Session", style={"description_width": "60px"}, layout={"width": "520px"}
+        )
         self._offer()
         self._list.observe(lambda change: self._picked(change["new"]), names="value")
-        return [question, self._list, widgets.HBox(row, layout={"flex_flow": "row wrap"})]
+        return [self._list, *row]
+
+    def form(self) -> Mapping[str, Sequence[Any]]:
+        """Return the question."""
+        question = require_widgets().Text(
+            value=self._question,
+            description="Question",
+            style={"description_width": "90px"},
+            layout={"width": "520px"},
+            disabled=self.recorded,
+        )
+        question.observe(lambda change: setattr(self, "_question", change["new"]), names="value")
+        return {"What is asked": [question]}
 
     def tables(self) -> Mapping[str, pandas.DataFrame]:
         """Return each turn of the chosen session, its replay, and all sessions."""

@@ -203,8 +203,22 @@ class TuningPanel(Panel):
         self.changed()
         return self.promoted
 
-    def form(self) -> Sequence[Any]:
-        """Return the knobs with their values, the budget, and the buttons."""
+    def actions(self) -> Sequence[Any]:
+        """Return the buttons that run and promote, and the name of what is promoted."""
+        widgets = require_widgets()
+        run = self.button("Run", "play", "Run the experiment, or go on with it", self.run)
+        name = widgets.Text(
+            placeholder=f"{self.recipe}-tuned",
+            description="as",
+            style={"description_width": "20px"},
+        )
+        winner = self.button(
+            "Promote", "check", "Write the winner as a recipe", lambda: self.promote(name.value)
+        )
+        return [run, winner, name]
+
+    def form(self) -> Mapping[str, Sequence[Any]]:
+        """Return the knobs with their values, and the budget."""
         widgets = require_widgets()
         style = {"description_width": "90px"}
         rows = [self._knob_row(widgets, path, values) for path, values in self._offered.items()]
@@ -225,17 +239,8 @@ class TuningPanel(Panel):
             ),
         }
         self.bind(fields, self._asked)
-        run = self.button("Run", "play", "Run the experiment, or go on with it", self.run)
-        name = widgets.Text(placeholder=f"{self.recipe}-tuned", description="Name", style=style)
-        winner = self.button(
-            "Promote", "check", "Write the winner as a recipe", lambda: self.promote(name.value)
-        )
-        return [
-            widgets.HTML("<div>What is turned, and the values to try:</div>"),
-            *rows,
-            *fields.values(),
-            widgets.HBox([run, winner, name], layout={"flex_flow": "row wrap"}),
-        ]
+        what = widgets.HTML("<div>What is turned, and the values to try:</div>")
+        return {"Settings": [what, *rows, *fields.values()]}
 
     def tables(self) -> Mapping[str, pandas.DataFrame]:
         """Return the trials."""

@@ -34,6 +34,12 @@ def stack(scripted_folder: Path) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="package")
+def state_folder(scripted_folder: Path) -> Path:
+    """The state folder that the notebooks' kernels write to."""
+    return scripted_folder / "state"
+
+
+@pytest.fixture(scope="package")
 def lab_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where JupyterLab keeps its settings."""
     return tmp_path_factory.mktemp("jupyter")

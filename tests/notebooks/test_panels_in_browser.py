@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,6 +29,43 @@ def run(lab: tuple[Page, str], name: str) -> Page:
     run_all(page)
     wait(page, "done")
     return page
+
+
+def summary(page: Page, folder: Path, name: str) -> dict[str, Any]:
+    """Return what the notebook's last cell wrote, once it has said so."""
+    page.wait_for_selector("text=Written: ", state="attached", timeout=240_000)
+    found: dict[str, Any] = json.loads((folder / "runs" / name / "summary.json").read_text("utf-8"))
+    return found
+
+
+def save_and_reload(page: Page) -> None:
+    """Save the notebook, load the page again, and find each figure as it was."""
+    before = figures(page)
+    assert before
+    page.keyboard.press("Control+s")
+    page.wait_for_selector(".jp-StatusBar-TextItem:has-text('Saving completed')", state="attached")
+    page.reload()
+    page.wait_for_selector(".jp-StatusBar-TextItem:has-text('| Idle')")
+    page.wait_for_function(f"before => {{ {FIGURES}; return found() === before; }}", arg=before)
+    until_figures_fill(page)
+
+
+FIGURES = """const found = () => JSON.stringify(
+  [...document.querySelectorAll('.autosre .js-plotly-plot')]
+    .filter(plot => plot.data && plot.data.length)
+    .map(plot => [plot.layout.title && plot.layout.title.text,
+                  plot.data.map(trace => [trace.type, trace.x ? trace.x.length : 0])]))"""
+
+
+def figures(page: Page) -> str:
+    """Return the titles, the traces and the points of all figures that show something."""
+    shown: str = page.evaluate(f"() => {{ {FIGURES}; return found(); }}")
+    return "" if shown == "[]" else shown
+
+
+def settings(page: Page) -> None:
+    """Open the form, which is folded away."""
+    page.click(".autosre .jupyter-widget-Collapse-header:has-text('Settings')")
 
 
 def wait(page: Page, state: str) -> None:
@@ -56,12 +95,20 @@ def headings_stand_over_their_columns(page: Page) -> None:
     assert set(aligned) == {"left"}
 
 
-def test_a_benchmark_is_run_again_stopped_and_compared(lab: tuple[Page, str]) -> None:
+def test_a_benchmark_is_run_again_stopped_and_compared(
+    lab: tuple[Page, str], state_folder: Path
+) -> None:
     page = run(lab, "4_benchmark")
+    # The cells below the panel ran after its work, and are of this run.
+    told = summary(page, state_folder, "benchmark")
+    assert (len(told["results"]), told["requests"], told["failed"]) == (2, 4, 0)
+    assert page.locator(".jp-OutputArea-output table:has-text('decode')").count() >= 1
     drawn(page, "Medians and their 95 % intervals")
     drawn(page, "over")
+    save_and_reload(page)
     assert page.locator(".autosre .autosre-badge:has-text('scripted engine')").count() > 0
     until_figures_fill(page)
+    settings(page)
     field = page.locator(".autosre input[placeholder^='NAME']").first
     field.fill("requests: 2, input_tokens: 64, output_tokens: 3000")
     field.press("Tab")
@@ -75,6 +122,7 @@ def test_a_benchmark_is_run_again_stopped_and_compared(lab: tuple[Page, str]) ->
     press(page, "Measure")
     wait(page, "done")
     page.wait_for_function("document.querySelectorAll('.autosre select')[3].options.length == 4")
+    page.click(".autosre .jupyter-widget-Collapse-header:has-text('Compare two results')")
     choices = page.locator(".autosre select")
     choices.nth(3).select_option(index=1)
     choices.nth(4).select_option(index=3)
@@ -83,8 +131,9 @@ def test_a_benchmark_is_run_again_stopped_and_compared(lab: tuple[Page, str]) ->
     until_dark(page)
 
 
-def test_an_experiment_is_designed_and_watched(lab: tuple[Page, str]) -> None:
+def test_an_experiment_is_designed_and_watched(lab: tuple[Page, str], state_folder: Path) -> None:
     page = run(lab, "5_tune")
+    assert len(summary(page, state_folder, "tune")["trials"]) == 2
     for title in ("Trials", "Pareto front"):
         drawn(page, title)
     assert page.locator(".autosre summary:has-text('Trials')").count() == 1
@@ -96,9 +145,16 @@ def test_an_experiment_is_designed_and_watched(lab: tuple[Page, str]) -> None:
     )
 
 
-def test_an_evaluation_is_repeated_and_compared_in_pairs(lab: tuple[Page, str]) -> None:
+def test_an_evaluation_is_repeated_and_compared_in_pairs(
+    lab: tuple[Page, str], state_folder: Path
+) -> None:
     page = run(lab, "6_evaluate")
+    told = summary(page, state_folder, "evaluate")
+    assert len(told["evaluations"]) == 1
+    assert list(told["levels"]) == ["L0", "L1", "L3"]
     drawn(page, "Pass rates")
+    save_and_reload(page)
+    settings(page)
     page.locator(".autosre label:has-text('L3') input").uncheck()
     page.locator(".autosre label:has-text('L1') input").uncheck()
     for _ in range(2):
@@ -108,11 +164,15 @@ def test_an_evaluation_is_repeated_and_compared_in_pairs(lab: tuple[Page, str]) 
     page.wait_for_selector(".autosre summary:has-text('Paired comparison')", state="attached")
 
 
-def test_a_sessions_misses_are_named(lab: tuple[Page, str]) -> None:
+def test_a_sessions_misses_are_named(lab: tuple[Page, str], state_folder: Path) -> None:
     page = run(lab, "7_sessions")
+    told = summary(page, state_folder, "sessions")
+    assert told["session"]
+    assert told["replayed_requests"] == told["turns"] >= 2
     drawn(page, "Prompt tokens by turn")
     assert page.locator(".autosre .autosre-badge:has-text('recorded fixture')").count() > 0
     until_figures_fill(page)
     page.wait_for_selector(".autosre summary:has-text('Recorded and replayed')", state="attached")
     assert page.locator(".autosre button:has-text('Ask')").is_disabled()
     headings_stand_over_their_columns(page)
+    save_and_reload(page)
