@@ -154,6 +154,9 @@ def test_evaluations_are_compared_in_pairs(tmp_path: Path) -> None:
     tables = one.tables()
     assert tables["Paired comparison; said of the second"].loc["L3", "only second"] == 1
     assert len(one.figures()["levels"].data) == 2
+    # What was made earlier is compared with, and is not this run's.
+    assert one.summary()["levels"] == {}
+    one.evaluated = one.results[-1:]
     assert one.summary()["levels"]["L3"]["passed"] == 3
     view = one.widget()
     assert button(view, "L0: the API keeps its promises").value is True
