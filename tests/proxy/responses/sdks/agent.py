@@ -1,5 +1,8 @@
 """What OpenAI's Agents SDK makes of the proxy: `python agent.py BASE_URL`, one JSON line."""
 
+# The SDK is in an environment of its own.
+# mypy: disable-error-code="import-not-found, untyped-decorator"
+
 import asyncio
 import json
 import sys
