@@ -249,8 +249,12 @@ class StackView:
             table.add_column(title, header_style="dim")
         for title in ("prompt", "cached", "output", "ttft", "total"):
             table.add_column(title, header_style="dim", justify="right")
-        for record in list(self._requests)[-max(1, rows - 2) :]:
-            table.add_row(*_request_row(record))
+        last = list(self._requests)[-max(1, rows - 2) :]
+        keys = any(record.key for record in last)
+        if keys:
+            table.add_column("key", header_style="dim")
+        for record in last:
+            table.add_row(*_request_row(record), *([record.key] if keys else []))
         if not self._requests:
             table.add_row("none yet", *[""] * 8)
         return table

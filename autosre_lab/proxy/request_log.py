@@ -6,13 +6,14 @@ import os
 import queue
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
 from autosre_lab.errors import ConfigError, MissingExtraError
 from autosre_lab.logs import get_logger
 from autosre_lab.private_files import open_private
+from autosre_lab.proxy.key_usage import KeySpending
 from autosre_lab.proxy.resuming import ResumeOutcome
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class RequestRecord(msgspec.Struct, kw_only=True):
         request_id: As the client was told it in the `request-id` header.
         session: Claude Code's session id, or "".
         agent: The subagent's id, or "".
+        key: The name of the client's key that was shown; "" for the owner's token.
         kind: main, subagent, compaction, background; count_tokens for counts.
         model: The name the client asked for.
         status: HTTP status of the answer; 499 where the client went away first.
@@ -71,6 +73,7 @@ class RequestRecord(msgspec.Struct, kw_only=True):
     request_id: str
     session: str = ""
     agent: str = ""
+    key: str = ""
     kind: str = ""
     model: str = ""
     status: int = 0
@@ -106,24 +109,31 @@ class RequestRecord(msgspec.Struct, kw_only=True):
 class RequestLog:
     """Appends records to a file from a thread of its own, so that no request waits for a disk.
 
+    Attributes:
+        spending: What each client's key has used today, by the lines of the file.
+
     Args:
         path: The file; its folder is made. None writes nothing.
         max_bytes: Size at which the file becomes `<name>.1` and a new one is begun.
+        of_keys: Read what clients' keys have used already; else none has used anything.
 
     Raises:
         ConfigError: The folder cannot be written to.
     """
 
-    def __init__(self, path: Path | None, *, max_bytes: int) -> None:
+    def __init__(self, path: Path | None, *, max_bytes: int, of_keys: bool = False) -> None:
         self._path = path
         self._max_bytes = max_bytes
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         if path is None:
+            self.spending = KeySpending(None)
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(open_private(path, os.O_WRONLY | os.O_APPEND))
+            with os.fdopen(open_private(path, os.O_RDWR | os.O_APPEND), "r+b") as file:
+                _end_last_line(file)
+            self.spending = KeySpending(path if of_keys else None)
         except OSError as error:
             raise ConfigError(
                 f"the request log {path} cannot be written: {error.strerror}",
@@ -134,6 +144,7 @@ class RequestLog:
 
     def add(self, record: RequestRecord) -> None:
         """Queue a record; returns at once."""
+        self.spending.add(record)
         if self._thread is not None:
             self._queue.put(msgspec.json.encode(record) + b"\n")
 
@@ -156,6 +167,14 @@ class RequestLog:
                     self._path.replace(self._path.with_name(self._path.name + ".1"))
             except OSError as error:
                 logger.warning("a line of the request log is lost: %s", error)
+
+
+def _end_last_line(file: BinaryIO) -> None:
+    """End half a line, of a machine that lost power: the next one would be lost with it."""
+    if file.seek(0, os.SEEK_END):
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\n")
 
 
 def read_request_log(path: str | Path) -> pandas.DataFrame:
