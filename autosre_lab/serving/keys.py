@@ -50,7 +50,7 @@ _VERSION = 1
 _MOST_BYTES = 4 * 1024**2
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_CORRECT = "correct the file, or make the keys anew with `autosre keys create`"
+_CORRECT = "correct the file, or make the keys again with `autosre keys create`"
 _WAIT_S = 5
 
 
