@@ -3,6 +3,7 @@
 #   make demo        Claude Code answers from a vLLM on this machine    (QUESTION="…" to ask your own)
 #   make test        every test: real engine and real Claude Code included, no GPU, no cluster
 #   make cluster-images test-cluster   the stack on the Kubernetes of KUBECONFIG; its node is here
+#   make test-failed the tests that failed last, one after the other
 #   make test-fast   the tests that need neither engine nor network, for the inner loop
 #   make lint        ruff, mypy, notebooks
 #   make notebooks   write each notebook anew from its percent source
@@ -24,11 +25,11 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cluster-images test-cluster test-fast lint format notebooks lab docs site pictures bench \
+.PHONY: help demo test test-failed cluster-images test-cluster test-cluster-failed test-fast lint format notebooks lab docs site pictures bench \
   bench-preemption mutants audit advisories lock clean
 
 help:
-	@sed -n '3,18s/^# *//p' Makefile
+	@sed -n '3,19s/^# *//p' Makefile
 
 $(VENV)/.core: pyproject.toml locks/core.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -53,6 +54,11 @@ PARALLEL = -n $(WORKERS) --dist loadgroup
 test: $(VENV)/.all
 	$(RUN) -m pytest $(PARALLEL) -m "not cluster"
 
+# What failed a moment ago, alone: is a test wrong, or had it too little of the machine?
+AGAIN = --last-failed --last-failed-no-failures none --maxfail 5 -v
+test-failed: $(VENV)/.all
+	$(RUN) -m pytest $(AGAIN) -n 1 --dist loadgroup -m "not cluster"
+
 # The images, built with debootstrap and buildah. AUTOSRE_IMAGE_IMPORT is what imports an archive
 # into the node's containerd, "k3s ctr images import" by default.
 cluster-images: $(VENV)/.all
@@ -61,6 +67,8 @@ cluster-images: $(VENV)/.all
 # After cluster-images; needs no network but the cluster's.
 test-cluster: $(VENV)/.all
 	$(RUN) -m pytest -m cluster tests/cluster
+test-cluster-failed: $(VENV)/.all
+	$(RUN) -m pytest $(AGAIN) -m cluster tests/cluster
 
 test-fast: $(VENV)/.all
 	$(RUN) -m pytest $(PARALLEL) -m "not engine and not claude and not codex and not notebook and not wheel and not cluster and not browser"

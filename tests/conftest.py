@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,19 @@ TOGETHER = ("notebooks", "browser", "local")
 """Folders whose tests share what is costly to start, so that one worker runs them all."""
 
 
+def pytest_configure() -> None:
+    """Heed signals again: `nohup` and shells that put us in the background have them ignored.
+
+    Processes that are started inherit it, and some tests end theirs by Ctrl-C.
+    """
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Say which tests one worker has to run, before xdist reads it; alone it changes nothing.
 
@@ -30,6 +44,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     group = "engine" if item.get_closest_marker("engine") else folder
     if group == "engine" or group in TOGETHER:
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case that is a whole page by its argument: an id of a megabyte tells nobody more."""
+    return argname if isinstance(val, str | bytes) and len(val) > 200 else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

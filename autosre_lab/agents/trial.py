@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
+
 from autosre_lab.agents.launch import Endpoint, Launch
 from autosre_lab.proxy import ProxyConfig, running_proxy
 from autosre_lab.proxy.web_search import Searcher
@@ -169,8 +171,19 @@ class AgentTrial:
         return self.upstream.chats
 
     def log_records(self) -> list[dict[str, Any]]:
-        """Return the lines of the request log."""
+        """Return the lines of the request log, as soon as the proxy has ended every request.
+
+        A client has its answer a moment before the request's line is written.
+
+        Raises:
+            TimeoutError: Requests go on.
+        """
+        wait_until(self._is_idle, "the end of the proxy's requests")
         return [json.loads(line) for line in self.request_log.read_text("utf-8").splitlines()]
+
+    def _is_idle(self) -> bool:
+        health = httpx.get(f"{self.proxy_url}/health").raise_for_status().json()
+        return bool(health["running"] == 0)
 
     def start(self, launch: Launch) -> subprocess.Popen[str]:
         """Start a planned session, with its output in pipes."""

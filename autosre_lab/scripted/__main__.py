@@ -8,7 +8,7 @@ import sys
 
 from aiohttp import web
 
-from autosre_lab.scripted.serving import ScriptedEngine
+from autosre_lab.scripted.serving import Pace, ScriptedEngine
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> None:
             max_num_seqs=options.max_num_seqs,
             step_tokens=options.max_num_batched_tokens,
             prefix_caching=options.enable_prefix_caching,
+            pace=Pace().times_faster(float(os.environ.get("SCRIPTED_SPEED", "1"))),
             api_key=os.environ.get("VLLM_API_KEY", ""),
         ).app
 

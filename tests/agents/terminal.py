@@ -10,8 +10,8 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyte
@@ -56,15 +56,30 @@ class Terminal:
         while "".join(question.split()) in self.shown:
             assert time.monotonic() < deadline, f"{question} stays: {self.shown[-3000:]}"
             self.type(key)
-            answered = time.monotonic() + 3.0
-            while "".join(question.split()) in self.shown and time.monotonic() < answered:
-                self._read(0.1)
+            self._read_until(lambda: "".join(question.split()) not in self.shown)
 
-    def wait_for_end(self, timeout_s: float = 30.0) -> int:
+    def leave(self, key: str, again: str = "", timeout_s: float = 60.0) -> int:
+        """Press a key until the program ends: while an answer is drawn it only interrupts that.
+
+        Args:
+            key: The key.
+            again: What a program writes that wants the key twice, within a moment.
+            timeout_s: How long to try.
+        """
         deadline = time.monotonic() + timeout_s
         while self.process.poll() is None and time.monotonic() < deadline:
-            self._read(0.1)
+            with suppress(OSError):  # it ended just now
+                self.type(key)
+                if again and self._read_until(lambda: "".join(again.split()) in self.shown):
+                    self.type(key)
+            self._read_until(lambda: self.process.poll() is not None)
         return self.process.wait(0.1)
+
+    def _read_until(self, condition: Callable[[], bool], timeout_s: float = 3.0) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while not condition() and time.monotonic() < deadline:
+            self._read(0.1)
+        return condition()
 
     def _read(self, timeout_s: float) -> bool:
         ready, _, _ = select.select([self._screen], [], [], max(0.0, timeout_s))

@@ -68,9 +68,9 @@ def check_evaluation(summary: Mapping[str, Any]) -> None:
     assert not [name for name in summary["failed"] if not name.startswith("HumanEval")]
 
 
-def check_tuning(summary: Mapping[str, Any]) -> None:
+def check_tuning(summary: Mapping[str, Any], trials_wanted: int) -> None:
     trials = summary["trials"]
-    assert len(trials) == 2
+    assert len(trials) == trials_wanted
     for trial in trials:
         # On a machine that others use the machine check may find it suspect; that is a result too.
         assert trial["outcome"] in ("ok", "machine_suspect")
@@ -102,7 +102,7 @@ def test_the_experiment_tries_its_budget_and_restores_what_ran(
 ) -> None:
     summary = run("tune", tmp_path, {"RECIPE": "scripted"})
     assert summary["badge"] == "scripted"
-    check_tuning(summary)
+    check_tuning(summary, 2)
     assert status().recipe_name == "scripted"
 
 
@@ -164,7 +164,7 @@ def test_a_real_session_of_claude_code_is_recorded_explained_and_replayed(
 @pytest.mark.engine
 @pytest.mark.timeout(1200)
 def test_the_real_engine_is_tuned(real_stack: Stack, tmp_path: Path) -> None:
-    summary = run("tune", tmp_path, {"RECIPE": real_stack.recipe_name})
+    summary = run("tune", tmp_path, {"RECIPE": real_stack.recipe_name, "TRIALS": 1})
     assert summary["badge"] == "cpu-engine"
-    check_tuning(summary)
+    check_tuning(summary, 1)
     assert status().state == "ready"

@@ -104,6 +104,13 @@ async def start_lab(tmp_path: Path, anyio_backend: str) -> AsyncIterator[StartLa
         yield start
 
 
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that failed is asked again at once."""
+    monkeypatch.setattr("autosre_lab.proxy.state._PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr("autosre_lab.proxy.state._POLL_S", 0.02)
+
+
 def ask(text: str = "Hi", **fields: Any) -> dict[str, Any]:
     """Return a small request body."""
     return {

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from autosre_lab.proxy import read_request_log
 from autosre_lab.proxy.resuming import Delivered, Overlap
 from autosre_lab.scripted.chat_engine import HttpError, ScriptedVllm, ToolCall, Turn, chunks_of
 from tests.proxy.conftest import Lab, StartLab, ask
@@ -29,12 +28,6 @@ WHOLE = Turn(thinking=THINKING, text=TEXT, tool_calls=[CALL])
 TOOLS = [{"name": "look", "input_schema": {"type": "object"}}]
 CHUNKS = len(chunks_of(WHOLE, prompt_tokens=1)) - 1  # behind the reason to stop nothing is lost
 QUICK = {"keepalive_after_s": 0.05, "keepalive_every_s": 0.05}
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autosre_lab.proxy.state._PAUSES_S", (0.0, 0.0))
-    monkeypatch.setattr("autosre_lab.proxy.state._POLL_S", 0.02)
 
 
 class Model:
@@ -298,7 +291,8 @@ async def test_an_engine_that_refuses_for_a_moment_is_asked_again(
     lab = await start_lab(Turn(http_error=HttpError(status=status)), Turn(text="well"))
     code, body, _ = await lab.post(ask())
     assert (code, body["content"][0]["text"]) == (200, "well")
-    assert len(read_request_log(lab.log_path)) == 1
+    await until(lambda: bool(logged(lab)), "the log")
+    assert len(logged(lab)) == 1
 
 
 @pytest.mark.parametrize(

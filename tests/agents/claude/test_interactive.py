@@ -67,10 +67,7 @@ def say(tty: Terminal, line: str) -> None:
 
 
 def leave(tty: Terminal) -> None:
-    tty.type("\x03")
-    tty.wait_for("again to exit")
-    tty.type("\x03")
-    assert tty.wait_for_end() == 0
+    assert tty.leave("\x03", again="again to exit") == 0
 
 
 def test_an_interactive_session_has_its_web_tools(make_lab: MakeLab) -> None:

@@ -35,8 +35,7 @@ def say(tty: Terminal, line: str) -> None:
 
 def leave(tty: Terminal) -> None:
     tty.wait_for(PROMPT)
-    tty.type("\x03")
-    assert tty.wait_for_end() == 0
+    assert tty.leave("\x03") == 0
     tty.wait_for("codex resume")
 
 

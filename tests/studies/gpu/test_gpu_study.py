@@ -11,6 +11,7 @@ from autosre_lab.bench.result import load_result
 from autosre_lab.errors import EngineError
 from autosre_lab.metrics import read_samples
 from autosre_lab.recipe import Recipe, load_recipe
+from autosre_lab.recipe.dump import recipe_yaml
 from autosre_lab.studies.gpu.command import RECIPES, main, variant
 from autosre_lab.studies.gpu.steps import Steps
 
@@ -18,9 +19,13 @@ SCRIPTED = Path(__file__).parents[3] / "binder" / "scripted.yaml"
 
 
 def test_a_rehearsal_leaves_every_file_and_no_stack(tmp_path: Path) -> None:
+    speed = {"SCRIPTED_SPEED": {"value": "20", "reason": "it is a rehearsal"}}
+    quicker = load_recipe(SCRIPTED, overrides={"name": "quicker", "env": {"set": speed}})
+    (tmp_path / "quicker.yaml").write_text(recipe_yaml(quicker), "utf-8")
     quick = ["--load-seconds", "1", "--streams", "2", "--checks", "2"]
     steps = ["--steps", "facts,energy,check,load,proxy"]
-    assert main(["--recipe", str(SCRIPTED), "--out", str(tmp_path), *quick, *steps]) == 0
+    where = ["--recipe", str(tmp_path / "quicker.yaml"), "--out", str(tmp_path)]
+    assert main([*where, *quick, *steps]) == 0
     found = json.loads((tmp_path / "results.json").read_text("utf-8"))
     assert list(found) == ["start", "facts", "energy", "check", "load", "proxy"]
     assert not any("error" in one for one in found.values())
@@ -33,7 +38,7 @@ def test_a_rehearsal_leaves_every_file_and_no_stack(tmp_path: Path) -> None:
     assert load_result(tmp_path / "sessions.json.gz").badge == "scripted"
     assert "num_requests_running" in (tmp_path / "metrics.txt").read_text("utf-8")
     assert list(read_samples(tmp_path / "recording.jsonl"))
-    assert (tmp_path / "scripted-engine.log").exists()
+    assert (tmp_path / "quicker-engine.log").exists()
 
 
 def out_of_memory() -> None:
