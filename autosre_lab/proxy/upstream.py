@@ -122,10 +122,13 @@ class Upstream:
 
         Where the end comes before that, the connection has gone back to the others by itself.
         """
+
+        def ended() -> None:
+            self._settling.pop(response).cancel()
+
         loop = asyncio.get_running_loop()
-        timer = self._settling[response] = loop.call_later(_SETTLE_S, self._settled, response)
-        response.content.on_eof(timer.cancel)
-        response.content.on_eof(partial(self._settling.pop, response))
+        self._settling[response] = loop.call_later(_SETTLE_S, self._settled, response)
+        response.content.on_eof(ended)
 
     def _settled(self, response: aiohttp.ClientResponse) -> None:
         del self._settling[response]
