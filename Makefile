@@ -4,7 +4,7 @@
 #   make test        every test: real engine and real Claude Code included, no GPU, no cluster
 #   make cluster-images test-cluster   the stack on the Kubernetes of KUBECONFIG; its node is here
 #   make test-failed the tests that failed last, one after the other
-#   make test-fast   the tests that need neither engine nor network, for the inner loop
+#   make test-fast   the quick tests, for the inner loop: no engine, no network, nothing in tests/slow.txt
 #   make lint        ruff, mypy, notebooks
 #   make notebooks   write each notebook anew from its percent source
 #   make lab         JupyterLab on notebooks/     (ARGS="--port 8890" for another port)
@@ -52,7 +52,7 @@ WORKERS ?= 3
 PARALLEL = -n $(WORKERS) --dist loadgroup
 
 test: $(VENV)/.all
-	$(RUN) -m pytest $(PARALLEL) -m "not cluster"
+	$(RUN) -m pytest $(PARALLEL) -m "not cluster" $(ARGS)
 
 # What failed a moment ago, alone: is a test wrong, or had it too little of the machine?
 AGAIN = --last-failed --last-failed-no-failures none --maxfail 5 -v
@@ -71,7 +71,7 @@ test-cluster-failed: $(VENV)/.all
 	$(RUN) -m pytest $(AGAIN) -m cluster tests/cluster
 
 test-fast: $(VENV)/.all
-	$(RUN) -m pytest $(PARALLEL) -m "not engine and not claude and not codex and not notebook and not wheel and not cluster and not browser"
+	$(RUN) -m pytest $(PARALLEL) -m "not slow and not engine and not claude and not codex and not notebook and not wheel and not cluster and not browser"
 
 lint: $(VENV)/.all
 	$(RUN) -m ruff check .

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from autosre_lab.lifecycle import start, stop
 from autosre_lab.stack import Stack
+from tests.slow import slow_files
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,6 +19,7 @@ settings.register_profile("mutants", settings.get_profile("steady"), max_example
 settings.load_profile("steady")
 
 
+SLOW = slow_files()
 TOGETHER = ("notebooks", "browser", "local")
 """Folders whose tests share what is costly to start, so that one worker runs them all."""
 
@@ -40,7 +42,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
     The real engine takes both cores of a small machine, so never two of them run at once.
     """
-    folder = Path(str(item.path)).relative_to(Path(__file__).parent).parts[0]
+    file = Path(str(item.path)).relative_to(Path(__file__).parent)
+    folder = file.parts[0]
+    if f"tests/{file.as_posix()}" in SLOW:
+        item.add_marker(pytest.mark.slow)
     group = "engine" if item.get_closest_marker("engine") else folder
     if group == "engine" or group in TOGETHER:
         item.add_marker(pytest.mark.xdist_group(group))

@@ -175,6 +175,9 @@ class DialectAnswer(ABC):
                 self._held.clear()
                 events += self._calls.feed(delta.tool_calls)
         if choice.finish_reason is not None:
+            if choice.message is not None and not self._first_token_seen:
+                # All in one event; behind pieces it would say them again.
+                events += self.feed(ChatChunk(choices=[ChatChoice(delta=choice.message)]))
             self._note_finish(choice)
         return events
 

@@ -14,7 +14,12 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from autosre_lab.proxy.arguments import ArgumentsEnd, is_json_object
+from autosre_lab.proxy.arguments import (
+    ArgumentsEnd,
+    is_empty_object,
+    is_json_object,
+    meant_object,
+)
 
 __all__ = [
     "MALFORMED_ARGUMENTS",
@@ -64,6 +69,9 @@ class Block:
         tool_name: Name of the tool; None until the engine has told it.
         complete: Nothing that could still arrive for it would belong to it.
         begun: Something of its content has been sent to the client.
+        held: Nothing is sent before its end: what it means may still change. So it is with
+            arguments that are an empty object, behind which some engines send the true one, and
+            with those that begin like no object.
         closed: It has been closed towards the client.
         abandoned: It is a call that never got whole: closed so that nobody runs it.
     """
@@ -74,6 +82,7 @@ class Block:
         "begun",
         "closed",
         "complete",
+        "held",
         "kind",
         "parts",
         "surplus",
@@ -91,6 +100,7 @@ class Block:
         self.tool_name = tool_name
         self.complete = kind != "call"
         self.begun = False
+        self.held = False
         self.closed = False
         self.abandoned = False
         self._end: ArgumentsEnd | None = None if self.complete else ArgumentsEnd()
@@ -104,6 +114,8 @@ class Block:
         """Take a fragment; return what of it belongs to the block."""
         end = self._end
         if end is None:
+            if self.held and self.complete and fragment.lstrip()[:1] == "{":
+                return self._replace(fragment)
             if self.kind == "call" and self.complete:
                 self.surplus.append(fragment)
                 return ""
@@ -112,6 +124,7 @@ class Block:
         size = end.feed(fragment)
         own = fragment[:size]
         self.parts.append(own)
+        self.held = end.no_object
         if end.balanced:
             # Asked once: brackets that match around something else than JSON never get complete.
             self._end = None
@@ -119,9 +132,24 @@ class Block:
             if not self.complete:
                 self.parts.append(fragment[size:])
                 return fragment
+            self.held = not self.begun and is_empty_object(self.content)
             if size < len(fragment):
-                self.surplus.append(fragment[size:])
+                return own + self.append(fragment[size:])
         return own
+
+    def _replace(self, fragment: str) -> str:
+        """Forget an empty object, which the true arguments follow."""
+        self.parts.clear()
+        self.complete = self.held = False
+        self._end = ArgumentsEnd()
+        return self.append(fragment)
+
+    def settle(self) -> None:
+        """Take arguments of another form for the object that they stand for; nothing follows."""
+        if self.held and not self.complete:
+            self.parts = [meant_object(self.content)]
+            self.complete = is_json_object(self.content)
+        self.held = False
 
     def another_call(self) -> str | None:
         """The surplus, if it is arguments of a call of its own: another whole object."""
@@ -171,7 +199,7 @@ class BlockSequence:
             event = b""
         elif block.begun:
             event = self.delta(own)
-        elif block.kind == "call" and own.isspace():
+        elif block.kind == "call" and (block.held or own.isspace()):
             event = b""
         else:
             event = self._begin(block)
@@ -224,17 +252,24 @@ class BlockSequence:
         if block is None:
             return b""
         index = len(self.blocks) - 1
+        rest = b""
+        if block.held:
+            block.settle()
+            rest = self._begin(block)
         self.open = None
         block.closed = True
-        return self._writer.block_closed(block, index)
+        return rest + self._writer.block_closed(block, index)
 
     def abandon(self) -> bytes:
         """Close the open call so that the client does not run it: its arguments stay half."""
         block = self.open
         if block is None or block.kind != "call" or block.complete:
             return b""
-        # Without any, a client would run it with none.
-        half = b"" if block.content.strip() else self.extend(block, "{")
+        half = b""
+        if not block.begun:
+            # Without any, a client would run it with none; and what was held may mean something.
+            block.parts, block.held = ["{"], False
+            half = self._begin(block)
         block.abandoned = True
         return half + self.close()
 
@@ -252,7 +287,7 @@ class BlockSequence:
         arguments after each fragment and fail on nothing but white space.
         """
         content = block.content
-        if not content or (block.kind == "call" and content.isspace()):
+        if not content or (block.kind == "call" and (block.held or content.isspace())):
             return b""
         block.begun = True
         return self.delta(content)

@@ -7,6 +7,7 @@ second time by `chunk_mending`, leniently: a counter must never cost an answer.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from autosre_lab.errors import RemoteError
 from autosre_lab.proxy import chunk_mending
 from autosre_lab.proxy.chunk_mending import MOST_TOKENS
+from autosre_lab.proxy.refusals import said_in
 
 __all__ = [
     "FINISH_REASONS",
@@ -26,6 +28,7 @@ __all__ = [
     "ChunkDecoder",
     "PromptTokensDetails",
     "TokenCounts",
+    "UnreadableChunkError",
     "UpstreamStreamError",
     "decode_chunk",
     "reported_error",
@@ -74,10 +77,12 @@ class ChatDelta(msgspec.Struct, gc=False):
 class ChatChoice(msgspec.Struct, gc=False):
     """One choice of a chunk. We ask for one, so the list holds one or none.
 
-    `stop_reason` is vLLM's own: the stop string that matched, or a token id.
+    `stop_reason` is vLLM's own: the stop string that matched, or a token id. `message` is a whole
+    answer, which some engines send in one event, or as JSON, where a stream was asked for.
     """
 
     delta: ChatDelta | None = None
+    message: ChatDelta | None = None
     finish_reason: str | None = None
     stop_reason: int | str | None = None
 
@@ -174,11 +179,6 @@ class ChatChunk(msgspec.Struct, gc=False):
     error: msgspec.Raw = _NOTHING
 
 
-class _FlatError(msgspec.Struct):
-    # Some engines report an error in the chunk itself.
-    object: str | None = None
-
-
 class UpstreamStreamError(RemoteError):
     """The engine broke off a stream: an `error` chunk, or bytes that are no chunk at all.
 
@@ -198,16 +198,17 @@ class UpstreamStreamError(RemoteError):
         self.kind = kind
 
 
-class _ErrorDetail(msgspec.Struct):
-    message: str | None = None
-    type: str | None = None
-    code: int | str | None = None
+class UnreadableChunkError(UpstreamStreamError):
+    """What came is no chunk of an answer."""
 
 
 _BODY_CHARS = 2000
 _decoder = msgspec.json.Decoder(ChatChunk)
-_flat_decoder = msgspec.json.Decoder(_FlatError)
-_detail_decoder = msgspec.json.Decoder(_ErrorDetail)
+_ABSENT = frozenset({b"", b"null"})
+_NO_ERROR = _ABSENT | {b"{}", b"[]", b'""', b"false", b"0"}
+"""What some engines write into `error` beside a piece of an answer, where there is none."""
+
+_CODES = ("code", "status", "status_code", "statusCode")
 
 
 class ChunkDecoder:
@@ -243,18 +244,48 @@ class ChunkDecoder:
             if self._halves:
                 chunk_mending.join_halves(chunk, self._halves)
         # `Raw | None` would take nothing but null: the union swallows the raw part.
-        if chunk.error is not _NOTHING and bytes(chunk.error) not in (b"", b"null"):
-            raise reported_error(bytes(chunk.error), data)
+        if chunk.error is not _NOTHING:
+            told = bytes(chunk.error)
+            if told not in (_NO_ERROR if chunk.choices else _ABSENT):
+                raise reported_error(told, data)
         if not chunk.choices and _is_flat_error(data):
             raise reported_error(data, data)
         return chunk
 
 
 def _is_flat_error(data: bytes) -> bool:
-    try:
-        return _flat_decoder.decode(data).object == "error"
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    """Whether a chunk is an error by itself: without `error`, and no sign of life either."""
+    body = _decoded(data)
+    if not isinstance(body, dict) or body.get("object") == "error":
+        return isinstance(body, dict)
+    if body.get("choices") or "usage" in body or not said_in(body):
         return False
+    kind = body.get("type")
+    return (
+        any(body.get(name) for name in ("detail", "errors", "error_message"))
+        or _code_of(body) is not None
+        or (isinstance(kind, str) and "error" in kind.lower())
+    )
+
+
+def _decoded(data: bytes) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _code_of(detail: object) -> int | None:
+    """The HTTP status that an error names, wherever it stands in it."""
+    if isinstance(detail, list):
+        return next((code for code in map(_code_of, detail) if code), None)
+    if not isinstance(detail, dict):
+        return None
+    for name in _CODES:
+        code = detail.get(name)
+        if isinstance(code, (str, int, float)) and re.fullmatch(r"[45]\d\d(\.0)?", str(code)):
+            return int(str(code)[:3])
+    return _code_of(detail.get("error"))
 
 
 def decode_chunk(data: bytes) -> ChatChunk | None:
@@ -267,30 +298,34 @@ def _mended(data: bytes) -> ChatChunk:
         body: Any = chunk_mending.read(data)
         return msgspec.convert(body, ChatChunk)
     except (ValueError, RecursionError) as error:
-        raise UpstreamStreamError(
+        raise UnreadableChunkError(
             "its stream carries something that is no chunk of an answer",
             status=502,
             body=_text(data),
         ) from error
 
 
-def reported_error(detail_json: bytes, data: bytes) -> UpstreamStreamError:
+def reported_error(
+    detail_json: bytes,
+    data: bytes,
+    *,
+    otherwise: str = "the engine reported an error without a message",
+) -> UpstreamStreamError:
     """Return the error that an engine reports.
 
     Args:
         detail_json: The object (or text) with `message`, `type` and `code`.
         data: All that came, for the log.
+        otherwise: What is said where it says nothing.
     """
-    try:
-        detail = _detail_decoder.decode(detail_json)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        detail = _ErrorDetail(message=_text(detail_json))
-    code = str(detail.code or "")
+    detail = _decoded(detail_json)
+    said = said_in(detail)
+    kind = detail.get("type") if isinstance(detail, dict) else ""
     return UpstreamStreamError(
-        detail.message or "the engine reported an error without a message",
-        status=int(code) if code.isdecimal() and len(code) == 3 else 502,
+        said or otherwise,
+        status=_code_of(detail) or 502,
         body=_text(data),
-        kind=detail.type or "",
+        kind=kind if isinstance(kind, str) else "",
     )
 
 

@@ -49,10 +49,14 @@ def read(data: bytes) -> dict[str, Any]:
     body = json.loads(
         data.decode("utf-8", "surrogateescape"), parse_int=_number, parse_float=_number
     )
+    if body is None or body == []:
+        body = {}  # a sign of life
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
     if not isinstance(body, dict):
         raise ValueError("not an object")
     chunk: dict[str, Any] = {
-        "choices": [_choice(one) for one in _listed(body.get("choices"))],
+        "choices": [_choice(one) for one in _listed(body.get("choices")) if one is not None],
         "usage": _usage(body.get("usage")),
         "object": _text(body.get("object")),
     }
@@ -77,7 +81,7 @@ def join_halves(chunk: ChatChunk, halves: dict[str, str]) -> None:
     """
     for choice in chunk.choices or ():
         at_end = bool(choice.finish_reason)
-        delta = choice.delta
+        delta = choice.delta or choice.message
         if delta is not None:
             for name in ("content", "reasoning", "reasoning_content", "refusal"):
                 text = _joined(getattr(delta, name), name, halves, at_end=at_end)
@@ -125,13 +129,17 @@ def _choice(value: Any) -> dict[str, Any]:
     choice = _object(value)
     stop = choice.get("stop_reason")
     return {
-        "delta": None if choice.get("delta") is None else _delta(_object(choice["delta"])),
+        "delta": _delta(choice.get("delta")),
+        "message": _delta(choice.get("message")),
         "finish_reason": _text(choice.get("finish_reason")),
         "stop_reason": stop if isinstance(stop, str) else None,
     }
 
 
-def _delta(delta: dict[str, Any]) -> dict[str, Any]:
+def _delta(value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    delta = {"content": value} if isinstance(value, str) else _object(value)
     calls = delta.get("tool_calls")
     return {
         **{
@@ -143,12 +151,17 @@ def _delta(delta: dict[str, Any]) -> dict[str, Any]:
 
 
 def _content(value: Any) -> str | None:
-    """A text; parts of content are joined."""
+    """A text; parts of content are joined. `false` and numbers say nothing."""
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, list):
-        return "".join(_text(_object(part).get("text")) or "" for part in value)
-    raise ValueError("content is no text")
+    if isinstance(value, (bool, Decimal)):
+        return None
+    parts = [value] if isinstance(value, dict) else value
+    return "".join(
+        part if isinstance(part, str) else _text(_object(part).get("text")) or ""
+        for part in parts
+        if part is not None
+    )
 
 
 def _call(call: dict[str, Any]) -> dict[str, Any]:

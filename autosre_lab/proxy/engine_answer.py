@@ -12,15 +12,14 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import aiohttp
-import msgspec
 
 from autosre_lab.proxy.chat_stream import (
     ChatChunk,
     ChunkDecoder,
+    UnreadableChunkError,
     UpstreamStreamError,
     reported_error,
 )
-from autosre_lab.proxy.refusals import engine_message
 from autosre_lab.proxy.server_events import EventTooLargeError, ServerEvents
 from autosre_lab.proxy.upstream import MAX_ANSWER_BYTES
 
@@ -136,6 +135,14 @@ class EngineAnswer:
 
 async def _first_bytes(response: aiohttp.ClientResponse) -> tuple[bool, bytes]:
     """Return whether one JSON text comes instead of a stream, and what was read to tell it."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise UpstreamStreamError(
+            f"its answer is compressed ({encoding[:20]!r}), which was not asked for: something in "
+            "front of it does that",
+            status=502,
+            body="",
+        )
     first = b""
     while not (start := first.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]):
         if len(first) > MAX_ANSWER_BYTES or not (piece := await response.content.readany()):
@@ -170,30 +177,11 @@ def completion_chunk(body: bytes) -> ChatChunk:
     Raises:
         UpstreamStreamError: It is an error, or no completion.
     """
+    body = body.lstrip(b"\xef\xbb\xbf")
     try:
-        whole = msgspec.json.decode(body.lstrip(b"\xef\xbb\xbf"), type=dict[str, msgspec.Raw])
-        choices = msgspec.json.decode(
-            whole.get("choices", b"[]"), type=list[dict[str, msgspec.Raw]]
-        )
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        whole, choices = {}, []
-    # A message is a delta that says everything at once.
-    whole["choices"] = msgspec.Raw(
-        msgspec.json.encode(
-            [{_DELTA.get(name, name): value for name, value in one.items()} for one in choices]
-        )
-    )
-    chunk = ChunkDecoder().decode(msgspec.json.encode(whole))
-    if not choices or chunk is None:
-        if "message" in whole:
-            raise reported_error(body, body)
-        said = engine_message(body) if "detail" in whole else ""
-        raise UpstreamStreamError(
-            said or "it answered with JSON that is no completion",
-            status=502,
-            body=body[:2000].decode("utf-8", "replace"),
-        )
+        chunk = ChunkDecoder().decode(body)
+    except UnreadableChunkError:
+        chunk = None
+    if chunk is None or not chunk.choices:
+        raise reported_error(body, body, otherwise="it answered with JSON that is no completion")
     return chunk
-
-
-_DELTA = {"message": "delta"}

@@ -158,13 +158,14 @@ def _answered(profile: EngineProfile, answer: dict[str, Any]) -> list[EngineFind
         message = choices[0].get("message") or {}
         parsed = bool(message.get("reasoning") or message.get("reasoning_content"))
         unparsed = bool(message.get("content")) and not parsed
+        if unparsed:
+            said = "the engine does not tell them from the answer, the proxy does"
+        else:
+            said = "parsed by the engine" if parsed else "the engine's answer had none"
         found.append(
             EngineFinding(
                 name="thoughts",
-                found="begun by the template; the engine does not tell them from the answer, the "
-                "proxy does"
-                if unparsed
-                else "begun by the template, parsed by the engine",
+                found=f"begun by the template; {said}",
                 flag="--reasoning-parser …" if unparsed else "",
             )
         )

@@ -38,6 +38,7 @@ __all__ = [
     "overflow",
     "refusal_of_status",
     "retry_after",
+    "said_in",
     "too_large",
     "unauthenticated",
     "unexpected",
@@ -47,6 +48,7 @@ RETRY_AFTER_S = 2
 """Seconds a client is asked to wait for an engine that is down, full or restarting."""
 
 _MESSAGE_CHARS = 2000
+_MOST_ERRORS = 8
 
 RefusalKind = Literal[
     "invalid",
@@ -216,15 +218,26 @@ def engine_message(body: bytes) -> str:
         content: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return text[:_MESSAGE_CHARS]
-    if isinstance(content, dict):
-        for found in (content.get("error"), content):
-            if isinstance(found, dict):
-                message = found.get("message") or found.get("detail")
-                if message:
-                    return str(message)[:_MESSAGE_CHARS]
-            elif isinstance(found, str):
-                return found[:_MESSAGE_CHARS]
-    return text[:_MESSAGE_CHARS]
+    return (said_in(content) or text)[:_MESSAGE_CHARS]
+
+
+def said_in(content: object) -> str:
+    """Return what an engine's error says, whichever of the known shapes it has; "" for nothing.
+
+    Args:
+        content: Decoded JSON: vLLM's and OpenAI's `error`, FastAPI's `detail`, and what the servers
+            in front of engines make of them.
+    """
+    if isinstance(content, list):
+        return "; ".join(filter(None, map(said_in, content[:_MOST_ERRORS])))
+    if not isinstance(content, dict):
+        return content if isinstance(content, str) else ""
+    names = ["message", "detail", "msg", "error_message", "errors", "error"]
+    if isinstance(content.get("error"), (dict, list)):
+        names.insert(0, "error")
+    said = next(filter(None, (said_in(content.get(name)) for name in names)), "")
+    where = content.get("loc")
+    return f"{'.'.join(map(str, where))}: {said}" if said and isinstance(where, list) else said
 
 
 def engine_refused(

@@ -35,13 +35,15 @@ class ServerEvents:
         [b'2']
     """
 
-    __slots__ = ("_after_return", "_between", "_data", "_rest", "_size", "done")
+    __slots__ = ("_after_return", "_between", "_data", "_data_size", "_rest", "_size", "done")
 
     def __init__(self) -> None:
         self.done = False
         self._rest: list[bytes] = []
         self._data: list[bytes] = []
+        # Of what waits, and of the whole lines of data in it.
         self._size = 0
+        self._data_size = 0
         self._after_return = False
         # Nothing is left of what came: the next bytes begin an event.
         self._between = True
@@ -81,21 +83,24 @@ class ServerEvents:
             self._rest.clear()
         *lines, rest = piece.split(b"\n")
         found: list[bytes] = []
+        self._size = self._data_size
         for line in lines:
+            if line[:6] == b"error:":
+                line = b"data:" + line[6:]  # llama.cpp's own field
             if line[:5] == b"data:":
                 data = line[6:] if line[5:6] == b" " else line[5:]
                 if data[-1:] == b"}" and data[:1] == b"{" and not self._data:
                     found.append(data)
-                elif data.strip() == _DONE:
+                elif data.strip(b' \t"') == _DONE:
                     found += [*self._dispatched(), _DONE]
                     self.done = True
                     return found
                 else:
-                    self._grow(data)
+                    self._grow(line)  # an empty one takes room, too
                     self._data.append(data)
+                    self._data_size += len(line)
             elif not line and self._data:
                 found += self._dispatched()
-        self._size = sum(map(len, self._data))
         self._grow(rest)
         if rest:
             self._rest.append(rest)
@@ -112,7 +117,7 @@ class ServerEvents:
     def _dispatched(self) -> list[bytes]:
         data = b"\n".join(self._data)
         self._data.clear()
-        self._size = 0
+        self._size = self._data_size = 0
         return [data] if data else []
 
     def _grow(self, piece: bytes) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from typing import Any, NamedTuple
 
 from autosre_lab.proxy.profile import DeferredTools, OpensThinking
-from autosre_lab.proxy.upstream import TemplateRejectedError, Upstream
+from autosre_lab.proxy.upstream import RenderFailedError, TemplateRejectedError, Upstream
 
 __all__ = [
     "Insists",
@@ -83,11 +83,7 @@ class TemplateRenderer:
             body["continue_final_message"] = True
         if template:
             body["chat_template_kwargs"] = template
-        try:
-            answer = await self._upstream.tokenize(body)
-        except TemplateRejectedError:
-            return None
-        return list(answer.get("tokens") or ())
+        return _tokens(await self._rendered(body))
 
     async def with_tools(
         self,
@@ -105,11 +101,7 @@ class TemplateRenderer:
         body: dict[str, Any] = {"model": self._model, "messages": list(messages), "tools": tools}
         if listed is not None:
             body["chat_template_kwargs"] = {"tools": listed}
-        try:
-            answer = await self._upstream.tokenize(body)
-        except TemplateRejectedError:
-            return None
-        return list(answer.get("tokens") or ())
+        return _tokens(await self._rendered(body))
 
     async def takes(self, *messages: dict[str, Any]) -> bool:
         """Whether the template renders these messages at all."""
@@ -125,12 +117,27 @@ class TemplateRenderer:
         }
         if template:
             body["chat_template_kwargs"] = template
-        try:
-            answer = await self._upstream.tokenize(body)
-        except TemplateRejectedError:
-            return ""
-        words = answer.get("token_strs")
+        words = (await self._rendered(body) or {}).get("token_strs")
         return "".join(map(str, words[-_LAST_TOKENS:])) if isinstance(words, list) else ""
+
+    async def _rendered(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """Return what the engine made of it; None where its template refuses.
+
+        A template that fails with something else than its own refusal is a 500 of some versions: no
+        reason to take an engine that is well for gone.
+        """
+        try:
+            return await self._upstream.tokenize(body)
+        except TemplateRejectedError:
+            return None
+        except RenderFailedError:
+            if await self._upstream.healthy():
+                return None
+            raise
+
+
+def _tokens(answer: dict[str, Any] | None) -> list[int] | None:
+    return None if answer is None else list(answer.get("tokens") or ())
 
 
 async def insists_on(render: TemplateRenderer) -> Insists:

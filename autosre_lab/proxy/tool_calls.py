@@ -10,16 +10,27 @@ import hashlib
 from collections.abc import Sequence
 
 from autosre_lab.proxy.blocks import Block, BlockSequence
-from autosre_lab.proxy.chat_stream import ChatToolCallDelta
+from autosre_lab.proxy.chat_stream import (
+    ChatFunctionDelta,
+    ChatToolCallDelta,
+    UpstreamStreamError,
+)
 
 __all__ = ["ToolCalls"]
 
+MAX_CALLS = 4096
+"""Most calls of one answer. No model makes as many; an engine that never ends must not fill the
+memory."""
+
+_NO_FUNCTION = ChatFunctionDelta()
+
 
 class _Call:
-    __slots__ = ("block", "upstream_id")
+    __slots__ = ("block", "index", "upstream_id")
 
-    def __init__(self, block: Block, upstream_id: str | None) -> None:
+    def __init__(self, block: Block, index: int, upstream_id: str | None) -> None:
         self.block = block
+        self.index = index
         self.upstream_id = upstream_id
 
 
@@ -37,11 +48,14 @@ class ToolCalls:
         self._prefix = prefix
         self._sequence = sequence
         self._by_index: dict[int, _Call] = {}
-        self._by_id: dict[str, int] = {}
+        self._by_id: dict[str, _Call] = {}
         self._all: list[_Call] = []
         self._last_index = 0
+        # A call that is made again: what the client has of it, and what has come of it.
         self._half: Block | None = None
+        self._known = ""
         self._again: list[ChatToolCallDelta] = []
+        self._again_size = 0
 
     def make_again(self, half: Block | None) -> None:
         """The engine is asked again; forget what it began.
@@ -53,6 +67,8 @@ class ToolCalls:
         self._by_index.clear()
         self._by_id.clear()
         self._last_index = 0
+        self._again, self._again_size = [], 0
+        self._known = "" if half is None else half.content
         self._half = half
 
     @property
@@ -81,26 +97,26 @@ class ToolCalls:
     def _compared(self, deltas: Sequence[ChatToolCallDelta], half: Block) -> bytes:
         """Go on with the half call as soon as the new one is longer, and the same so far."""
         self._again += deltas
-        name, arguments, index = half.tool_name, "", self._again[0].index or 0
-        for delta in self._again:
-            if (delta.index or 0) != index:
+        index, known = self._again[0].index or 0, self._known
+        for position, delta in enumerate(deltas):
+            function = delta.function or _NO_FUNCTION
+            arguments, at = function.arguments or "", self._again_size
+            if (
+                (delta.index or 0) != index
+                or (function.name or half.tool_name) != half.tool_name
+                or not known.startswith(arguments[: len(known) - at], at)
+            ):
                 return self.settle()
-            if delta.function is not None:
-                name = delta.function.name or name
-                arguments += delta.function.arguments or ""
-        known = half.content
-        if name != half.tool_name or not (
-            arguments.startswith(known) or known.startswith(arguments)
-        ):
-            return self.settle()
-        if len(arguments) <= len(known):
-            return b""
-        self._half = None
-        self._again.clear()
-        call = next(one for one in self._all if one.block is half)
-        self._by_index[index] = call
-        self._last_index = index
-        return self._sequence.extend(half, arguments[len(known) :])
+            self._again_size += len(arguments)
+            if self._again_size > len(known):
+                self._half = None
+                self._again.clear()
+                call = next(one for one in self._all if one.block is half)
+                call.index = self._last_index = index
+                self._by_index[index] = call
+                events = self._sequence.extend(half, arguments[len(known) - at :])
+                return events + b"".join(self.feed([one]) for one in deltas[position + 1 :])
+        return b""
 
     def finish(self) -> bytes:
         """Open what came behind whole arguments and is a call of its own."""
@@ -109,7 +125,7 @@ class ToolCalls:
             surplus = call.block.another_call()
             if surplus is not None:
                 call.block.surplus.clear()
-                block = self._new(call.block.tool_name, call.upstream_id).block
+                block = self._new(call.index, call.block.tool_name, call.upstream_id).block
                 block.append(surplus)
                 events += self._sequence.add(block) + self._sequence.advance(at_end=True)
         return events
@@ -118,34 +134,36 @@ class ToolCalls:
         function = delta.function
         name = function.name if function is not None else None
         fragment = (function.arguments if function is not None else None) or ""
-        index = self._index(delta, place)
+        call = self._by_id.get(delta.id) if delta.id else None
+        index = delta.index
+        if index is None:
+            index = place if call is None else call.index
+        if call is None or call.index != index:
+            call = self._by_index.get(index)
         self._last_index = index
         events = b""
-        call = self._by_index.get(index)
         if call is None or _begins_another(call, delta.id, name, fragment):
-            call = self._by_index[index] = self._new(name, delta.id)
+            call = self._new(index, name, delta.id)
             events = self._sequence.add(call.block)
         elif name and not call.block.tool_name:
             call.block.tool_name = name
             events = self._sequence.advance()
+        self._by_index[index] = call
         if delta.id:
-            self._by_id[delta.id] = index
+            self._by_id[delta.id] = call
             call.upstream_id = delta.id
         return events + self._sequence.extend(call.block, fragment) if fragment else events
 
-    def _index(self, delta: ChatToolCallDelta, place: int) -> int:
-        if delta.index is not None:
-            return delta.index
-        if delta.id and delta.id in self._by_id:
-            return self._by_id[delta.id]
-        return place
-
-    def _new(self, name: str | None, upstream_id: str | None) -> _Call:
+    def _new(self, index: int, name: str | None, upstream_id: str | None) -> _Call:
+        if len(self._all) >= MAX_CALLS:
+            raise UpstreamStreamError(
+                f"it has more than {MAX_CALLS} calls of tools", status=502, body=""
+            )
         # The engine's own ids may repeat from answer to answer; ours may not.
         seed = f"{self._answer_id}\0{len(self._all)}\0{upstream_id or ''}"
         digest = hashlib.blake2b(seed.encode("utf-8", "surrogatepass"), digest_size=12)
         block = Block("call", tool_id=self._prefix + digest.hexdigest(), tool_name=name or None)
-        call = _Call(block, upstream_id)
+        call = _Call(block, index, upstream_id)
         self._all.append(call)
         return call
 
@@ -160,7 +178,7 @@ def _begins_another(call: _Call, id_: str | None, name: str | None, fragment: st
         return False
     if id_ and call.upstream_id:
         if id_ == call.upstream_id:
-            return False
+            return name != block.tool_name and bool(block.content.strip())
         # A new id with each fragment: it goes on where the arguments do.
         goes_on = bool(block.content.strip()) and not block.complete
         return not (goes_on and name == block.tool_name and not fragment.startswith("{"))

@@ -25,7 +25,14 @@ from autosre_lab.proxy.refusals import (
     engine_refused,
 )
 
-__all__ = ["EngineUnreachableError", "TemplateRejectedError", "Upstream", "read_error", "reason"]
+__all__ = [
+    "EngineUnreachableError",
+    "RenderFailedError",
+    "TemplateRejectedError",
+    "Upstream",
+    "read_error",
+    "reason",
+]
 
 COUNT_TIMEOUT_S = 60.0
 """Seconds for a count: rendering and tokenizing 262,144 tokens takes a second or two."""
@@ -53,6 +60,10 @@ _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError
 
 class EngineUnreachableError(EngineBrokeError):
     """No answer, or none that says what it must."""
+
+
+class RenderFailedError(EngineUnreachableError):
+    """It failed to render: it is going down, or its template fails with these messages."""
 
 
 class TemplateRejectedError(Refused):
@@ -156,7 +167,7 @@ class Upstream:
             if status in (400, 422, 413):
                 raise TemplateRejectedError(message)
             if status >= 500:
-                raise EngineUnreachableError(broken_stream(message or f"it answered {status}"))
+                raise RenderFailedError(broken_stream(message or f"it answered {status}"))
             raise EngineUnreachableError(engine_refused(status, message, {}, "main"))
         try:
             answer: dict[str, Any] = msgspec.json.decode(content)

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from autosre_lab.recipe.lint import lint_recipe
     from autosre_lab.recipe.load import load_recipe, parse_recipe
     from autosre_lab.recipe.own import edit_recipe, new_recipe, parse_overrides, save_recipe
+    from autosre_lab.recipe.registry import (
+        RegistryChange,
+        add_registry,
+        remove_registry,
+        update_registry,
+    )
     from autosre_lab.recipe.schema import (
         HuggingFaceSource,
         LocalSource,
@@ -26,7 +32,15 @@ if TYPE_CHECKING:
         Recipe,
     )
     from autosre_lab.recipe.schema_export import recipe_json_schema
-    from autosre_lab.recipe.sources import recipe_names, shipped_folder
+    from autosre_lab.recipe.sources import (
+        Registry,
+        added_registries,
+        find_recipe,
+        own_folder,
+        recipe_names,
+        registry_of,
+        shipped_folder,
+    )
 else:
     __getattr__, __dir__ = lazy_exports(__name__)
 
@@ -40,20 +54,29 @@ __all__ = [
     "Recipe",
     "RecipeDiff",
     "RecipeDifference",
+    "Registry",
+    "RegistryChange",
+    "add_registry",
+    "added_registries",
     "build_runtime_env",
     "build_vllm_serve_cmd",
     "edit_recipe",
+    "find_recipe",
     "flag_table_versions",
     "lint_recipe",
     "load_flag_table",
     "load_recipe",
     "new_recipe",
+    "own_folder",
     "parse_overrides",
     "parse_recipe",
     "recipe_json_schema",
     "recipe_names",
     "recipe_sha256",
     "recipe_yaml",
+    "registry_of",
+    "remove_registry",
     "save_recipe",
     "shipped_folder",
+    "update_registry",
 ]

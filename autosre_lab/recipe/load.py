@@ -13,7 +13,13 @@ from autosre_lab.errors import RecipeError
 from autosre_lab.recipe.merge import deep_merge, without_nulls
 from autosre_lab.recipe.problems import explain
 from autosre_lab.recipe.schema import Recipe
-from autosre_lab.recipe.sources import find_recipe, looks_like_path, shipped_folder
+from autosre_lab.recipe.sources import (
+    Registry,
+    find_recipe,
+    looks_like_path,
+    registry_of,
+    shipped_folder,
+)
 from autosre_lab.recipe.yaml_text import read_mapping
 
 __all__ = ["load_recipe", "parse_recipe", "resolve_extends"]
@@ -165,6 +171,8 @@ def _entries(extends: object, file: Path) -> list[str]:
 
 def _base_file(entry: str, file: Path, environ: Mapping[str, str] | None) -> Path:
     """Return the file that an entry means: beside the extending file, or among the shipped."""
+    if registry := registry_of(file, environ):
+        return _base_in_registry(entry, file, registry)
     try:
         if not looks_like_path(entry):
             return find_recipe(entry, environ)
@@ -174,3 +182,19 @@ def _base_file(entry: str, file: Path, environ: Mapping[str, str] | None) -> Pat
         return find_recipe(file.parent / entry, environ)
     except RecipeError as error:
         raise RecipeError(f"{file}: extends: {error.message}", remedy=error.remedy) from error
+
+
+def _base_in_registry(entry: str, file: Path, registry: Registry) -> Path:
+    """Return the base of a stranger's recipe: theirs or a shipped one, no other file of ours."""
+    named = entry if looks_like_path(entry) else f"{entry}.yaml"
+    nearest = file.parent if looks_like_path(entry) else registry.folder
+    for folder in (nearest, registry.folder, shipped_folder()):
+        found = (folder / named).resolve()
+        root = shipped_folder() if folder == shipped_folder() else registry.folder
+        if found.is_file() and found.is_relative_to(root.resolve()):
+            return found
+    raise RecipeError(
+        f"{file}: extends: {entry!r} is neither in the registry {registry.name} nor shipped",
+        remedy="a recipe of a registry may extend what is in its own repository and what comes "
+        "with this project; tell its owner",
+    )

@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    StringConstraints,
     field_validator,
     model_validator,
 )
@@ -93,6 +94,7 @@ def _not_claude(name: str) -> str:
     return name
 
 
+SourceAddress = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 ServedName = Annotated[Text, AfterValidator(_not_claude)]
 
 
@@ -105,6 +107,8 @@ class Meta(Section):
     tags: Texts = ()
     notes: str | None = None
     """What was decided and why, as far as no single key carries it."""
+    sources: Annotated[tuple[SourceAddress, ...], Field(strict=False)] = ()
+    """Addresses of the published settings that this recipe follows."""
 
 
 class Verified(Section):

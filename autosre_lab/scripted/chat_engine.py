@@ -79,6 +79,7 @@ class ScriptedVllm:
         count: Tokens of a chat or tokenize body; characters over four where not given.
         rejects_mid_system: The chat template raises on a system message that is not the first.
         refuses: What else the engine refuses to render: its words for a body, or "".
+        refuses_with: The status of that.
 
     Attributes:
         requests: Everything that was asked, in order.
@@ -99,6 +100,7 @@ class ScriptedVllm:
         count: Callable[[Mapping[str, Any]], int] | None = None,
         rejects_mid_system: bool = False,
         refuses: Callable[[Mapping[str, Any]], str] = lambda _: "",
+        refuses_with: int = 400,
     ) -> None:
         self.script = script
         self.model = model
@@ -112,6 +114,7 @@ class ScriptedVllm:
         self._count = count or count_tokens
         self._rejects_mid_system = rejects_mid_system
         self._refuses = refuses
+        self._refuses_with = refuses_with
         self._turn = 0
         self._runner: web.AppRunner | None = None
 
@@ -222,7 +225,7 @@ class ScriptedVllm:
 
     def _template_error(self, body: Mapping[str, Any]) -> web.Response | None:
         if words := self._refuses(body):
-            return engine_error(400, words)
+            return engine_error(self._refuses_with, words)
         messages = body.get("messages") or []
         late = any(message.get("role") == "system" for message in messages[1:])
         if not (late and self._rejects_mid_system):

@@ -43,7 +43,20 @@ def test_fields_that_nobody_reads_are_skipped() -> None:
         (b'{"error":"plain words"}', 502, "", "plain words"),
         (b'{"error":["odd"]}', 502, "", "odd"),
         (b'{"object":"error","message":"full","type":"T","code":503}', 503, "T", "full"),
-        (b'{"error":{"message":"m","code":400.0,"type":3}}', 502, "", "m"),
+        (b'{"error":{"message":"m","code":400.0,"type":3}}', 400, "", "m"),
+        (b'{"error":{"error":{"message":"m","code":429}}}', 429, "", "m"),
+        (b'{"error":{"message":"m","status":"UNAVAILABLE","code":503}}', 503, "", "m"),
+        (b'[{"error":{"message":"m","code":400}}]', 400, "", "m"),
+        (
+            b'{"message":"full","type":"InternalServerError","code":500}',
+            500,
+            "InternalServerError",
+            "full",
+        ),
+        (b'{"code":"529","message":"busy"}', 529, "", "busy"),
+        (b'{"detail":[{"loc":["body","n"],"msg":"too many"}]}', 502, "", "body.n: too many"),
+        (b'{"errors":[{"message":"a"},{"message":"b"}]}', 502, "", "a; b"),
+        (b'{"choices":null,"error":{"message":"m","code":507}}', 507, "", "m"),
     ],
 )
 def test_an_error_chunk_is_raised_with_what_the_engine_said(
@@ -58,7 +71,7 @@ def test_an_error_chunk_is_raised_with_what_the_engine_said(
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"null", b"<html>", b"\xff", b'{"choices":7}', b'{"choices":[{"delta":3}]}']
+    "data", [b"", b"{", b"7", b"<html>", b"\xff", b'{"choices":7}', b'{"choices":[{"delta":3}]}']
 )
 def test_what_is_no_chunk_is_an_error_of_the_engine(data: bytes) -> None:
     with pytest.raises(UpstreamStreamError, match="no chunk") as caught:
@@ -139,3 +152,29 @@ def test_arguments_as_an_object_keep_their_numbers_spelling() -> None:
     assert call.function.arguments == (
         '{"z":1.50,"a":123456789012345678901234567890,"\ufffd":null}'
     )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"type":"ping"}',
+        b'{"status":"loading","message":"prompt 30 %"}',
+        b'{"choices":[],"usage":{"prompt_tokens":3},"message":"m","code":500}',
+    ],
+)
+def test_a_sign_of_life_is_no_error(data: bytes) -> None:
+    chunk = decode_chunk(data)
+    assert chunk is not None
+    assert not chunk.choices
+
+
+@pytest.mark.parametrize("error", ["{}", '""', "false", "[]", "0", "null"])
+def test_an_error_that_is_none_costs_no_piece_of_an_answer(error: str) -> None:
+    chunk = decode_chunk(b'{"choices":[{"delta":{"content":"a"}}],"error":%b}' % error.encode())
+    assert chunk is not None
+    assert chunk.choices
+    assert chunk.choices[0].delta is not None
+    assert chunk.choices[0].delta.content == "a"

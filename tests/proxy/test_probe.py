@@ -51,8 +51,8 @@ def everything(body: Mapping[str, Any]) -> str:
     return "broken template"
 
 
-async def learned(refuses: Callable[[Mapping[str, Any]], str]) -> EngineProfile:
-    async with ScriptedVllm([Turn(text="x")], refuses=refuses) as engine:
+async def learned(refuses: Callable[[Mapping[str, Any]], str], status: int = 400) -> EngineProfile:
+    async with ScriptedVllm([Turn(text="x")], refuses=refuses, refuses_with=status) as engine:
         upstream = Upstream(engine.url, connect_timeout_s=5)
         await upstream.open()
         try:
@@ -61,6 +61,7 @@ async def learned(refuses: Callable[[Mapping[str, Any]], str]) -> EngineProfile:
             await upstream.close()
 
 
+@pytest.mark.parametrize("status", [400, 500])
 @pytest.mark.parametrize(
     ("refuses", "expected"),
     [
@@ -74,9 +75,9 @@ async def learned(refuses: Callable[[Mapping[str, Any]], str]) -> EngineProfile:
     ],
 )
 async def test_what_a_template_insists_on_is_found_out(
-    refuses: Callable[[Mapping[str, Any]], str], expected: dict[str, Any]
+    refuses: Callable[[Mapping[str, Any]], str], expected: dict[str, Any], status: int
 ) -> None:
-    profile = await learned(refuses)
+    profile = await learned(refuses, status)
     usual = EngineProfile(model="m", max_model_len=1, mid_system="system")
     names = ("alternating", "short_call_ids", "tool_role", "system_role", "user_after_results")
     for name in (*names, "mid_system"):

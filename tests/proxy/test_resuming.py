@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from autosre_lab.proxy.resuming import Delivered, Overlap
 from autosre_lab.scripted.chat_engine import HttpError, ScriptedVllm, ToolCall, Turn, chunks_of
+from tests.proxy.chunks import CALLS, call, chunk, make_stream
 from tests.proxy.conftest import Lab, StartLab, ask
 from tests.proxy.event_grammar import events_of, read_stream
 from tests.proxy.responses.bodies import FUNCTION
@@ -314,3 +315,40 @@ async def test_what_the_client_has_is_not_written_twice(
     overlap = Overlap(given, continuing=continuing)
     kind: Any = "text" if continuing else "thinking"
     assert "".join(overlap.new(kind, piece) for piece in pieces) == expected
+
+
+@pytest.mark.parametrize("end", ["2", "3"])
+def test_a_call_that_is_made_again_is_compared_once(end: str) -> None:
+    class Unread(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            if len(self) < len(fragments):
+                raise AssertionError("what came before was read again")
+            return super().__iter__()
+
+    fragments = ['{"a": [', *["1, "] * 500]
+    stream = make_stream()
+    events = stream.feed(chunk(tool_calls=[call(0, name="look", id="x")]))
+    for fragment in [*fragments, "2"]:
+        events += stream.feed(chunk(tool_calls=[call(0, fragment)]))
+    stream.rewind(continuing=False)
+    stream._calls._again = Unread()
+    events += stream.feed(chunk(tool_calls=[call(0, name="look", id="y")]))
+    for fragment in fragments:
+        assert stream.feed(chunk(tool_calls=[call(0, fragment)])) == b""
+    events += stream.feed(chunk(tool_calls=[call(0, f"{end}]}}")]))
+    events += stream.feed(CALLS) + stream.finish()
+    *half, whole = read_stream(events).blocks
+    assert whole.content == "".join(fragments) + end + "]}"
+    assert len(half) == (0 if end == "2" else 1)
+
+
+def test_what_came_of_a_call_before_the_engine_broke_again_is_forgotten() -> None:
+    stream = make_stream()
+    events = stream.feed(chunk(tool_calls=[call(0, '{"a": "long', name="look", id="x")]))
+    for _ in range(2):
+        stream.rewind(continuing=False)
+        assert stream.feed(chunk(tool_calls=[call(0, '{"a": ', name="look", id="x")])) == b""
+    events += stream.feed(chunk(tool_calls=[call(0, '"long"}')]))
+    events += stream.feed(CALLS) + stream.finish()
+    (block,) = read_stream(events).blocks
+    assert block.content == '{"a": "long"}'

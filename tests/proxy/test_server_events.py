@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from autosre_lab.proxy import server_events
@@ -33,7 +35,13 @@ def test_the_last_line_counts_without_its_end(tail: bytes) -> None:
 
 def test_an_event_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_events, "MAX_EVENT_BYTES", 100)
-    for pieces in ([b"data: " + b"x" * 101], [b"x" * 60] * 2, [b"data: x\n"] * 101):
+    for pieces in (
+        [b"data: " + b"x" * 101],
+        [b"x" * 60] * 2,
+        [b"data: x\n"] * 101,
+        [b"data:\n"] * 101,
+        [b"data: x\nda", b"ta: y\n"] * 10,
+    ):
         events = ServerEvents()
         with pytest.raises(EventTooLargeError):
             for piece in pieces:
@@ -41,6 +49,33 @@ def test_an_event_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
     events = ServerEvents()
     for _ in range(50):  # many small events are none
         assert events.feed(b"data: " + b"x" * 60 + b"\n\n") == [b"x" * 60]
+
+
+def test_lines_of_an_event_that_does_not_end_cost_the_same_each() -> None:
+    class Counted(list[bytes]):
+        walks = 0
+
+        def __iter__(self) -> Iterator[bytes]:
+            Counted.walks += 1
+            return super().__iter__()
+
+    events = ServerEvents()
+    events._data = Counted()
+    for _ in range(1000):
+        events.feed(b"data: x\n")
+    assert Counted.walks == 0  # walked at every read, 100,000 lines took minutes
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (b'error: {"code":500}\n\n', [b'{"code":500}']),
+        (b'data: "[DONE]"\n\ndata: 1\n\n', [b"[DONE]"]),
+        (b"data:\t[DONE] \n\n", [b"[DONE]"]),
+    ],
+)
+def test_what_engines_write_in_their_own_way_is_read(raw: bytes, found: list[bytes]) -> None:
+    assert ServerEvents().feed(raw) == found
 
 
 def test_a_line_in_pieces_is_put_together_once() -> None:

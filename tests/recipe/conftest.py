@@ -31,6 +31,12 @@ def own_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def no_registries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty data folder, so that a person's added recipes do not show here."""
+    monkeypatch.setenv("AUTOSRE_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
 def write(own_recipes: Path) -> Callable[..., Path]:
     """Write a recipe into the config folder and return its file."""
 

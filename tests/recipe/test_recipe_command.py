@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from autosre_lab.errors import RecipeError
-from autosre_lab.recipe import Recipe, build_runtime_env, build_vllm_serve_cmd, load_recipe
+from autosre_lab.recipe import (
+    Recipe,
+    build_runtime_env,
+    build_vllm_serve_cmd,
+    lint_recipe,
+    load_flag_table,
+    load_recipe,
+)
 from autosre_lab.recipe.command import model_argument
 from autosre_lab.recipe.schema import Scheduler
 
@@ -44,6 +51,39 @@ GOLDEN = {
         --enable-prefix-caching --enable-chunked-prefill --enable-prompt-tokens-details
         --enable-auto-tool-choice --tool-call-parser qwen3_coder
         --gpu-memory-utilization 0.92 --max-num-seqs 16
+    """,
+    "qwen3.6-35b-a3b-nvfp4-vllm0.33": """
+        vllm serve nvidia/Qwen3.6-35B-A3B-NVFP4 --host 127.0.0.1 --port 8010
+        --served-model-name qwen3.6-35b-a3b --max-model-len 262144 --scheduling-policy priority
+        --max-num-batched-tokens 8192
+        --enable-prefix-caching --enable-chunked-prefill --enable-prompt-tokens-details
+        --enable-auto-tool-choice --tool-call-parser qwen3_xml --reasoning-parser qwen3
+        --gpu-memory-utilization 0.5 --max-num-seqs 8 --moe-backend marlin
+        --attention-backend flashinfer --kv-cache-dtype fp8
+    """,
+    "qwen3.8-27b-nvfp4": """
+        vllm serve unsloth/Qwen3.8-27B-NVFP4 --host 127.0.0.1 --port 8010
+        --served-model-name qwen3.8-27b --max-model-len 262144 --scheduling-policy priority
+        --max-num-batched-tokens 8192
+        --enable-prefix-caching --enable-chunked-prefill --enable-prompt-tokens-details
+        --enable-auto-tool-choice --tool-call-parser qwen3_coder --reasoning-parser qwen3
+        --gpu-memory-utilization 0.5 --max-num-seqs 4 --kv-cache-dtype fp8
+        --attention-backend flashinfer
+    """,
+    "qwen3-coder-next-fp8": """
+        vllm serve Qwen/Qwen3-Coder-Next-FP8 --host 127.0.0.1 --port 8010
+        --served-model-name qwen3-coder-next --max-model-len 131072 --scheduling-policy priority
+        --enable-prefix-caching --enable-chunked-prefill --enable-prompt-tokens-details
+        --enable-auto-tool-choice --tool-call-parser qwen3_coder
+        --gpu-memory-utilization 0.7 --kv-cache-dtype fp8 --attention-backend flashinfer
+    """,
+    "gpt-oss-120b": """
+        vllm serve openai/gpt-oss-120b --host 127.0.0.1 --port 8010
+        --served-model-name gpt-oss-120b --max-model-len 131072 --scheduling-policy priority
+        --max-num-batched-tokens 8192
+        --enable-prefix-caching --enable-chunked-prefill --enable-prompt-tokens-details
+        --enable-auto-tool-choice --tool-call-parser openai --reasoning-parser openai_gptoss
+        --gpu-memory-utilization 0.7 --kv-cache-dtype fp8
     """,
 }
 
@@ -88,6 +128,31 @@ def test_production_keeps_cuda_graphs_and_does_not_speculate() -> None:
     argv = line(load_recipe("qwen3.6-35b-a3b-nvfp4"))
     assert "--enforce-eager" not in argv
     assert not [word for word in argv if word.startswith("--spec")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "qwen3.6-35b-a3b-nvfp4-vllm0.33",
+        "qwen3.8-27b-nvfp4",
+        "qwen3-coder-next-fp8",
+        "gpt-oss-120b",
+    ],
+)
+def test_a_recipe_that_follows_published_settings_names_them_and_fits_current_vllm(
+    name: str,
+) -> None:
+    recipe = load_recipe(name)
+    assert len(recipe.meta.sources) >= 2
+    assert recipe.vllm_version == "0.33.0"
+    assert load_flag_table("0.33.0") is not None
+    assert [one for one in lint_recipe(recipe) if one.severity == "error"] == []
+    assert not [word for word in line(recipe) if word.startswith("--spec")]
+
+
+def test_a_source_is_an_address(recipe: Make) -> None:
+    with pytest.raises(RecipeError, match=r"meta\.sources"):
+        recipe(meta={"description": "x", "sources": ["somebody's blog"]})
 
 
 def test_a_token_is_set_only_if_the_operator_has_one() -> None:

@@ -16,9 +16,19 @@ from autosre_lab.recipe import (
     shipped_folder,
 )
 
+pytestmark = pytest.mark.usefixtures("no_registries")
+
 Write = Callable[..., Path]
 
-SHIPPED = ["qwen3-coder-30b-a3b-fp8", "qwen3.6-35b-a3b-nvfp4", "smollm2-135m-cpu"]
+SHIPPED = [
+    "gpt-oss-120b",
+    "qwen3-coder-30b-a3b-fp8",
+    "qwen3-coder-next-fp8",
+    "qwen3.6-35b-a3b-nvfp4",
+    "qwen3.6-35b-a3b-nvfp4-vllm0.33",
+    "qwen3.8-27b-nvfp4",
+    "smollm2-135m-cpu",
+]
 
 
 def failure(name_or_path: str | Path) -> str:

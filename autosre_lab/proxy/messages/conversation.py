@@ -10,6 +10,7 @@ are served by `turns`.)
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -195,17 +196,20 @@ def _in_order_of_calls(
     no known call come last, in the order they came.
     """
     pairs: list[tuple[str, list[ContentBlock]]] = [(id_, []) for id_ in calls]
+    # The places that wait for a result; the last one of an id takes whatever follows.
+    places: dict[str, deque[list[ContentBlock]]] = {}
+    for id_, found in pairs:
+        places.setdefault(id_, deque()).append(found)
     unknown: list[tuple[str, list[ContentBlock]]] = []
     for block in results:
         id_ = block.tool_use_id if isinstance(block.tool_use_id, str) else ""
-        own = [found for known, found in pairs if known == id_]
-        free = next((found for found in own if not found), None)
-        if free is not None:
-            free.append(block)
-        elif own:
-            own[-1].append(block)
-        else:
+        own = places.get(id_)
+        if own is None:
             unknown.append((id_, [block]))
+            continue
+        own[0].append(block)
+        if len(own) > 1:
+            own.popleft()
     while pairs and not pairs[-1][1]:
         pairs.pop()
     return pairs + unknown

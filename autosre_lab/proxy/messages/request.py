@@ -195,6 +195,8 @@ def decode_request(body: bytes, *, counting: bool = False) -> MessagesRequest:
         raise BadRequestError("model: a name is required")
     if not counting and (request.max_tokens is None or request.max_tokens < 0):
         raise BadRequestError("max_tokens: a number is required; 0 only computes the prompt")
+    if "" in (request.stop_sequences or ()):
+        raise BadRequestError("stop_sequences: an empty text stops nothing; leave it out")
     for position, tool in enumerate(request.tools or ()):
         if not tool.name and tool.type in (None, "custom", "function"):
             raise BadRequestError(f"tools[{position}].name: a name is required")

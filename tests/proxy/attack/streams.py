@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import Mapping
 from random import Random
 from typing import Any, cast
 
@@ -132,6 +133,7 @@ class _Response:
     """As much of an HTTP answer as `EngineAnswer` reads."""
 
     content_type = "text/event-stream"
+    headers: Mapping[str, str] = {}
 
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = deque(piece for piece in pieces if piece)

@@ -5,6 +5,7 @@ import pytest
 
 from autosre_lab.proxy.arguments import ArgumentsEnd
 from autosre_lab.proxy.blocks import MALFORMED_ARGUMENTS
+from autosre_lab.proxy.chat_stream import UpstreamStreamError
 from tests.proxy.chunks import (
     CALLS,
     ROLE,
@@ -119,7 +120,7 @@ def test_arguments_count_once_whatever_follows_them(more: str, cut: int, behind:
 def test_another_whole_object_behind_the_first_is_another_call(gap: str) -> None:
     read = read_stream(
         run_chunks(
-            chunk(tool_calls=[call(0, "{}", name="one", id="x")]),
+            chunk(tool_calls=[call(0, '{"b":2}', name="one", id="x")]),
             chunk(tool_calls=[call(0, gap if gap != "}" else "")]),
             chunk(tool_calls=[call(0, '{"a":')]),
             chunk(tool_calls=[call(0, "1}")]),
@@ -127,9 +128,93 @@ def test_another_whole_object_behind_the_first_is_another_call(gap: str) -> None
         )
     )
     assert [(b.start["name"], b.content) for b in read.blocks] == [
-        ("one", "{}"),
+        ("one", '{"b":2}'),
         ("one", '{"a":1}'),
     ]
+
+
+@pytest.mark.parametrize("other", [False, True])
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (["{}", '{"a":', "1}"], '{"a":1}'),
+        (["{}", "\n", '{"a":1}', "}"], '{"a":1}'),
+        (['{}{"a":1}'], '{"a":1}'),
+        (["{ }", "{}"], "{}"),
+        (["{}", "}"], "{}"),
+        (["null"], "{}"),
+        (["null", '{"a":1}'], '{"a":1}'),
+        (['""'], "{}"),
+        (['""', '{"a":1}'], '{"a":1}'),
+        (['"{\\"a\\":', ' \\"\\\\u00e9}\\"}"'], '{"a": "\\u00e9}"}'),
+        (["[", '{"a":1}', "]"], '{"a":1}'),
+        (["```json\n", '{"a":1}', "\n```"], '{"a":1}'),
+        (["[1, ", "2]"], "[1, 2]"),
+        (['"no object"'], '"no object"'),
+        (['[{"a":1},', '{"b":2}]'], '[{"a":1},{"b":2}]'),
+        (["```\nls\n```"], "```\nls\n```"),
+    ],
+)
+def test_arguments_of_another_form_are_the_object_that_they_stand_for(
+    pieces: list[str], expected: str, other: bool
+) -> None:
+    stream = make_stream()
+    first, *rest = pieces
+    behind = [chunk(tool_calls=[call(1, '{"b":2}', name="two", id="y")])] if other else []
+    data = run_chunks(
+        chunk(tool_calls=[call(0, first, name="one", id="x")]),
+        *(chunk(tool_calls=[call(0, piece)]) for piece in rest),
+        *behind,
+        CALLS,
+        stream=stream,
+    )
+    read = [(block.start["name"], block.content) for block in read_stream(data).blocks]
+    assert read == [("one", expected)] + [("two", '{"b":2}')] * other
+    message = msgspec.json.decode(msgspec.json.encode(stream.message()))
+    whole = message["content"][0]["input"]
+    assert whole == (
+        msgspec.json.decode(expected)
+        if expected.startswith("{")
+        else {MALFORMED_ARGUMENTS: expected}
+    )
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        # Every call numbered 0, told apart by the id.
+        [
+            [call(0, name="one", id="x"), call(0, name="two", id="y")],
+            [call(0, '{"a":', id="x"), call(0, '{"b":', id="y")],
+            [call(0, "1}", id="x"), call(0, "2}", id="y")],
+        ],
+        # Every call with one id, told apart by the number.
+        [
+            [call(0, name="one", id="x"), call(1, name="two", id="x")],
+            [call(0, '{"a":', id="x"), call(1, '{"b":', id="x")],
+            [call(0, "1}"), call(1, "2}")],
+        ],
+        # One id and one number, told apart by the name.
+        [[call(0, '{"a":1}', name="one", id="x"), call(0, '{"b":2}', name="two", id="x")]],
+        [
+            [call(0, '{"a":1}', name="one", id="x")],
+            [call(0, '{"b":2}', name="two", id="x")],
+        ],
+    ],
+)
+def test_no_calls_arguments_go_to_another(deltas: list[list[dict[str, object]]]) -> None:
+    read = read_stream(run_chunks(*(chunk(tool_calls=one) for one in deltas), CALLS))
+    assert [(b.start["name"], b.content) for b in read.blocks] == [
+        ("one", '{"a":1}'),
+        ("two", '{"b":2}'),
+    ]
+
+
+def test_an_answer_has_a_largest_number_of_calls() -> None:
+    stream = make_stream()
+    with pytest.raises(UpstreamStreamError, match="4096 calls"):
+        for number in range(10_000):
+            stream.feed(chunk(tool_calls=[call(number, name="f")]))
 
 
 @pytest.mark.parametrize(
