@@ -119,11 +119,13 @@ class RequestLog:
         self._max_bytes = max_bytes
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._file = -1
+        self._same: tuple[int, ...] = ()
         if path is None:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(open_private(path, os.O_WRONLY | os.O_APPEND))
+            self._open(path)
         except OSError as error:
             raise ConfigError(
                 f"the request log {path} cannot be written: {error.strerror}",
@@ -143,19 +145,49 @@ class RequestLog:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
+            self._close()
 
     def _write(self) -> None:
-        assert self._path is not None  # noqa: S101 - the thread exists only with a path
+        path = self._path
+        assert path is not None  # noqa: S101 - the thread exists only with a path
         while (line := self._queue.get()) is not None:
             try:
-                # Opened again each time: whoever moves or deletes the file is not written after.
-                with os.fdopen(open_private(self._path, os.O_WRONLY | os.O_APPEND), "ab") as file:
-                    file.write(line)
-                    size = file.tell()
-                if size >= self._max_bytes:
-                    self._path.replace(self._path.with_name(self._path.name + ".1"))
+                self._append(path, line)
             except OSError as error:
                 logger.warning("a line of the request log is lost: %s", error)
+
+    def _append(self, path: Path, line: bytes) -> None:
+        # Each call of the system lets go of the interpreter, which the streams then wait for.
+        found = _identity(path)
+        if found[:-1] != self._same or self._file < 0:
+            # Whoever moved or deleted the file is not written after.
+            self._close()
+            found = self._open(path)
+        size = found[-1] + len(line)
+        while line:
+            line = line[os.write(self._file, line) :]
+        if size >= self._max_bytes:
+            path.replace(path.with_name(path.name + ".1"))
+
+    def _open(self, path: Path) -> tuple[int, ...]:
+        self._file = open_private(path, os.O_WRONLY | os.O_APPEND)
+        found = _identity(path)
+        self._same = found[:-1]
+        return found
+
+    def _close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """Return what tells a file from another at its path, its mode, and at the end its size."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return (0,)
+    return found.st_dev, found.st_ino, found.st_mode, found.st_size
 
 
 def read_request_log(path: str | Path) -> pandas.DataFrame:
