@@ -56,7 +56,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"web.request_rules", "web.search_process"},
     "local": BASE | {"recipe", "preemption", "processes", "engine", "stack", "provision"},
     "chart": BASE | {"recipe", "preemption"},
-    "cluster": BASE | {"recipe", "preemption", "engine", "stack", "provision", "chart"},
+    "cluster": BASE
+    | {"recipe", "preemption", "engine", "stack", "provision", "chart", "serving.keys"},
     "parity": BASE
     | {"recipe", "preemption", "processes", "engine", "provision", "local", "chart", "cluster"},
     "metrics": BASE | {"recipe", "proxy", "processes", "engine", "provision", "local"},

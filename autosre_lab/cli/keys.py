@@ -225,6 +225,33 @@ def revoke(*, name: str, file: Path | None, dry_run: bool, output: Format) -> No
     show(_facts(key) | {"dry run": dry_run}, output=output, text=lambda: f"key {name}: {said}")
 
 
+@keys.command()
+@_file_option
+@dry_run_option
+@output_option
+@explained
+def publish(*, file: Path | None, dry_run: bool, output: Format) -> None:
+    """Give the proxies of the cluster the keys of this machine's file, as a Secret.
+
+    Example: autosre keys publish --dry-run
+    """
+    from autosre_lab.cluster.client_keys import publish_keys
+
+    done = publish_keys(_path(file), dry_run=dry_run)
+
+    def text() -> str:
+        verb = "would hold" if dry_run and done.changed else "holds"
+        lines = [
+            f"Secret {done.secret} in {done.namespace} {verb} {len(done.names)} keys: "
+            f"{', '.join(done.names) or 'none'}"
+        ]
+        if not done.mounted:
+            lines.append("`autosre start --place cluster` has the proxies read it, once")
+        return "\n".join(lines)
+
+    show(done, output=output, text=text)
+
+
 def _show_new(made: NewKey, said: str, *, dry_run: bool, output: Format) -> None:
     facts = _facts(made.key) | {"dry run": dry_run, "secret": None if dry_run else made.secret}
 
