@@ -83,7 +83,7 @@ class Settings:
         chromium_sandbox: Whether Chromium sandboxes itself: 0, 1, or empty: whenever it can.
         claude: Claude Code to run: a path, or a name on PATH; empty for the one installed here.
         codex: Codex to run, likewise.
-        bring: What Claude Code's sessions take from your own folder; see `autosre claude --help`.
+        bring: What sessions take from the agent's own folder of yours; see `autosre claude --help`.
         installer: What fills environments: auto, which takes uv where it can be had, or pip.
         log_level: Level of this project's own log messages: debug, info, warning or error.
     """

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any, Generic
 
 from autosre_lab.agents.answer import Answer
+from autosre_lab.agents.bringing import KINDS
 from autosre_lab.agents.contract import BehaviourResult
 from autosre_lab.agents.launch import Browser, Endpoint, Launch
-from autosre_lab.agents.options import OwnOptions, split_arguments
+from autosre_lab.agents.options import OwnOptions, bring_list, split_arguments
 from autosre_lab.agents.program import Program, ProgramKind
 from autosre_lab.agents.web_choice import SessionFit
 from autosre_lab.agents.window import AnyProfile, Sizing
 from autosre_lab.errors import AgentError
+from autosre_lab.settings import load_settings
 
 __all__ = ["Agent", "Prepared", "Settled"]
 
@@ -74,6 +76,17 @@ class Agent(ABC, Generic[AnyProfile]):
     """Its subcommands that change its configuration folder."""
     bringable: tuple[str, ...]
     """What a user can bring from a configuration folder of their own."""
+
+    def brings(self, own: OwnOptions, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Return what the user brings: by the option, else by the setting, which is every agent's.
+
+        Raises:
+            ConfigError: The setting names something that nobody can bring.
+        """
+        if own.bring is not None:
+            return own.bring
+        wanted = bring_list(load_settings(environ).bring, KINDS)
+        return tuple(kind for kind in self.bringable if kind in wanted)
 
     def split(self, args: Sequence[str]) -> tuple[OwnOptions, list[str]]:
         """Take our options from the front; the rest is the agent's.

@@ -15,13 +15,22 @@ from typing import Any, BinaryIO
 from autosre_lab.errors import FileError
 from autosre_lab.private_files import open_private, os_errors_explained
 
-__all__ = ["is_locked", "locked", "read_json", "write_private_json"]
+__all__ = ["is_locked", "locked", "read_json", "write_private_json", "write_private_text"]
 
 _UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
 
 
 def write_private_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a mapping so that a reader sees the old file or the new one, never half of it.
+    """Write a mapping as JSON, as `write_private_text` does.
+
+    Raises:
+        FileError: It cannot be written; the old file stays.
+    """
+    write_private_text(path, json.dumps(content, indent=1))
+
+
+def write_private_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of it.
 
     The file is readable by its owner only, because it may hold a token. What a writer that was
     killed has left beside it is taken away.
@@ -36,7 +45,7 @@ def write_private_json(path: Path, content: Mapping[str, Any]) -> None:
         try:
             descriptor = open_private(partial, os.O_WRONLY | os.O_TRUNC)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1)
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from autosre_lab.chart.image import BROWSER, PROXY, ImageKind, copy_parts
+from autosre_lab.chart.image import BROWSER, PACKAGE, PROXY, ImageKind, copy_parts
+from autosre_lab.web import search_process
 
 
 def folder_of(module: str) -> Path:
@@ -58,3 +60,13 @@ def test_an_images_parts_suffice_for_what_its_pod_runs(
     for name in ["proxy.server", "proxy.messages.dialect"] if kind is PROXY else []:
         done = bare(f"autosre_lab.{name}", path=[tmp_path, third_party])
         assert done.returncode == 0, done.stderr
+
+
+def test_the_proxies_image_makes_no_searches_as_is_said() -> None:
+    charts = PACKAGE.parent / "charts"
+    requirements = (charts / "autosre/images/proxy/requirements.txt").read_text("utf-8")
+    names = re.findall(r"^([\w-]+)", requirements, re.MULTILINE)
+    assert names
+    # With these the proxy would search, and its Pods' network policy would have to let it.
+    assert not {name.replace("-", "_") for name in names} & set(search_process._NEEDED)
+    assert "makes no web searches" in (charts / "README.md").read_text("utf-8")

@@ -1,17 +1,21 @@
 """How many tokens of a session with two fetches the engine's prefix cache has, request by request.
 
-``python -m tests.proxy.cached_tokens http://127.0.0.1:8011 …`` sends the session to each proxy,
-under a `cache_salt` of its own, and prints a table. Without a proxy it renders the session itself
-and counts the bytes with which each prompt begins as the one before.
+``python -m tests.proxy.cached_tokens served`` starts the CPU engine with 32,768 tokens and sends it
+the session twice, each time under a `cache_salt` of its own: with all tools in the list, as before
+deferred tools were known, and as Claude Code declares them. With the address of a proxy in place of
+``served`` it sends it there. Without either it renders the session itself and counts the bytes with
+which each prompt begins as the one before.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import os
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -23,26 +27,42 @@ from autosre_lab.proxy.prefix_memory import common_prefix
 from autosre_lab.proxy.profile import EngineProfile
 from tests.proxy.chat_templates import rendered
 from tests.proxy.recorded_sessions import session_of_changes
+from tests.support.long_window import long_window
 
 REQUESTS = 5
 """Of the session: the first, a fetch, a call of what came, a second fetch, a call of that."""
 
 
-def replay(url: str) -> list[tuple[int, int, float]]:
-    """Return prompt tokens, those of them that were cached, and seconds, of each request."""
+def replay(url: str, token: str, *, loaded: bool) -> Iterator[tuple[int, int, float]]:
+    """Yield prompt tokens, those of them that were cached, and seconds, of each request.
+
+    Args:
+        url: The proxy's address.
+        token: What it asks for.
+        loaded: All tools are in the list.
+    """
     salt = uuid.uuid4().hex
-    counts = []
-    for body in session_of_changes()[:REQUESTS]:
+    session = session_of_changes()[:REQUESTS]
+    for body in map(_loaded, session) if loaded else session:
         asked: dict[str, Any] = {**body, "max_tokens": 1, "stream": False, "cache_salt": salt}
         started_s = time.perf_counter()
-        answer = httpx.post(f"{url}/v1/messages", json=asked, timeout=1800)
+        answer = httpx.post(
+            f"{url}/v1/messages",
+            json=asked,
+            headers={"authorization": f"Bearer {token}"},
+            timeout=1800,
+            trust_env=False,
+        )
         took_s = time.perf_counter() - started_s
         answer.raise_for_status()
         usage = answer.json()["usage"]
         cached = usage["cache_read_input_tokens"] or 0
         created = usage["cache_creation_input_tokens"] or 0
-        counts.append((usage["input_tokens"] + cached + created, cached, took_s))
-    return counts
+        yield usage["input_tokens"] + cached + created, cached, took_s
+
+
+def _loaded(body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "tools": [{**tool, "defer_loading": None} for tool in body["tools"]]}
 
 
 def shared() -> None:
@@ -51,12 +71,8 @@ def shared() -> None:
         model="m", max_model_len=99_999, mid_system="system", deferred_tools="argument"
     )
     session = session_of_changes()
-    loaded = [
-        {**body, "tools": [{**tool, "defer_loading": None} for tool in body["tools"]]}
-        for body in session
-    ]
     columns = []
-    for bodies in (loaded, session):
+    for bodies in ([_loaded(body) for body in session], session):
         texts = [_prompt(body, engine) for body in bodies]
         columns.append(
             [f"{common_prefix(*pair)} of {len(pair[1])}" for pair in itertools.pairwise(texts)]
@@ -73,18 +89,27 @@ def _prompt(body: dict[str, Any], engine: EngineProfile) -> bytes:
     return rendered("results_as_user", {**chat, "add_generation_prompt": False}).encode()
 
 
-def main(urls: list[str]) -> None:
+def main(where: list[str]) -> None:
     """Print the table."""
-    if not urls:
+    if not where:
         shared()
-        return
-    print("| proxy | request | prompt tokens | from the cache | computed | seconds |", flush=True)
-    print("|---|---|---|---|---|---|", flush=True)
-    for url in urls:
-        for number, (prompt, cached, took_s) in enumerate(replay(url), 1):
-            computed = prompt - cached
+    elif where == ["served"]:
+        with long_window(32_768) as stack:
+            replayed(stack.proxy_url, stack.token)
+    else:
+        for url in where:
+            replayed(url, os.environ.get("AUTOSRE_PROXY_TOKEN", ""))
+
+
+def replayed(url: str, token: str) -> None:
+    """Print what each request's prompt had in the cache, both ways."""
+    print("| tools | request | prompt tokens | from the cache | computed | seconds |", flush=True)
+    print("|---|---|--:|--:|--:|--:|", flush=True)
+    for loaded in (True, False):
+        how = "all in the list" if loaded else "told where they come"
+        for number, (prompt, cached, took_s) in enumerate(replay(url, token, loaded=loaded), 1):
             print(
-                f"| {url} | {number} | {prompt} | {cached} | {computed} | {took_s:.1f} |",
+                f"| {how} | {number} | {prompt} | {cached} | {prompt - cached} | {took_s:.1f} |",
                 flush=True,
             )
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from autosre_lab.agents.bringing import KINDS, bring_files, files_of, told, unreadable_is_told
 from autosre_lab.agents.claude.config_home import write_private
-from autosre_lab.errors import ConfigError
 
 __all__ = [
     "BRINGABLE",
@@ -28,7 +28,7 @@ __all__ = [
     "recorded_additions",
 ]
 
-BRINGABLE = ("plugins", "hooks", "agents", "skills", "mcp", "memory")
+BRINGABLE = KINDS
 """What a user can bring."""
 
 _STATE = ".claude.json"
@@ -39,7 +39,6 @@ _COPIED = {
 }
 _PLUGINS = "brought-plugins"
 _HOOKS = f"{_PLUGINS}/brought-hooks"
-_MANIFEST = "brought.json"
 _ROOT = "${CLAUDE_PLUGIN_ROOT}"
 
 
@@ -79,7 +78,7 @@ class Additions:
             return ""
         told = hashlib.sha256(json.dumps(self.servers, sort_keys=True).encode())
         for name, source in sorted(parts.items()):
-            for file in _files(source):
+            for file in files_of(source):
                 found = file.stat()
                 told.update(f"{name}\0{file}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
         return told.hexdigest()[:16]
@@ -198,21 +197,13 @@ def place(additions: Additions, folder: Path, cwd: Path) -> Placed:
     Raises:
         ConfigError: Something cannot be read or written.
     """
-    manifest = folder / _MANIFEST
-    before = {name: str(digest) for name, digest in _read(manifest).items()}
-    try:
-        after = _copy(additions, folder, before)
+    roots = {**additions.files, **{f"{_PLUGINS}/{n}": p for n, p in additions.plugins.items()}}
+    with unreadable_is_told():
+        bring_files(roots, folder)
         if additions.hooks:
             _write_hooks(folder / _HOOKS, additions.hooks)
         else:
             shutil.rmtree(folder / _HOOKS, ignore_errors=True)
-    except OSError as error:
-        raise ConfigError(
-            f"what you bring cannot be copied: {error}",
-            remedy="leave that kind out of --bring, or make it readable",
-        ) from error
-    if after != before:
-        write_private(manifest, after)
     plugin_dirs = [folder / _PLUGINS / name for name in additions.plugins]
     servers = dict(additions.servers)
     for plugin in plugin_dirs:
@@ -245,8 +236,7 @@ def _told(brought: Additions, bring: Collection[str], folder: Path) -> str:
     }
     for kind, names in _COPIED.items():
         found[kind] = [name for name in names if name in brought.files]
-    said = (f"{kind}: {', '.join(found[kind]) or 'none'}" for kind in BRINGABLE if kind in bring)
-    return f"brought from {folder}: {'; '.join(said)}"
+    return told({kind: found[kind] for kind in BRINGABLE if kind in bring}, folder)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -257,52 +247,6 @@ def _read(file: Path) -> dict[str, Any]:
         # Claude Code repairs a damaged file by itself, from its own backups.
         return {}
     return _mapping(loaded)
-
-
-def _copy(additions: Additions, folder: Path, before: Mapping[str, str]) -> dict[str, str]:
-    """Copy file by file; return a digest of each copy's original, by its place."""
-    wanted: dict[str, Path] = {}
-    roots = {**additions.files, **{f"{_PLUGINS}/{n}": p for n, p in additions.plugins.items()}}
-    for name, source in roots.items():
-        for file in _files(source):
-            wanted[str(Path(name) / file.relative_to(source))] = file
-    after = {}
-    for name, file in wanted.items():
-        target = folder / name
-        if name not in before and target.exists():
-            continue  # a person's own, made here
-        found = file.stat()
-        after[name] = f"{file} {found.st_size} {found.st_mtime_ns}"
-        if before.get(name) != after[name] or not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            shutil.copy(file, target)
-    for name in before.keys() - after.keys():
-        (folder / name).unlink(missing_ok=True)
-        for parent in (folder / name).parents:
-            if parent == folder or not parent.exists() or any(parent.iterdir()):
-                break
-            parent.rmdir()
-    return after
-
-
-def _files(source: Path) -> Iterator[Path]:
-    """Every file of a folder, or the file itself; links are followed, but not in circles."""
-    if source.is_file():
-        yield source
-        return
-    seen = set()
-    waiting = [source]
-    while waiting:
-        at = waiting.pop()
-        if (real := at.resolve()) in seen or at.name == ".git":
-            continue
-        seen.add(real)
-        for one in sorted(at.iterdir()):
-            if one.is_dir():
-                waiting.append(one)
-            elif one.is_file():
-                yield one
 
 
 def _plugins(

@@ -30,10 +30,10 @@ from autosre_lab.agents.claude.window import SIZING, check_permission_mode
 from autosre_lab.agents.contract import BehaviourResult, check
 from autosre_lab.agents.environment import unless_set
 from autosre_lab.agents.launch import Endpoint, Launch
-from autosre_lab.agents.options import OwnOptions, bring_list
+from autosre_lab.agents.options import OwnOptions
 from autosre_lab.agents.program import Program
 from autosre_lab.errors import ClaudeCodeError
-from autosre_lab.settings import home_folder, load_settings, paths
+from autosre_lab.settings import home_folder, paths
 
 __all__ = ["CLAUDE", "ClaudeCodeAgent", "status_line_command"]
 
@@ -61,10 +61,9 @@ class ClaudeCodeAgent(Agent[Profile]):
         """Answer what a first start would ask, and place what the session has in addition."""
         home = home_folder(environ)
         prepare_config_dir(folder, cwd, home=home)
-        bring = own.bring
-        if bring is None:
-            bring = bring_list(load_settings(environ).bring, BRINGABLE)
-        added = additions_of(folder, cwd, bring=bring, environ=environ, home=home)
+        added = additions_of(
+            folder, cwd, bring=self.brings(own, environ), environ=environ, home=home
+        )
         placed = place(added, folder, cwd)
         return Prepared(notes=added.notes, more=(placed, recorded_additions(added, folder, cwd)))
 
@@ -76,12 +75,19 @@ class ClaudeCodeAgent(Agent[Profile]):
         environ: Mapping[str, str],
         prepared: Prepared,
     ) -> Callable[[Profile], int]:
-        """Count the recorded first request on the live engine; a terminal's is longer."""
+        """Count the recorded first request on the live engine, once; a terminal's is longer."""
+        counted: dict[str, int] = {}
 
         def measured(profile: Profile) -> int:
             if stack is None:
                 return estimate_first_prompt(profile, program.version)
-            single = count_first_prompt(
+            if profile.name not in counted:
+                counted[profile.name] = count(profile, stack)
+            longer = profile.size(program.version).terminal_factor if is_interactive(args) else 1
+            return round(counted[profile.name] * longer)
+
+        def count(profile: Profile, stack: Endpoint) -> int:
+            return count_first_prompt(
                 profile,
                 stack,
                 executable=program.executable,
@@ -90,8 +96,6 @@ class ClaudeCodeAgent(Agent[Profile]):
                 environ=environ,
                 additions=prepared.more[1] if prepared.more else Additions(),
             )
-            longer = profile.size(program.version).terminal_factor if is_interactive(args) else 1
-            return round(single * longer)
 
         return measured
 

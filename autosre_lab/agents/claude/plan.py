@@ -131,35 +131,42 @@ def _profile_arguments(profile: Profile, args: Sequence[str]) -> list[str]:
         ours.append("--exclude-dynamic-system-prompt-sections")
     if profile.added_prompt and not any("system-prompt" in option for option in given):
         ours.append(f"--append-system-prompt={profile.added_prompt}")
-    allowed = {
-        word.partition("(")[0]
-        for option in _ALLOW_TOOLS
-        for value in given.get(option, ())
-        for word in value.replace(",", " ").split()
-    }
+    allowed = _allowed(given)
     withheld = [tool for tool in profile.withheld if tool not in allowed]
     if withheld:
         ours.append(f"--disallowedTools={','.join(withheld)}")
     return ours
 
 
+def _allowed(given: Mapping[str, Sequence[str]]) -> set[str]:
+    """Return the tools that the user's arguments name."""
+    return {
+        word.partition("(")[0]
+        for option in _ALLOW_TOOLS
+        for value in given.get(option, ())
+        for word in value.replace(",", " ").split()
+    }
+
+
 def _settings_arguments(args: Sequence[str], status_line: str | None) -> list[str]:
-    """Return an interactive session's settings: who is asked, and the status line.
+    """Return a session's settings: what WebFetch asks; in a terminal, who is asked, and the status.
 
     In a terminal 2.1.332 starts in auto mode, and has each Bash command judged by a model, in a
     request of 144 KB, instead of asking a person. Whoever names a permission mode has it.
     """
     given = options_given(args)
-    if not is_interactive(args):
-        return []
+    interactive = is_interactive(args)
     if "--settings" in given:
-        return [] if "--permission-mode" in given else ["--permission-mode=default"]
+        return ["--permission-mode=default"] * (interactive and "--permission-mode" not in given)
     settings: dict[str, object] = {}
-    if "--permission-mode" not in given:
+    if interactive and "--permission-mode" not in given:
         # A folder's or a user's own defaultMode still counts beside it.
         settings["disableAutoMode"] = "disable"
-    if status_line is not None:
+    if interactive and status_line is not None:
         settings["statusLine"] = {"type": "command", "command": status_line}
+    if "WebFetch" in _allowed(given):
+        # It would first tell claude.ai the domain, and fetch nothing where that does not answer.
+        settings["skipWebFetchPreflight"] = True
     return [f"--settings={json.dumps(settings, separators=(',', ':'))}"] if settings else []
 
 

@@ -8,16 +8,18 @@ from pathlib import Path
 
 from autosre_lab.agents.agent import Agent, Prepared, Settled
 from autosre_lab.agents.answer import Answer
+from autosre_lab.agents.codex.additions import BRINGABLE, Brought, bring_along
 from autosre_lab.agents.codex.answer import read_answer
 from autosre_lab.agents.codex.arguments import is_headless, needs_model
 from autosre_lab.agents.codex.plan import WAITS, is_foreign, plan_launch
-from autosre_lab.agents.codex.profiles import SIZING, CodexProfile, estimate
+from autosre_lab.agents.codex.profiles import BYTES_PER_TOKEN, SIZING, CodexProfile, estimate
 from autosre_lab.agents.codex.version import CODEX_PROGRAM
 from autosre_lab.agents.contract import BehaviourResult, check
 from autosre_lab.agents.launch import Endpoint, Launch
 from autosre_lab.agents.options import OwnOptions
 from autosre_lab.agents.program import Program
 from autosre_lab.errors import CodexError
+from autosre_lab.settings import home_folder
 
 __all__ = ["CODEX", "CodexAgent"]
 
@@ -29,7 +31,7 @@ class CodexAgent(Agent[CodexProfile]):
     sizing = SIZING
     error = CodexError
     changes_folder = frozenset({"mcp", "plugin"})
-    bringable = ()
+    bringable = BRINGABLE
 
     def needs_model(self, args: Sequence[str]) -> bool:
         """Whether a model has to be served for these arguments."""
@@ -42,8 +44,11 @@ class CodexAgent(Agent[CodexProfile]):
     def prepare(
         self, own: OwnOptions, folder: Path, cwd: Path, environ: Mapping[str, str]
     ) -> Prepared:
-        """Codex makes what it needs."""
-        return Prepared()
+        """Copy what the user brings; Codex makes what it needs itself."""
+        brought = bring_along(
+            self.brings(own, environ), folder, environ=environ, home=home_folder(environ)
+        )
+        return Prepared(notes=brought.notes, more=brought)
 
     def measure(
         self,
@@ -53,8 +58,10 @@ class CodexAgent(Agent[CodexProfile]):
         environ: Mapping[str, str],
         prepared: Prepared,
     ) -> Callable[[CodexProfile], int]:
-        """Estimate it from recorded sizes."""
-        return estimate
+        """Estimate it from recorded sizes, and from those of what was brought."""
+        brought = prepared.more or Brought()
+        more = -(-brought.prompt_bytes // BYTES_PER_TOKEN)
+        return lambda profile: estimate(profile) + more
 
     def plan(self, settled: Settled[CodexProfile], args: Sequence[str]) -> Launch:
         """Say how a session is started."""
@@ -65,6 +72,7 @@ class CodexAgent(Agent[CodexProfile]):
             profile=settled.chosen.profile,
             servers=settled.chosen.servers,
             browser=settled.browser,
+            brought=settled.prepared.more or Brought(),
             started_as=settled.started_as,
             remarks=settled.remarks,
             executable=settled.program.executable,

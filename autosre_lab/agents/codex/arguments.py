@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["is_headless", "needs_model", "writes"]
+__all__ = ["is_headless", "names_profile", "needs_model", "subcommand", "writes"]
 
 _HEADLESS = frozenset({"exec", "e", "review"})
 _WITH_MODEL = frozenset({*_HEADLESS, "agents", "resume", "fork", "queue"})
@@ -47,6 +47,12 @@ def needs_model(arguments: Sequence[str]) -> bool:
         return False
     before_the_prompt = arguments[: list(arguments).index("--")] if "--" in arguments else arguments
     return not _INFORMING & set(before_the_prompt)
+
+
+def names_profile(arguments: Sequence[str]) -> bool:
+    """Whether the arguments name a profile of Codex's own."""
+    words = arguments[: list(arguments).index("--")] if "--" in arguments else arguments
+    return any(word in ("-p", "--profile") or word.startswith("--profile=") for word in words)
 
 
 def writes(arguments: Sequence[str]) -> bool:

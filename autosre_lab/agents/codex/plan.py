@@ -12,13 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from autosre_lab.agents.codex.arguments import is_headless, subcommand, writes
+from autosre_lab.agents.codex.additions import AWAITED, PROFILE, Brought
+from autosre_lab.agents.codex.arguments import is_headless, names_profile, subcommand, writes
 from autosre_lab.agents.codex.profiles import CodexProfile, compacts_at
 from autosre_lab.agents.environment import browser_settings, without_proxies
 from autosre_lab.agents.launch import Browser, Endpoint, Launch
 from autosre_lab.agents.warming import LAUNCH_HEADER
 from autosre_lab.agents.web_servers import WEB_SERVERS, server_command
 from autosre_lab.agents.window import WindowFit
+from autosre_lab.errors import ConfigError
 
 __all__ = ["KEY_VARIABLE", "WAITS", "is_foreign", "plan_launch"]
 
@@ -33,9 +35,7 @@ KEY_VARIABLE = "AUTOSRE_CODEX_KEY"
 STREAM_IDLE_MS = 1_800_000
 """Milliseconds between two events; the proxy writes one every 15 s through the longest prefill."""
 
-_AWAITED = ("required=true", "startup_timeout_sec=60")
-"""Codex does not wait for a server otherwise: its tools come in the middle of the session, and the
-whole context is prefilled again."""
+NOTHING_BROUGHT = Brought()
 
 _FOREIGN_PREFIXES = ("OPENAI_", "CODEX_", "AZURE_OPENAI_")
 
@@ -56,6 +56,7 @@ def plan_launch(
     config_dir: Path | None,
     servers: Sequence[str] = (),
     browser: Browser | None = None,
+    brought: Brought = NOTHING_BROUGHT,
     started_as: str = "",
     remarks: Sequence[str] = (),
 ) -> Launch:
@@ -71,8 +72,12 @@ def plan_launch(
         config_dir: CODEX_HOME; None leaves it to the user.
         servers: Names of our MCP servers that the session gets.
         browser: What the server ``browser`` drives; None leaves it to the environment.
+        brought: What the user brings, from `additions.bring_along`.
         started_as: How the session is started, by which the proxy knows how such sessions begin.
         remarks: What else a person should know, a sentence each.
+
+    Raises:
+        ConfigError: The arguments cannot go together with what is brought.
     """
     added = {
         KEY_VARIABLE: stack.token or "none",
@@ -104,6 +109,13 @@ def plan_launch(
         # A person can end a wait for a proxy that is gone; a script would wait for ever.
         settings["features.unbounded_connection_retries"] = "false"
     ours = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+    if brought.has_servers:
+        if names_profile(args):
+            raise ConfigError(
+                "Codex takes one --profile, and MCP servers are brought by one",
+                remedy="leave your --profile out, or bring something else: --bring skills,memory",
+            )
+        ours += ["--profile", PROFILE]
     return Launch(
         argv=(str(executable), *ours, *_with_ours(args)),
         env={**kept, **added},
@@ -161,7 +173,8 @@ def _mcp_servers(names: Sequence[str], added: Mapping[str, str]) -> dict[str, st
     settings = {}
     for name in names:
         program, *arguments = server_command(name)
-        table = [f"command={_text(program)}", f"args={json.dumps(arguments)}", *_AWAITED]
+        table = [f"command={_text(program)}", f"args={json.dumps(arguments)}"]
+        table += [f"{key}={json.dumps(value)}" for key, value in AWAITED.items()]
         if not WEB_SERVERS[name].asks_first:
             table.append('default_tools_approval_mode="approve"')
         if name == "browser" and passed:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autosre_lab.agents.codex.additions import bring_along
 from autosre_lab.agents.codex.plan import plan_launch
 from autosre_lab.agents.codex.profiles import PROFILES, compacts_at
 from autosre_lab.agents.launch import Launch
@@ -54,8 +55,14 @@ class CodexRan:
 class CodexTrial(AgentTrial):
     """A Codex on trial."""
 
-    def plan(self, *args: str, profile: str = "lean", servers: Sequence[str] = ()) -> Launch:
-        """Plan a session as the launcher does."""
+    def plan(
+        self,
+        *args: str,
+        profile: str = "lean",
+        servers: Sequence[str] = (),
+        bring: Sequence[str] = (),
+    ) -> Launch:
+        """Plan a session as the launcher does; `folder` is the user's home."""
         window = self.upstream.max_model_len
         return plan_launch(
             self.endpoint,
@@ -73,16 +80,24 @@ class CodexTrial(AgentTrial):
             environ=os.environ,
             config_dir=self.config_dir,
             servers=servers,
+            brought=bring_along(bring, self.config_dir, environ={}, home=self.folder),
             started_as=STARTED_AS,
         )
 
-    def exec(self, *args: str, profile: str = "lean", servers: Sequence[str] = ()) -> CodexRan:
+    def exec(
+        self,
+        *args: str,
+        profile: str = "lean",
+        servers: Sequence[str] = (),
+        bring: Sequence[str] = (),
+    ) -> CodexRan:
         """Run ``codex exec --json`` to its end.
 
         Raises:
             TimeoutError: It did not end.
         """
-        done = self.run(self.plan("exec", "--json", *args, profile=profile, servers=servers))
+        launch = self.plan("exec", "--json", *args, profile=profile, servers=servers, bring=bring)
+        done = self.run(launch)
         events = [json.loads(line) for line in done.stdout.splitlines()]
         return CodexRan(done.returncode, events, done.stderr)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import stat
@@ -28,16 +27,12 @@ from autosre_lab.errors import ConfigError
 from autosre_lab.scripted.chat_engine import Turn
 from tests.agents.claude.conftest import EACH_VERSION, MakeLab
 from tests.agents.claude.facts import plan
+from tests.support.folders import digest, write
 
 COMMAND = (sys.executable, "-P", "-m", "autosre_lab.mcp_servers.capabilities")
 SERVER = {"command": COMMAND[0], "args": list(COMMAND[1:])}
 LOCAL = {"command": "local-server", "env": {"API_KEY": "s3cret"}}
 MODULES = "__list_modules"
-
-
-def write(file: Path, content: object) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
 def described(name: str, text: str) -> str:
@@ -71,14 +66,6 @@ def home(tmp_path: Path) -> Path:
     write(folder / "CLAUDE.md", "Remember the word heliotrope.\n")
     write(home / ".claude.json", {"mcpServers": {"everywhere": SERVER}})
     return home
-
-
-def digest(folder: Path) -> str:
-    told = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        told.update(f"{file} {file.lstat().st_mode} {file.lstat().st_mtime_ns}".encode())
-        told.update(file.read_bytes() if file.is_file() else b"")
-    return told.hexdigest()
 
 
 def test_nothing_is_brought_unless_asked_and_what_was_is_taken_away_again(

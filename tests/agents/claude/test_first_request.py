@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from autosre_lab.agents.agent import Prepared
+from autosre_lab.agents.claude.agent import CLAUDE
 from autosre_lab.agents.claude.first_request import (
     BYTES_PER_TOKEN,
     count_first_prompt,
@@ -14,7 +16,7 @@ from autosre_lab.agents.claude.first_request import (
 )
 from autosre_lab.agents.claude.profiles import PROFILES
 from autosre_lab.agents.claude.version import CLAUDE_CODE
-from tests.agents.claude.conftest import EACH_VERSION
+from tests.agents.claude.conftest import EACH_VERSION, MakeLab
 from tests.agents.claude.facts import Facts
 from tests.support.programs import program
 
@@ -58,6 +60,20 @@ def test_the_real_first_request_is_recorded_once(
     # The size on record serves estimates, and must not drift from what the CLI really sends.
     assert file.stat().st_size == pytest.approx(profile.size(version).recorded_bytes, rel=0.1)
     assert record(Path("/nonexistent/claude")) == body
+
+
+@pytest.mark.claude
+def test_the_engine_is_asked_once_for_a_profiles_size(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = make_lab()
+    monkeypatch.setenv("AUTOSRE_CACHE_DIR", str(lab.folder / "cache"))
+    program = CLAUDE_CODE.named(lab.executable)
+    measure = CLAUDE.measure(program, lab.endpoint, ["-p", "hi"], os.environ, Prepared())
+    # As often as there are web tools that may fit.
+    sizes = {measure(PROFILES["lean"]) for _ in range(4)}
+    assert len(sizes) == 1
+    assert [one["kind"] for one in lab.log_records()] == ["count_tokens"]
 
 
 def test_without_claude_code_or_engine_the_prompt_is_estimated_too_high(tmp_path: Path) -> None:

@@ -153,6 +153,8 @@ def test_a_tool_the_user_allows_is_not_withheld() -> None:
     argv = plan("-p", "hi", "--allowedTools", "WebFetch(domain:localhost)").argv
 
     assert "--disallowedTools=WebSearch,Workflow" in argv
+    # Nor does it ask Anthropic about each domain.
+    assert '--settings={"skipWebFetchPreflight":true}' in argv
 
 
 def test_subcommands_get_the_environment_and_no_options() -> None:

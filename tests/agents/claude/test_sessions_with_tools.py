@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -93,6 +95,59 @@ def test_malformed_tool_json_comes_back_to_the_model_and_is_tried_again(
     assert broken["is_error"]
     assert "InputValidationError" in str(broken["content"])
     assert "fixed" in str(fixed["content"])
+
+
+def test_a_fetched_tool_is_fetched_again_after_a_compaction_and_works(make_lab: MakeLab) -> None:
+    lab = make_lab(window=65_536)
+    later = "mcp__later__get_command"
+    fetch = Turn(tool_calls=[call("ToolSearch", query=f"select:{later}")])
+    use = Turn(tool_calls=[call(later, name="autosre stop")])
+    fill = Turn(tool_calls=[call("Bash", command="seq 1 5000")])
+    listed: list[list[str]] = []
+
+    def script(body: Mapping[str, Any]) -> Turn:
+        said = json.dumps(body["messages"])
+        if "followed by a <summary> block" in json.dumps(body["messages"][-1]):
+            return Turn(text="<summary>A tool was used.</summary>")
+        listed.append([tool["function"]["name"] for tool in leading_tools(body)])
+        turns = [fetch, use] if "ToolSearch" in listed[-1] else [use]
+        if "A tool was used." not in said:
+            return by_round(*turns, fill)(body)
+        # What was said before the compaction is kept in part; what was fetched is not.
+        done = [
+            called["function"]["name"]
+            for message in body["messages"]
+            for called in message.get("tool_calls") or ()
+        ]
+        rest = [turn for turn in turns if turn.tool_calls[0].name not in done]
+        return rest[0] if rest else DONE
+
+    lab.upstream.script = script
+    server = {"command": sys.executable, "args": ["-m", "autosre_lab.mcp_servers.capabilities"]}
+    ran = lab.ask(
+        "Use it.",
+        f"--mcp-config={json.dumps({'mcpServers': {'later': server}})}",
+        f"--allowedTools={later}",
+        profile="full",
+        MCP_CONNECTION_NONBLOCKING="0",
+        BASH_MAX_OUTPUT_LENGTH="30000",
+    )
+
+    assert (ran.code, ran.text) == (0, "All done."), ran.err
+    assert any(event.get("subtype") == "compact_boundary" for event in ran.events)
+    used = [one for one in ran.tool_results if "Stop the engine" in str(one["content"])]
+    assert len(used) == 2
+    assert all(one == listed[0] for one in listed), "the compaction changed the list"
+    if "ToolSearch" in listed[0]:
+        last = json.dumps(lab.chats[-1].body["messages"])
+        assert f'\\"name\\":\\"{later}\\"' in last, "the model is not told the tool again"
+        assert later in names(lab.chats[-1])
+
+
+def leading_tools(body: Mapping[str, Any]) -> list[Any]:
+    """Return the tools that stand before the conversation."""
+    tools: list[Any] = (body.get("chat_template_kwargs") or {}).get("tools", body["tools"])
+    return tools
 
 
 def test_any_model_name_is_answered_by_the_model_served(make_lab: MakeLab) -> None:

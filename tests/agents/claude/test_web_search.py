@@ -16,6 +16,7 @@ from autosre_lab.agents.trial import TOKEN, by_round, call
 from autosre_lab.scripted.chat_engine import Turn
 from tests.agents.claude.conftest import EACH_VERSION
 from tests.support.search_source import PAGES, LocalSearch, local_search
+from tests.web.site import Answer, serving
 
 pytestmark = [pytest.mark.claude, EACH_VERSION]
 
@@ -89,11 +90,42 @@ def test_a_plain_claude_code_gets_links_and_a_summary(
 
 
 def test_a_search_that_fails_is_told_as_such(lab: ClaudeTrial, source: LocalSearch) -> None:
-    from tests.web.site import Answer
-
     source.site.answers["/search"] = Answer("{}", 429)
     (result,) = results_of(plain(lab, "--allowedTools=WebSearch"))
     assert "too_many_requests" in result
     assert "takes no more searches" in result
     # The question and what follows it; nobody was asked to make results up.
     assert len(lab.chats) == 2
+
+
+CERTIFICATE = Path(__file__).with_name("loopback.pem")
+"""For 127.0.0.1 and no other: WebFetch makes https of every URL."""
+
+
+def test_a_page_is_fetched_and_summed_up_by_the_served_model(lab: ClaudeTrial) -> None:
+    with serving(CERTIFICATE) as site:
+        site.answers["/birds"] = Answer("<h1>Kestrels</h1><p>They hover over fields.</p>")
+        url = f"https://127.0.0.1:{site.port}/birds"
+        main = by_round(
+            Turn(tool_calls=[call("WebFetch", url=url, prompt="What do they do?")]),
+            Turn(text="They hover."),
+        )
+
+        def script(body: Mapping[str, Any]) -> Turn:
+            asked = str(body["messages"][-1]["content"])
+            is_summary = "They hover over fields." in asked and "What do they do?" in asked
+            return Turn(text="The page says so.") if is_summary else main(body)
+
+        lab.upstream.script = script
+        ran = lab.ask(
+            "Read.",
+            "--allowedTools=WebFetch",
+            profile="full",
+            NODE_EXTRA_CA_CERTS=str(CERTIFICATE),
+        )
+
+    assert (ran.code, ran.text) == (0, "They hover."), ran.err
+    assert [one["content"] for one in ran.tool_results] == ["The page says so."]
+    assert site.paths == ["/birds"]
+    # A person waits for it as for any other turn.
+    assert [one["kind"] for one in lab.log_records()] == ["main", "main", "main"]
