@@ -28,18 +28,15 @@ def demo(*, question: str) -> None:
     """
     import autosre_lab
     from autosre_lab.agents.claude.version import CLAUDE_CODE
-    from autosre_lab.provision.npm_program import check_node
-    from autosre_lab.settings import load_settings
 
     begun = time.monotonic()
-    if not load_settings().claude and not CLAUDE_CODE.path().exists():
-        check_node(CLAUDE_CODE.title)  # told before minutes of installing
+    CLAUDE_CODE.check(os.environ)  # told before minutes of installing
     before = autosre_lab.status(place="local").state
     if before != "ready":
         # The engine loads on the processor; meanwhile the client comes over the network.
         autosre_lab.start(place="local", wait=False)
         CLAUDE_CODE.here(None, os.environ)
-    stack = autosre_lab.wait_ready()
+    stack = autosre_lab.wait_ready(place="local")
     started_s = time.monotonic() - begun
     answer = autosre_lab.ask(question, stack=stack)
     click.echo(answer.text)
