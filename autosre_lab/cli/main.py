@@ -117,6 +117,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "cli.configure:configure",
             "Show, change and explain the folders and settings of this machine.",
         ),
+        "backends": (
+            "cli.backends:backends",
+            "List what can serve: here, in the cluster, and engines that somebody else runs.",
+        ),
         "keys": (
             "cli.keys:keys",
             "Make, list, rotate and revoke keys of single clients.",
