@@ -52,6 +52,9 @@ RETRY_AFTER_S = 2
 _MESSAGE_CHARS = 2000
 _MOST_ERRORS = 8
 
+_GONE = frozenset({408, 425, 502, 503, 504, *range(520, 528), 530})
+"""Statuses by which an engine, or a gateway in front, says that the next try may find it."""
+
 RefusalKind = Literal[
     "invalid",
     "overflow",
@@ -259,7 +262,7 @@ def engine_refused(
     wait = {"retry-after": retry_after(headers.get("retry-after"))}
     if status in (429, 529) or (status == 503 and kind == "background"):
         return _crowded(kind, message, wait)
-    if status in (502, 503, 504) or (status >= 500 and _died(message)):
+    if status in _GONE or (status >= 500 and _died(message)):
         return Refusal(status=503, kind="unavailable", message=message, headers=wait)
     if status in (401, 403):
         return _key_refused(status)
