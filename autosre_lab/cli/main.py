@@ -86,7 +86,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "recipes": (
             "cli.recipes:recipes",
-            "List, show, check, compare, make and edit recipes.",
+            "List, show, check, compare, make and edit recipes, and add those of others.",
         ),
         "preemption": (
             "cli.passed_on:preemption",
