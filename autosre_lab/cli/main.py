@@ -117,6 +117,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "cli.configure:configure",
             "Show, change and explain the folders and settings of this machine.",
         ),
+        "keys": (
+            "cli.keys:keys",
+            "Make, list, rotate and revoke keys of single clients.",
+        ),
         "boot-unit": (
             "cli.boot_unit:boot_unit",
             "Print a systemd unit that starts RECIPE on this machine at boot.",

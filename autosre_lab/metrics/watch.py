@@ -131,7 +131,7 @@ class StackView:
         parts = [self._headline(), self._all_figures() if whole else self._few_figures()]
         parts.append(self._services())
         left = max(8, height - (_WHOLE_LINES if whole else _FEW_LINES))
-        parts += [self._request_table(left // 2), self._log_panel(left - left // 2)]
+        parts += [self._request_table(left // 2, keys=whole), self._log_panel(left - left // 2)]
         return Group(*parts)
 
     def _windowed(self) -> FeedSample:
@@ -241,7 +241,7 @@ class StackView:
             table.add_row("none on this machine", *[""] * 6)
         return table
 
-    def _request_table(self, rows: int) -> RenderableType:
+    def _request_table(self, rows: int, *, keys: bool) -> RenderableType:
         from rich.table import Table
 
         table = Table(box=None, padding=(0, 1), title="Requests", title_style="bold")
@@ -249,8 +249,12 @@ class StackView:
             table.add_column(title, header_style="dim")
         for title in ("prompt", "cached", "output", "ttft", "total"):
             table.add_column(title, header_style="dim", justify="right")
-        for record in list(self._requests)[-max(1, rows - 2) :]:
-            table.add_row(*_request_row(record))
+        last = list(self._requests)[-max(1, rows - 2) :]
+        keys = keys and any(record.key for record in last)
+        if keys:
+            table.add_column("key", header_style="dim")
+        for record in last:
+            table.add_row(*_request_row(record), *([record.key] if keys else []))
         if not self._requests:
             table.add_row("none yet", *[""] * 8)
         return table

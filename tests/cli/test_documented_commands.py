@@ -88,7 +88,7 @@ def test_every_command_in_a_page_is_one(page: str) -> None:
 
 RUN = (
     *("bench workloads", "boot-unit", "cache ls", "chart values", "completion", "configure"),
-    *("metrics list", "notebook list", "recipes", "tune suggest"),
+    *("keys", "metrics list", "notebook list", "recipes", "tune suggest"),
 )
 """Commands that are run here, as a page has them, one after the other in folders of their own."""
 

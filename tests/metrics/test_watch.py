@@ -116,6 +116,7 @@ def test_the_screen_shows_every_source(engine: tuple[str, Script], tmp_path: Pat
         time="2026-01-01T10:00:00+00:00",
         request_id="r",
         kind="subagent",
+        key="alice",
         status=200,
         input_tokens=100,
         cached_tokens=1900,
@@ -148,8 +149,9 @@ def test_the_screen_shows_every_source(engine: tuple[str, Script], tmp_path: Pat
     feed.stop()
     for one in ("UNDERLOADED", "tok/s now", "42.3 W", "67 °C", "61.2 GiB", "weights loaded"):
         assert one in text, one
-    for one in ("subagent", "2,000", "1,900", "77", "250 ms", "61.0 s", "tool_use", "r.jsonl"):
+    for one in ("subagent", "2,000", "1,900", "77", "250 ms", "61.0 s", "tool_use", "alice"):
         assert one in text, one
+    assert "r.jsonl" in text
     assert "GPU memory in use" in text
     assert "GET /metrics" not in text, "our own polls are not news"
     assert "\x1b[31m" not in text, "a log must not colour the screen"
