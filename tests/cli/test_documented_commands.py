@@ -93,6 +93,7 @@ RUN = (
 """Commands that are run here, as a page has them, one after the other in folders of their own."""
 
 NOT_RUN = {
+    "backends": "asks an engine elsewhere: tests/lifecycle/test_backends.py",
     "bench": "measures a stack: tests/cli and tests/bench run it on one",
     "cache prune": "asks first: tests/cli/test_own_settings_and_recipes.py",
     "chart render": "needs helm's library: tests/chart",
