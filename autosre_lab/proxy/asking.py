@@ -138,7 +138,8 @@ class Asking:
     def _chat(self, profile: EngineProfile) -> dict[str, Any]:
         if self._later is not None:
             return {**self._later, "model": profile.model}
-        priority = self._state.config.priorities[self._ask.kind]
+        priorities = self._state.config.priorities  # lower first
+        priority = max(priorities[self._ask.kind], priorities[self._ask.at_most])
         return self._dialect.chat(self._ask, profile, priority=priority)
 
     async def _fit(self, prompt: EncodedPrompt, wanted: int | None, window: int) -> Fit:

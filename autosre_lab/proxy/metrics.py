@@ -6,6 +6,8 @@ from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from autosre_lab.proxy.request_log import RequestRecord
+
 __all__ = ["ProxyMetrics"]
 
 _TTFT_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640)
@@ -79,6 +81,18 @@ class ProxyMetrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.key_requests = Counter(
+            "autosre_proxy_key_requests",
+            "Requests that showed a client's key, by key and how they ended.",
+            ["key", "status"],
+            registry=self.registry,
+        )
+        self.key_tokens = Counter(
+            "autosre_proxy_key_tokens",
+            "Tokens of requests that showed a client's key, by key and direction.",
+            ["key", "direction"],
+            registry=self.registry,
+        )
         self.resends = Counter(
             "autosre_proxy_resends",
             "Requests that repeated one still running, which was ended first.",
@@ -90,6 +104,14 @@ class ProxyMetrics:
         self.tokens = cache(tokens.labels)
         self.counts = cache(counts.labels)
         self.resumes = cache(resumes.labels)
+
+    def count_key(self, record: RequestRecord) -> None:
+        """Count a request under its key, by its line in the request log."""
+        self.key_requests.labels(record.key, record.status).inc()
+        if record.kind != "count_tokens":
+            self.key_tokens.labels(record.key, "input").inc(record.input_tokens)
+            self.key_tokens.labels(record.key, "cached").inc(record.cached_tokens)
+            self.key_tokens.labels(record.key, "output").inc(record.output_tokens)
 
     def text(self) -> bytes:
         """Return the exposition text."""

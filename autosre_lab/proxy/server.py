@@ -30,7 +30,7 @@ from autosre_lab.proxy.state import ProxyState
 from autosre_lab.proxy.upstream import EngineUnreachableError
 from autosre_lab.serving.body import BodyError
 from autosre_lab.serving.http_server import read_body
-from autosre_lab.serving.reach import Denial, check_access
+from autosre_lab.serving.reach import Denial
 
 __all__ = ["Proxy", "create_app"]
 
@@ -166,9 +166,11 @@ class Proxy:
                 dialect, refusals.forbidden("this web page may not ask this server")
             )
         if route is None or not route.open_to_all:
-            denial = check_access(request.headers, self._config.token, origins=self._config.origins)
-            if denial is not None:
-                return self._error(dialect, denied(denial))
+            refusal = self._state.gate.check(
+                request.headers, "" if route is None else route.text, dialect
+            )
+            if refusal is not None:
+                return self._error(dialect, refusal)
         if route is None:
             shown = path[:_SHOWN_CHARS].encode("ascii", "replace").decode("ascii")
             if matching:
@@ -311,7 +313,9 @@ class Proxy:
         """Decode a request and answer it; whatever happens, it leaves its line in the log."""
         started_s = time.perf_counter()
         record = _record("count_tokens" if counting else "main", request_id)
+        gate, key = self._state.gate, None
         try:
+            key = gate.begin(request.headers, record)
             headers = request.headers if headers is None else headers
             client = _client(dialect, headers)
             record.session, record.agent = client.session, client.agent
@@ -319,7 +323,7 @@ class Proxy:
                 body = await read_body(request, self._config.max_body_bytes)
             record.bytes_in = len(body)
             body = await dialect.complete(body)
-            ask = dialect.decode(body, headers, counting=counting)
+            ask = gate.capped(dialect.decode(body, headers, counting=counting), key)
             record.kind = ask.kind
             record.model = ask.model
             record.stream = ask.stream
@@ -339,6 +343,7 @@ class Proxy:
             record.total_ms = round((time.perf_counter() - started_s) * 1e3, 3)
             self._state.metrics.requests(record.kind, record.status).inc()
             self._state.log.add(record)
+            gate.end(key, record)
 
     async def _admit(
         self, client: Client, ask: Ask, dialect: Dialect, body: bytes, record: RequestRecord
