@@ -62,6 +62,7 @@ READING = [
     *("bench workloads", "bench show", "bench compare", "bench run", "eval show", "eval compare"),
     *("eval run", "tune show", "metrics list", "recipes list", "recipes show", "recipes lint"),
     *("keys create", "keys list", "keys usage", "keys rotate", "keys revoke", "keys publish"),
+    *("backends list", "backends check"),
     *("recipes diff", "recipes new", "cache prune", "notebook list", "start", "switch", "stop"),
 ]
 
