@@ -6,11 +6,10 @@ import itertools
 import time
 from collections import deque
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from autosre_lab.errors import MissingExtraError
 from autosre_lab.metrics.bottleneck import Bottleneck
 from autosre_lab.metrics.catalogue import CATALOGUE, Metric
 from autosre_lab.metrics.feed import Feed
@@ -284,12 +283,10 @@ def watch_once(feed: Feed, *, interval_s: float = 1.0) -> FeedSample:
 def watch_live(
     feed: Feed, view: StackView, *, console: Console | None = None, seconds: float | None = None
 ) -> None:
-    """Show a feed until it is interrupted: a live screen, or lines where there is no terminal.
+    """Show a feed until it is interrupted: a live screen, or lines where there is no terminal."""
+    from rich.console import Console
 
-    Raises:
-        MissingExtraError: rich is not installed.
-    """
-    shown_by = console if console is not None else new_console()
+    shown_by = console if console is not None else Console()
     with feed:
         if not shown_by.is_terminal:
             for sample in feed.stream(seconds=seconds):
@@ -303,19 +300,6 @@ def watch_live(
             for sample in feed.stream(seconds=seconds):
                 view.take(sample)
                 live.update(view.screen(shown_by.width, shown_by.height), refresh=True)
-
-
-def new_console(**options: Any) -> Console:
-    """Return rich's console.
-
-    Raises:
-        MissingExtraError: rich is not installed.
-    """
-    try:
-        from rich.console import Console
-    except ImportError as error:
-        raise MissingExtraError("the live view", extra="watch") from error
-    return Console(**options)
 
 
 def _states(states: dict[str, int]) -> str:
