@@ -176,7 +176,7 @@ def engine_python_path(recipe: Recipe) -> dict[str, str | None]:
 
 
 def proxy_command(
-    *, port: int, engine_url: str, request_log: Path, responses: Path | None = None
+    *, port: int, engine_url: str, request_log: Path, keys: Path, responses: Path | None = None
 ) -> list[str]:
     """Return the argument list of the proxy; the token is not in it.
 
@@ -184,12 +184,14 @@ def proxy_command(
         port: On loopback.
         engine_url: The engine.
         request_log: Where each request leaves a line.
+        keys: The keys of single clients; the file need not be there.
         responses: Where responses are stored; None stores none.
     """
     stored = [] if responses is None else ["--responses-dir", str(responses)]
     return [
         *(sys.executable, "-m", "autosre_lab.proxy", str(port), engine_url),
         *("--host", "127.0.0.1", "--request-log", str(request_log)),
+        *("--keys-file", str(keys)),
         *stored,
     ]
 

@@ -153,6 +153,7 @@ def _launch_at(
                 port=note.proxy_port,
                 engine_url=note.engine_url,
                 request_log=files.request_log,
+                keys=paths().keys,
                 responses=files.responses if load_settings().store_responses == "on" else None,
             ),
             environ=proxy_environ(note.token, note.engine_key, os.environ),

@@ -93,7 +93,7 @@ class Deferred:
 _CORRUPTS = (
     "on hybrid models speculative decoding with prefix caching corrupts the recurrent state when "
     "the cache hits, without an error; without the cache it may be right, and every turn of an "
-    "agent is then prefilled anew"
+    "agent is then prefilled again"
 )
 
 DEFERRED: tuple[Deferred, ...] = (
@@ -143,7 +143,7 @@ DEFERRED: tuple[Deferred, ...] = (
         what="--moe-backend cutlass",
         reason=(
             "on consumer Blackwell CUTLASS' grouped FP4 kernels gave garbage, and on GB10 an "
-            "illegal instruction until vLLM's own mend; nobody has published answers checked on it"
+            "illegal instruction until vLLM's own fix; nobody has published answers checked on it"
         ),
         sources=(
             "https://github.com/NVIDIA/cutlass/issues/3096",
