@@ -92,7 +92,7 @@ class Asking:
         self._body = _encoded(self.prompt.chat, room.max_tokens)
         self.answer = self._answer_for(self._profile, room)
 
-    async def run(self, write: Write | None = None) -> None:
+    def run(self, write: Write | None = None) -> Awaitable[None]:
         """Ask until the answer is whole.
 
         Args:
@@ -101,11 +101,10 @@ class Asking:
         Raises:
             Refused: The engine refused, or broke off and the answer cannot go on.
         """
-        if self._ask.search is None:
-            self._note_added()
-            await self._relay(write)
-        else:
-            await self._searched(write)
+        if self._ask.search is not None:
+            return self._searched(write)
+        self._note_added()
+        return self._relay(write)
 
     # The window ---------------------------------------------------------------------------------
 

@@ -57,6 +57,7 @@ class EngineAnswer:
         read: Reads the next bytes; None where the answer is over. Raises `UpstreamStreamError`
             where the engine reported an error or sent what is no answer, `aiohttp.ClientError` and
             `OSError` where the connection broke.
+        over: Nothing more comes: the next read ends it, or says what was wrong.
     """
 
     def __init__(self, response: aiohttp.ClientResponse, reader: Reader) -> None:
@@ -67,16 +68,11 @@ class EngineAnswer:
         self._cut = self._events.feed
         self._decode = ChunkDecoder().decode
         self._whole = False
-        self._over = False
+        self.over = False
         self._failed: UpstreamStreamError | None = None
         self._ends_at = 0.0
         self._size = 0
         self.read: Callable[[], Awaitable[bytes | None]] = self._read_first
-
-    @property
-    def over(self) -> bool:
-        """Nothing more comes: the next read ends it, or says what was wrong."""
-        return self._over or self._events.done
 
     def take(self, piece: bytes) -> bytes:
         """Return the events of what was read, perhaps none.
@@ -85,7 +81,7 @@ class EngineAnswer:
             UpstreamStreamError: It is one JSON object, and no answer.
         """
         if self._whole:
-            self._over, self.read = True, self._read_end
+            self.over, self.read = True, self._read_end
             return self._feed(completion_chunk(piece))
         self._size += len(piece)
         events: list[bytes] = []
@@ -104,7 +100,8 @@ class EngineAnswer:
                     f"it has more than {MAX_STREAM_BYTES // 1024**2} MB", status=502, body=""
                 )
             )
-        if self.over:
+        if self.over or self._events.done:
+            self.over = True
             self.read = self._read_end
         elif self._reader.finish_reason is not None and not self._ends_at:
             self._ends_at = asyncio.get_running_loop().time() + GRACE_S
@@ -130,7 +127,7 @@ class EngineAnswer:
 
     def _fail(self, error: UpstreamStreamError) -> None:
         self._failed = error
-        self._over = True
+        self.over = True
 
 
 async def _first_bytes(response: aiohttp.ClientResponse) -> tuple[bool, bytes]:

@@ -95,7 +95,10 @@ class Proxy:
         # The routes as most clients write them; the patterns are for all the others.
         self._plain = {(route.method, route.text): route for route in self._routes}
         self.app = web.Application()
-        # The paths that clients write need fixing first, so one route takes them all.
+        for method, path in self._plain:
+            if "{" not in path:
+                self.app.router.add_route(method, path, self._answer, expect_handler=self._expected)
+        # Paths that clients write otherwise need fixing first, so one route takes all the others.
         self.app.router.add_route("*", "/{path:.*}", self._answer, expect_handler=self._expected)
         self.app.on_startup.append(self._open)
         self.app.on_shutdown.append(self._drain)

@@ -13,7 +13,7 @@ import pytest
 
 from autosre_lab.proxy import ProxyConfig, running_proxy
 from autosre_lab.proxy.__main__ import main
-from autosre_lab.proxy.exchange import _EventStream
+from autosre_lab.proxy.exchange import Exchange
 from autosre_lab.proxy.refusals import retry_after
 from autosre_lab.proxy.upstream import IDLE_S, reason
 from autosre_lab.scripted.chat_engine import Turn
@@ -155,10 +155,10 @@ async def test_what_came_at_once_goes_out_in_one_write(
 ) -> None:
     written: list[bytes] = []
 
-    async def noted(self: _EventStream, data: bytes) -> None:
-        written.append(data)
+    async def noted(self: Exchange, events: bytes) -> None:
+        written.append(events)
 
-    monkeypatch.setattr(_EventStream, "write", noted)
+    monkeypatch.setattr(Exchange, "_write", noted)
     stream = http(STREAM, b"text/event-stream")
     async with raw_engine(lambda *_: stream) as engine:
         lab = await start_lab()
