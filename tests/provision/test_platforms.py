@@ -51,7 +51,8 @@ def test_every_line_has_a_wheel(
         ":all:",
         "--no-header",
     ]
-    command += ["--no-annotate", "--python-version", python, "--python-platform", platform, file]
+    command += ["--no-annotate", "--python-version", python, "--python-platform", platform]
+    command.append(str(file))
     environ = installer_environment()
     done = subprocess.run(
         command,
