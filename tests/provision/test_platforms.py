@@ -41,18 +41,9 @@ def test_every_line_has_a_wheel(
     wanted, _ = split_lock((REPOSITORY / lock).read_text("utf-8"))
     file = tmp_path / "lock.txt"
     file.write_text("\n".join([*wanted, ""]), "utf-8")
-    command = [
-        uv,
-        "pip",
-        "compile",
-        "--quiet",
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-        "--no-header",
-    ]
-    command += ["--no-annotate", "--python-version", python, "--python-platform", platform]
-    command.append(str(file))
+    command = [str(uv), "pip", "compile", "--quiet", "--no-cache", "--no-header", "--no-annotate"]
+    command += ["--no-deps", "--only-binary", ":all:", "--python-version", python]
+    command += ["--python-platform", platform, str(file)]
     environ = installer_environment()
     done = subprocess.run(
         command,
