@@ -100,6 +100,8 @@ async def test_a_public_case(start_lab: StartLab, case: dict[str, Any]) -> None:
     sent = lab.upstream.chats[0].body
     if "sent" in case:
         assert [message["content"] for message in sent["messages"]] == case["sent"]
+    right = case.get("engine", {})
+    assert {name: sent.get(name) for name in right} == right
     if "tools" in case:
         assert [tool["function"]["name"] for tool in sent["tools"]] == case["tools"]
 
@@ -120,7 +122,7 @@ def page() -> str:
     head = ["from", "case", "here", *beside]
     rows = [
         [one["from"], one["name"], WHY.get(one["name"], "yes")]
-        + [column[named(one)] for column in beside.values()]
+        + [column.get(named(one), "not asked") for column in beside.values()]
         for one in CASES
     ]
     lines = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
