@@ -151,6 +151,7 @@ lock:
 	$(LOCK) --upgrade --constraint locks/all.txt locks/audit.in --output-file locks/audit.txt
 	$(LOCK) --upgrade --constraint locks/all.txt locks/docs.in pyproject.toml --output-file locks/docs.txt
 	$(LOCK) --upgrade --constraint locks/all.txt locks/mutants.in --output-file locks/mutants.txt
+	$(LOCK) --upgrade tests/proxy/responses/sdks/agents.in --output-file tests/proxy/responses/sdks/agents.txt
 	{ sed -n '/^#/p' constraints.txt; \
 	  sed -n 's/^\([A-Za-z0-9._-]*==[^ ;]*\).*/\1/p' locks/all.txt; } > constraints.new
 	mv constraints.new constraints.txt && rm -rf $(VENV)-lock

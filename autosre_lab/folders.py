@@ -41,6 +41,16 @@ class Paths:
     state: Path
     cache: Path
 
+    @property
+    def keys(self) -> Path:
+        """The keys of single clients; see `autosre keys`."""
+        return self.config / "keys.json"
+
+    @property
+    def request_log(self) -> Path:
+        """One JSON line a request of this machine's stack; see `read_request_log`."""
+        return self.state / "logs" / "requests.jsonl"
+
 
 def paths(environ: Mapping[str, str] | None = None) -> Paths:
     """Return the four folders, without creating them.

@@ -63,6 +63,8 @@ class Settings:
         browser_recordings: A folder of the node for the browser's recordings; empty for none.
         engine_port: Port of vLLM on loopback; 0 takes 8010, or a free one if 8010 is taken.
         engine_python: A Python that has vLLM already; empty where a start installs its own.
+        container: What runs a recipe's image here, without a cluster: podman, docker or nerdctl,
+            auto for the first that is there, off for none.
         proxy_port: Port of the Anthropic proxy on loopback; 0 takes 8011, or a free one.
         codex_pod: The proxy once more in a cluster, at codex_proxy_ip: on or off.
         store_responses: Whether the proxies store responses, for previous_response_id: on or off.
@@ -108,6 +110,7 @@ class Settings:
     browser_recordings: str = ""
     engine_port: int = 0
     engine_python: str = ""
+    container: str = "off"
     proxy_port: int = 0
     codex_pod: str = "off"
     store_responses: str = "off"
@@ -217,6 +220,10 @@ _MEANINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "chromium_sandbox": ("0 or 1", lambda switch: switch in ("", "0", "1")),
     **dict.fromkeys(("claude", "codex"), ("the path of an executable", lambda _: True)),
     "bring": ("all, none, or some of what --bring takes", lambda _: True),
+    "container": (
+        "off, auto, podman, docker or nerdctl",
+        lambda name: name in ("off", "auto", "podman", "docker", "nerdctl"),
+    ),
     "installer": ("auto or pip", lambda name: name in ("auto", "pip")),
     "log_level": (f"one of {', '.join(LEVELS)}", lambda level: level.lower() in LEVELS),
 }

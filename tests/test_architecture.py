@@ -50,13 +50,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stack": {"cards", "recipe"},
     "provision": BASE | {"recipe", "processes"},
     # Light, and in the images of the proxy and the browser.
-    "serving": {"errors", "logs"},
+    "serving": {"errors", "logs", "private_files"},
     # Light: it also runs alone, in a Pod.
     "proxy": {"errors", "logs", "private_files", "engine.protocol", "serving"}
     | {"web.request_rules", "web.search_process"},
     "local": BASE | {"recipe", "preemption", "processes", "engine", "stack", "provision"},
     "chart": BASE | {"recipe", "preemption"},
-    "cluster": BASE | {"recipe", "preemption", "engine", "stack", "provision", "chart"},
+    "cluster": BASE
+    | {"recipe", "preemption", "engine", "stack", "provision", "chart", "serving.keys"},
     "parity": BASE
     | {"recipe", "preemption", "processes", "engine", "provision", "local", "chart", "cluster"},
     "metrics": BASE | {"recipe", "proxy", "processes", "engine", "provision", "local"},
@@ -79,7 +80,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tuning": BASE
     | {"recipe", "processes", "engine", "stack", "lifecycle", "metrics", "bench", "evaluation"},
     "report": BASE
-    | {"recipe", "engine", "stack", "lifecycle", "metrics", "bench", "evaluation", "tuning"},
+    | {"recipe", "proxy.key_usage", "engine", "stack", "lifecycle", "metrics", "bench"}
+    | {"evaluation", "tuning"},
     "widgets": BASE
     | {"recipe", "engine", "stack", "proxy", "chart", "cluster", "parity", "lifecycle", "agents"}
     | {"metrics", "bench", "evaluation", "tuning"},
@@ -87,7 +89,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": BASE
     | {"settings_file", "provision.storage", "local.boot_unit"}
     | {"recipe", "engine", "stack", "chart", "cluster", "parity", "lifecycle", "agents"}
-    | {"proxy.findings", "metrics", "bench", "evaluation", "tuning", "report", "notebooks"},
+    | {
+        "proxy.findings",
+        "proxy.key_usage",
+        "serving",
+        "metrics",
+        "bench",
+        "evaluation",
+        "tuning",
+        "report",
+        "notebooks",
+    },
     "web": BASE,
     "browser": BASE | {"processes", "web", "serving"},
     "discovery": BASE | {"docstrings", "recipe", "cli", "notebooks", "agents.web_servers"},

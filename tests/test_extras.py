@@ -17,7 +17,7 @@ def test_in_a_clones_own_environment_make_does_it(
     (tmp_path / "Makefile").touch()
     monkeypatch.setattr(extras, "CLONE", tmp_path)
     monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
-    assert how_to_install("watch") == f"make -C {tmp_path} .venv/.all"
+    assert how_to_install("tune") == f"make -C {tmp_path} .venv/.all"
 
 
 def test_elsewhere_the_packages_are_named_not_ours(

@@ -21,7 +21,8 @@ def entries(file: Path) -> dict[str, tuple[str, int]]:
     for line in file.read_text("utf-8").replace("\\\n", " ").splitlines():
         if line and not line.startswith("#"):
             match = re.fullmatch(
-                r"([A-Za-z0-9._-]+)==(\S+)((?: +--hash=sha256:[0-9a-f]{64})*)\s*", line
+                r"([A-Za-z0-9._-]+)==(\S+)(?: ; [^\\]*?)?((?: +--hash=sha256:[0-9a-f]{64})*)\s*",
+                line,
             )
             assert match, line
             found[normal(match[1])] = (match[2], match[3].count("--hash"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autosre_lab.errors import ConfigError
+from autosre_lab.provision.npm_program import check_node
 from autosre_lab.settings import load_settings
 
 __all__ = ["Program", "ProgramKind"]
@@ -38,6 +39,15 @@ class ProgramKind:
     example: str
     path: Callable[[], Path]
     install: Callable[[], Path]
+
+    def check(self, environ: Mapping[str, str]) -> None:
+        """Make sure that `here` could install ours, should it have to.
+
+        Raises:
+            ProvisionError: Node or npm is missing or too old.
+        """
+        if not getattr(load_settings(environ), self.name) and not self.path().exists():
+            check_node(self.title)
 
     def here(
         self, asked: Path | None, environ: Mapping[str, str], *, install: bool = True

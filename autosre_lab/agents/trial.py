@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import threading
 import time
@@ -171,15 +172,28 @@ class AgentTrial:
         return self.upstream.chats
 
     def log_records(self) -> list[dict[str, Any]]:
-        """Return the lines of the request log, as soon as the proxy has ended every request.
+        """Return the lines of the request log, as soon as every request is over and written.
 
-        A client has its answer a moment before the request's line is written.
+        A client has its answer a moment before the request ends, and a thread writes the line.
 
         Raises:
             TimeoutError: Requests go on.
         """
         wait_until(self._is_idle, "the end of the proxy's requests")
-        return [json.loads(line) for line in self.request_log.read_text("utf-8").splitlines()]
+        ended = self._requests_ended()
+        wait_until(lambda: len(self._log_lines()) >= ended, "the request log's lines")
+        return [json.loads(line) for line in self._log_lines()]
+
+    def _log_lines(self) -> list[str]:
+        # What stands behind the last line's end is not a whole line yet.
+        return self.request_log.read_text("utf-8").split("\n")[:-1]
+
+    def _requests_ended(self) -> int:
+        asked = httpx.get(
+            f"{self.proxy_url}/metrics", headers={"authorization": f"Bearer {TOKEN}"}
+        ).raise_for_status()
+        counts = re.findall(r"^autosre_proxy_requests_total\{.*\} (\S+)$", asked.text, re.MULTILINE)
+        return int(sum(map(float, counts)))
 
     def _is_idle(self) -> bool:
         health = httpx.get(f"{self.proxy_url}/health").raise_for_status().json()

@@ -6,7 +6,7 @@ from autosre_lab.bench.machine import measure_bandwidth
 from autosre_lab.bench.summary import Summary
 from autosre_lab.metrics.limits import recipe_limits
 from autosre_lab.metrics.rates import WindowRates
-from autosre_lab.metrics.roofline import BANDWIDTHS, Roofline, roofline
+from autosre_lab.metrics.roofline import Roofline, bandwidth_of, roofline
 from autosre_lab.recipe import Recipe
 
 __all__ = ["ceiling_of"]
@@ -30,7 +30,7 @@ def ceiling_of(
     if limits.shape is None or not summary.decoding or not summary.requests:
         return None
     if gpu is not None:
-        bandwidth, source = BANDWIDTHS.get(gpu), f"data sheet of {gpu}"
+        bandwidth, source = bandwidth_of(gpu), f"data sheet of {gpu}"
         if bandwidth is not None and limits.gpus > 1:
             bandwidth, source = bandwidth * limits.gpus, f"{source}, {limits.gpus} of them"
     elif recipe.runtime is not None and recipe.runtime.device == "cpu":

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException
@@ -47,9 +48,12 @@ class MeasuredProcess:
         """CPU seconds of the whole tree so far, ended and reaped children included."""
         total = 0.0
         for process in self._tree():
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
                 used = process.cpu_times()
-                total += used.user + used.system + used.children_user + used.children_system
+                own = used.user + used.system
+                total += max(own, _exact_cpu_s(process.pid)) + (
+                    used.children_user + used.children_system
+                )
         return total
 
     def rss_mb(self) -> float:
@@ -152,6 +156,19 @@ def running(
         yield measured
     finally:
         measured.stop()
+
+
+def _exact_cpu_s(pid: int) -> float:
+    """CPU seconds of a process by its own clock; 0 where the system has none.
+
+    Everywhere else Linux counts them in ticks of 10 ms, which is more than ten requests take.
+    """
+    if not sys.platform.startswith("linux"):
+        return 0.0
+    try:
+        return time.clock_gettime(~pid << 3 | 2)  # as clock_getcpuclockid(3) numbers it
+    except OSError:
+        return 0.0
 
 
 def _answers(port: int, path: str) -> bool:

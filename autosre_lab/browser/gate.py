@@ -32,8 +32,10 @@ from autosre_lab.browser.egress import EgressProxy
 from autosre_lab.browser.recordings import prune_recordings
 from autosre_lab.errors import AutosreError
 from autosre_lab.logs import configure_logging, get_logger
+from autosre_lab.serving.key_limits import KeyLimits
+from autosre_lab.serving.keys import ClientKey, KeyRing
 from autosre_lab.serving.listener import listen
-from autosre_lab.serving.reach import check_reach
+from autosre_lab.serving.reach import Denial, check_reach
 from autosre_lab.serving.token import read_token, shows_token
 from autosre_lab.settings import load_settings
 from autosre_lab.web.address_guard import AddressGuard
@@ -56,6 +58,7 @@ class GateConfig:
         host: The address to listen on.
         port: The port; 0 for a free one.
         token: What clients have to show.
+        keys: Keys of single clients that count as well, each with its limits.
         most: Clients that may have a browser at once.
         sandbox: Whether Chromium sandboxes itself; None: whenever this user can.
         profiles: Where the browsers' profiles are made; None for the system's temporary folder.
@@ -66,6 +69,7 @@ class GateConfig:
     host: str = "127.0.0.1"
     port: int = 3010
     token: str = field(default="", repr=False)
+    keys: KeyRing | None = None
     most: int = 4
     sandbox: bool | None = None
     profiles: Path | None = None
@@ -91,6 +95,7 @@ class Gate:
         self._version = version
         self._egress = EgressProxy(guard)
         self._running = 0
+        self._limits = KeyLimits()
         self.port = config.port
 
     async def serve(self, stop: asyncio.Event, *, started: asyncio.Event | None = None) -> None:
@@ -143,10 +148,10 @@ class Gate:
         elif "origin" in request.headers:
             # A web page asks. No page has any business here.
             await _say(writer, 403, {"error": "not for web pages"})
-        elif not self._may_enter(request):
-            await _say(writer, 401, {"error": "this browser wants its bearer token"})
+        elif isinstance(found := self._who(request), Denial):
+            await _deny(writer, found)
         elif request.headers.get("upgrade", "").lower() == "websocket":
-            await self._give_browser(request, reader, writer)
+            await self._within_limits(found, request, reader, writer)
         elif request.path in ("/json/version", "/json/version/"):
             host = request.headers.get("host", f"127.0.0.1:{self.port}")
             said = {
@@ -160,10 +165,31 @@ class Gate:
         else:
             await _say(writer, 404, {"error": "ask for /json/version"})
 
-    def _may_enter(self, request: Request) -> bool:
-        if not self._config.token:
-            return True  # on loopback only: main() sees to it
-        return shows_token(request.headers, self._config.token)
+    def _who(self, request: Request) -> ClientKey | Denial | None:
+        """Return whose key is shown, why nothing is given, or None for the owner."""
+        token, keys = self._config.token, self._config.keys
+        if keys is None and not token:
+            return None  # on loopback only: main() sees to it
+        if token and shows_token(request.headers, token):
+            return None
+        found = keys.find(request.headers, server="browser") if keys is not None else None
+        return found or Denial(401, "this browser wants its bearer token")
+
+    async def _within_limits(
+        self,
+        key: ClientKey | None,
+        request: Request,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        if key is None:
+            return await self._give_browser(request, reader, writer)
+        if (denial := self._limits.begin(key)) is not None:
+            return await _deny(writer, denial)
+        try:
+            return await self._give_browser(request, reader, writer)
+        finally:
+            self._limits.end(key)
 
     async def _give_browser(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -197,10 +223,29 @@ class Gate:
 
 
 _CLIENT = "client"
-_REASONS = {200: "OK", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 503: "Busy"}
+_BUSY_S = 10
+_REASONS = {
+    200: "OK",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    429: "Too Many Requests",
+    503: "Busy",
+}
 
 
-async def _say(writer: asyncio.StreamWriter, status: int, said: Mapping[str, object]) -> None:
+async def _deny(writer: asyncio.StreamWriter, denial: Denial) -> None:
+    wait_s = _BUSY_S if denial.retry_after_s is None else denial.retry_after_s
+    await _say(writer, denial.status, {"error": denial.message}, wait_s=wait_s)
+
+
+async def _say(
+    writer: asyncio.StreamWriter,
+    status: int,
+    said: Mapping[str, object],
+    *,
+    wait_s: int = _BUSY_S,
+) -> None:
     body = json.dumps(said).encode()
     lines = [
         f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}",
@@ -210,8 +255,8 @@ async def _say(writer: asyncio.StreamWriter, status: int, said: Mapping[str, obj
     ]
     if status == 401:
         lines.append("WWW-Authenticate: Bearer")
-    if status == 503:
-        lines.append("Retry-After: 10")
+    if status in (429, 503):
+        lines.append(f"Retry-After: {wait_s}")
     writer.write("\r\n".join([*lines, "", ""]).encode() + body)
     await writer.drain()
 
@@ -233,6 +278,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--most", type=int, default=4, help="browsers at once")
     parser.add_argument("--chromium", default="", help="the program; the first one found otherwise")
     parser.add_argument("--no-sandbox", action="store_true", help="where the container is one")
+    parser.add_argument(
+        "--keys-file",
+        type=Path,
+        help="keys of single clients, made by `autosre keys create --server browser`",
+    )
     parser.add_argument("--profiles", type=Path, help="folder for the browsers' profiles")
     if argv is None:
         start_again_without_secrets(TOKEN_VARIABLE)
@@ -244,6 +294,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             host=options.host,
             port=options.port,
             token=read_token(TOKEN_VARIABLE) or "",
+            keys=None if options.keys_file is None else KeyRing(options.keys_file),
             most=options.most,
             sandbox=False if options.no_sandbox else None,
             profiles=options.profiles,

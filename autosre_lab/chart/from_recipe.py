@@ -47,6 +47,8 @@ __all__ = [
     "CODEX_PROXY_IP",
     "ENGINE_KEY",
     "ENGINE_SECRET",
+    "KEYS_ENTRY",
+    "KEYS_SECRET",
     "PROXY_IMAGE",
     "PROXY_IP",
     "TOKEN_KEY",
@@ -72,6 +74,9 @@ BROWSER_SECRET = "autosre-browser"  # noqa: S105 - the Secret's name
 TOKEN_SECRET = "autosre-proxy"  # noqa: S105 - the Secret's name
 ENGINE_SECRET = "autosre-vllm-local"  # noqa: S105 - the Secret's name
 TOKEN_KEY = "token"  # noqa: S105 - the entry's name
+KEYS_SECRET = "autosre-keys"  # noqa: S105 - the Secret's name
+KEYS_ENTRY = "keys.json"
+"""Its entry: the file that `autosre keys` writes."""
 
 """10.96.0.34 is kept for the dropbox."""
 
@@ -83,6 +88,7 @@ to be evicted."""
 ENGINE_KEY = "VLLM_API_KEY"
 """The variable by which vLLM is told its key."""
 PROBE_PERIOD_S = 5
+KEYS_DIR = "/etc/autosre/keys"
 RESPONSES_DIR = "/var/lib/autosre/responses"
 RESPONSES_SIZE = "2Gi"
 """Twice what the proxy keeps at most: a Pod beyond its volume's size is evicted."""
@@ -100,6 +106,7 @@ class ChartOptions:
         browser_ip: The browser's.
         codex_proxy: Whether the Codex proxy runs.
         store_responses: Whether the proxies store responses.
+        client_keys: Whether the proxies take keys of single clients, from a Secret.
         browser: Whether the browser runs.
         browser_kind: ``chromium``, or ``browserless``, whose licence (SSPL or commercial) is
             accepted by choosing it.
@@ -123,6 +130,7 @@ class ChartOptions:
     browser_ip: str = BROWSER_IP
     codex_proxy: bool = False
     store_responses: bool = False
+    client_keys: bool = False
     browser: bool = False
     browser_kind: Literal["chromium", "browserless"] = "chromium"
     browser_image: str = ""
@@ -382,8 +390,10 @@ def _proxy(
             *("--host", "0.0.0.0"),  # noqa: S104 - in a Pod; it asks for the token
             *("--request-log", "/var/log/autosre/requests.jsonl"),
             *(("--responses-dir", RESPONSES_DIR) if options.store_responses else ()),
+            *(("--keys-file", f"{KEYS_DIR}/{KEYS_ENTRY}") if options.client_keys else ()),
         ],
         responses_size=RESPONSES_SIZE if options.store_responses else "",
+        keys_secret=KEYS_SECRET if options.client_keys else "",
         port=port,
         cluster_ip=ip,
         token_secret=SecretKey(name=TOKEN_SECRET, key=TOKEN_KEY),

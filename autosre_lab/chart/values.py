@@ -134,6 +134,9 @@ class ProxyValues(Values):
     """What clients have to show. `autosre start` makes it; Helm's users make it by hand."""
     token_checksum: str = ""
     """Changes with the token, so that a new one makes new Pods."""
+    keys_secret: str = ""
+    """Secret whose keys.json has the keys of single clients, mounted at /etc/autosre/keys; a change
+    is read without a new Pod. Empty: none are taken."""
     responses_size: str = ""
     """Size of the volume in which responses are stored, which a restart of the container leaves
     and a new Pod does not have; empty: none are stored."""

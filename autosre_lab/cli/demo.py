@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -26,10 +27,16 @@ def demo(*, question: str) -> None:
     Example: autosre demo "Why is the sky blue?"
     """
     import autosre_lab
+    from autosre_lab.agents.claude.version import CLAUDE_CODE
 
     begun = time.monotonic()
+    CLAUDE_CODE.check(os.environ)  # told before minutes of installing
     before = autosre_lab.status(place="local").state
-    stack = autosre_lab.start(place="local") if before != "ready" else autosre_lab.wait_ready()
+    if before != "ready":
+        # The engine loads on the processor; meanwhile the client comes over the network.
+        autosre_lab.start(place="local", wait=False)
+        CLAUDE_CODE.here(None, os.environ)
+    stack = autosre_lab.wait_ready(place="local")
     started_s = time.monotonic() - begun
     answer = autosre_lab.ask(question, stack=stack)
     click.echo(answer.text)
@@ -60,7 +67,6 @@ The stack keeps running, so that the next question is answered at once. What to 
 
 def _command() -> str:
     """Return how this command is typed here: by its name where that is found."""
-    import os
     import shutil
     from pathlib import Path
 

@@ -86,7 +86,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "recipes": (
             "cli.recipes:recipes",
-            "List, show, check, compare, make and edit recipes.",
+            "List, show, check, compare, make and edit recipes, and add those of others.",
         ),
         "preemption": (
             "cli.passed_on:preemption",
@@ -116,6 +116,14 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "configure": (
             "cli.configure:configure",
             "Show, change and explain the folders and settings of this machine.",
+        ),
+        "backends": (
+            "cli.backends:backends",
+            "List what can serve: here, in the cluster, and engines that somebody else runs.",
+        ),
+        "keys": (
+            "cli.keys:keys",
+            "Make, list, rotate and revoke keys of single clients.",
         ),
         "boot-unit": (
             "cli.boot_unit:boot_unit",

@@ -30,7 +30,7 @@ def report() -> None:
 @_TITLE
 @explained
 def make(*, sources: tuple[Path, ...], out: Path, title: str) -> None:
-    """Report what is in SOURCES: result cards, evaluations, recordings, experiments, folders.
+    """Report what is in SOURCES: cards, evaluations, recordings, request logs, experiments.
 
     Example: autosre report make results/ tuning/ --out report
     """
@@ -77,10 +77,13 @@ def run(
     Example: autosre report run --quick --out report
     """
     from autosre_lab.lifecycle import start, status, wait_ready
+    from autosre_lab.proxy.key_usage import key_usage
     from autosre_lab.report import gather, measure_stack, write_report
 
     running = status(place=place).state in ("ready", "starting")
     stack = wait_ready(place=place) if running else start(place=place)
+    log = stack.request_log
+    used = [log] if log is not None and key_usage(log, owner=False) else []
     where = measure_stack(
         stack,
         out / "results",
@@ -88,4 +91,4 @@ def run(
         limit=limit,
         quick=quick,
     )
-    click.echo(str(write_report(gather([where, *also]), out, title=title)))
+    click.echo(str(write_report(gather([where, *also, *used]), out, title=title)))

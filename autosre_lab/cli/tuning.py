@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,16 +29,50 @@ def tune() -> None:
 
 @tune.command()
 @click.argument("recipe", type=RECIPE)
+@click.option("--deferred", metavar="KNOB", help="One that `autosre tune deferred` lists.")
 @explained
-def suggest(*, recipe: str) -> None:
+def suggest(*, recipe: str, deferred: str | None) -> None:
     """Print an experiment for RECIPE to start from.
 
     Example: autosre tune suggest smollm2-135m-cpu > experiment.yaml
     """
     from autosre_lab.recipe.yaml_text import yaml_text
-    from autosre_lab.tuning import suggested_experiment
+    from autosre_lab.tuning import deferred_experiment, suggested_experiment
 
-    click.echo(yaml_text(suggested_experiment(recipe)), nl=False)
+    tree = deferred_experiment(deferred, recipe) if deferred else suggested_experiment(recipe)
+    click.echo(yaml_text(tree), nl=False)
+
+
+@tune.command("deferred")
+@click.argument("recipe", type=RECIPE, required=False)
+@output_option
+@explained
+def show_deferred(*, recipe: str | None, output: Format) -> None:
+    """Show which knobs no recipe turns yet, why, and what it takes to try them with RECIPE.
+
+    Example: autosre tune deferred qwen3.8-27b-nvfp4
+    """
+    from autosre_lab.tuning import deferred_rows
+
+    rows = deferred_rows(recipe)
+    show(rows, output=output, text=lambda: "\n\n".join(_deferred(one, recipe) for one in rows))
+
+
+def _deferred(row: dict[str, Any], recipe: str | None) -> str:
+    lines = [f"{row['name']}: {row['what']}", f"  why not yet: {row['reason']}"]
+    lines += [f"    {one}" for one in row["sources"]]
+    lines.append(f"  gate: {row['gate']}")
+    if recipe is None:
+        return "\n".join(lines)
+    if row["unfit"]:
+        return "\n".join([*lines, f"  not with {recipe}: {row['unfit']}"])
+    lines += [f"  lint refuses {values}: {why}" for values, why in row["refused"].items()]
+    if row["trials"]:
+        lines.append(
+            f"  {row['trials']} trials: autosre tune suggest {recipe} --deferred {row['name']} "
+            "> experiment.yaml; autosre tune run experiment.yaml"
+        )
+    return "\n".join(lines)
 
 
 @tune.command()

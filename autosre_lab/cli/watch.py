@@ -84,8 +84,10 @@ def watch(
 
     Example: autosre watch --once --json
     """
+    from rich.console import Console
+
     from autosre_lab.metrics import Feed, Recorder
-    from autosre_lab.metrics.watch import StackView, new_console, watch_live, watch_once
+    from autosre_lab.metrics.watch import StackView, watch_live, watch_once
 
     other: dict[str, Any] = {"request_tail_bytes": _TAIL_BYTES}
     if once:
@@ -108,7 +110,7 @@ def watch(
                 else:
                     for one in feed.history():
                         view.take(one)
-                    console = new_console()
+                    console = Console()
                     console.print(view.screen(console.width))
             elif as_json:
                 with feed:

@@ -7,6 +7,7 @@ from typing import Any
 from autosre_lab.chart.from_recipe import (
     BROWSER_SECRET,
     ENGINE_SECRET,
+    KEYS_SECRET,
     TOKEN_SECRET,
     ChartOptions,
 )
@@ -42,6 +43,7 @@ def chart_options(client: KubeClient | None = None, recipe: Recipe | None = None
     }
     return ChartOptions(
         codex_proxy=settings.codex_pod == "on",
+        client_keys=client is not None and _has_keys(client),
         store_responses=settings.store_responses == "on",
         browser=settings.browser_pod != "off",
         browser_kind="browserless" if settings.browser_pod == "browserless" else "chromium",
@@ -104,6 +106,13 @@ def configured_client() -> ApiServerClient:
     """
     settings = load_settings()
     return connect(context=settings.kube_context or None, namespace=settings.namespace)
+
+
+def _has_keys(client: KubeClient) -> bool:
+    try:
+        return client.get("Secret", KEYS_SECRET) is not None
+    except KubeError:
+        return False
 
 
 def _secrets(client: KubeClient, recipe: Recipe) -> tuple[str, ...]:

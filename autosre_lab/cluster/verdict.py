@@ -45,6 +45,10 @@ _FATAL_WAITS = {
     "CreateContainerError": "see the message; often a mount or a command that is not in the image",
     "RunContainerError": "see the message; often a command that is not in the image",
     "CrashLoopBackOff": "see the log lines above for the cause",
+    "ImageInspectError": "see the message; the node's containerd cannot read the image",
+    "RegistryUnavailable": "import the image into the node's containerd, or make the registry "
+    "reachable from the node",
+    "SignatureValidationFailed": "the node wants a signed image: sign it, or import one that is",
 }
 _FATAL_EVENTS = {
     # Kubelet tries these for ever.
@@ -197,14 +201,13 @@ def _hopeless(
     pod: Object, events: Iterable[Object], now: datetime, unschedulable_s: float, past: Past
 ) -> Verdict | None:
     status = pod.get("status") or {}
-    for container in status.get("initContainerStatuses") or []:
-        ended = (container.get("state") or {}).get("terminated") or {}
-        if ended.get("exitCode") != 0 and (bad := _ended_or_stuck(pod, container)) is not None:
-            return bad
-    for container in status.get("containerStatuses") or []:
+    first = status.get("initContainerStatuses") or []
+    for container in [*first, *(status.get("containerStatuses") or [])]:
         known = (pod["metadata"]["uid"], container["name"], container.get("restartCount", 0))
-        running = "running" in (container.get("state") or {})
-        if container.get("ready") or (running and known in past.restarts):
+        state = container.get("state") or {}
+        if container.get("ready") or ("running" in state and known in past.restarts):
+            continue
+        if container in first and (state.get("terminated") or {}).get("exitCode") == 0:
             continue
         if (bad := _ended_or_stuck(pod, container)) is not None:
             return bad
@@ -232,7 +235,7 @@ def _hopeless(
         pattern = _FATAL_EVENTS.get(event.get("reason", ""))
         about = event.get("involvedObject", {}).get("uid") == pod["metadata"]["uid"]
         # Once is nothing: what a new Pod needs may come a moment after it.
-        often = about and int(event.get("count") or 1) >= REPEATED
+        often = about and _times(event) >= REPEATED
         if pattern and often and re.search(pattern, event.get("message", "")):
             return _failed(
                 pod,
@@ -242,6 +245,12 @@ def _hopeless(
                 "storage and resources.gpu.runtime_class",
             )
     return None
+
+
+def _times(event: Object) -> int:
+    """How often it happened: events of the newer API count in a series of their own."""
+    series = event.get("series") or {}
+    return int(series.get("count") or event.get("count") or event.get("deprecatedCount") or 1)
 
 
 def _placing(message: str) -> str:
@@ -329,7 +338,9 @@ def past_of(seen: Snapshot, now: datetime) -> Past:
     """Return what is not held against a rollout that is waited for from now on."""
     restarts = set()
     for pod in seen.pods:
-        for container in (pod.get("status") or {}).get("containerStatuses") or []:
+        status = pod.get("status") or {}
+        first = status.get("initContainerStatuses") or []  # a sidecar is one of them
+        for container in [*first, *(status.get("containerStatuses") or [])]:
             last = (container.get("lastState") or {}).get("terminated") or {}
             ended = parse_time(last.get("finishedAt"))
             if ended is not None and (now - ended).total_seconds() > RECENT_S:

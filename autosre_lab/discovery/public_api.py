@@ -29,7 +29,6 @@ _EXTRAS = {
     "ipywidgets": "notebooks",
     "plotly": "notebooks",
     "pynvml": "gpu",
-    "rich": "watch",
     "mcp": "web",
     "curl_cffi": "web",
     "playwright": "web",

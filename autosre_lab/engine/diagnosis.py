@@ -54,7 +54,8 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
         "lower model.context, or raise VLLM_CPU_KVCACHE_SPACE or gpu-memory-utilization",
     ),
     (
-        r"CUDA out of memory|OutOfMemoryError|Cannot allocate memory|MemoryError|bad_alloc"
+        r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError|MemoryError|bad_alloc"
+        r"|Cannot allocate memory"
         r"|DefaultCPUAllocator: can't allocate|Free memory on device",
         "out of memory",
         "close what else uses memory, or lower the recipe's memory use "
@@ -72,9 +73,34 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"Found no NVIDIA driver|No CUDA GPUs are available|CUDA driver version is insufficient"
-        r"|Failed to infer device type|libcuda\.so",
+        r"|Failed to infer device type|libcuda\.so|driver on your system is too old"
+        r"|CUDA driver initialization failed|system not yet initialized",
         "no usable CUDA device",
         "check `nvidia-smi`; without a GPU use a recipe with runtime.device: cpu",
+    ),
+    (
+        r"no kernel image is available|not compatible with the current PyTorch installation",
+        "this vLLM was built for other GPUs",
+        "choose a runtime.version or an image that is built for this GPU",
+    ),
+    (
+        r"GatedRepoError|gated repo|RepositoryNotFoundError|401 Client Error",
+        "the hub does not give this model without a token",
+        "ask for access on the model's page, then set HF_TOKEN; or correct model.repo",
+    ),
+    (
+        r"couldn't connect to .{0,40}huggingface|Cannot reach .{0,60}huggingface"
+        r"|huggingface\.co.{0,80}(?:Max retries|timed out|Name or service)",
+        "the model's hub cannot be reached",
+        "check the network, or fetch the model elsewhere and name its folder (model.source.kind: "
+        "local)",
+    ),
+    (
+        r"Python\.h: No such file|Failed to find C compiler|No such file or directory: '?(?:\S*/)?"
+        r"(?:ninja|nvcc|gcc|g\+\+)\b|Could not find nvcc",
+        "a compiler that kernels are built with is missing",
+        "install it: sudo apt-get install build-essential ninja-build python3-dev; for nvcc the "
+        "CUDA toolkit",
     ),
     (
         r"Cannot find any model weights|does not appear to have a file named|No such file or"

@@ -45,9 +45,10 @@ class Change:
 def local_command(recipe: Recipe) -> Change:
     """Return how a recipe's command line differs from the one that runs here."""
     from autosre_lab.local import status
+    from autosre_lab.local.stack_files import StackFiles
     from autosre_lab.parity.expectation import expected_here
-    from autosre_lab.parity.live import read_local
-    from autosre_lab.settings import load_settings
+    from autosre_lab.parity.live import read_container, read_local
+    from autosre_lab.settings import load_settings, paths
 
     running = status()
     before: Sequence[str] = ()
@@ -57,7 +58,12 @@ def local_command(recipe: Recipe) -> Change:
     if engine is not None and engine.pid is not None:
         port = engine.port
         try:
-            before = read_local(pid=engine.pid).process.argv
+            note = StackFiles(paths().state).read()
+            before = (
+                read_container(*note.container.split())
+                if note is not None and note.container
+                else read_local(pid=engine.pid)
+            ).process.argv
         except AutosreError as error:
             unread = error.message
     after = expected_here(recipe, port=port).argv

@@ -97,7 +97,7 @@ def place_for(recipe: Recipe, asked: str | None = None) -> Place:
 
     What was asked for counts first, then the setting `place`, then what the recipe can do: one
     without `image:` has no Pod, one without `runtime:` no local process, and one with both is
-    started locally.
+    started locally. Where the setting `container` names a tool, a recipe's image is local too.
 
     Raises:
         ConfigError: There is no such place.
@@ -105,10 +105,10 @@ def place_for(recipe: Recipe, asked: str | None = None) -> Place:
     """
     wanted = asked or load_settings().place
     if wanted == "auto":
-        return _place("local" if recipe.runtime is not None else "cluster")
+        return _place("local" if recipe.runtime is not None or _in_container(recipe) else "cluster")
     name = _known(wanted)
     section = _SECTION[name]
-    if getattr(recipe, section) is None:
+    if getattr(recipe, section) is None and not (name == "local" and _in_container(recipe)):
         other = next(one for one in PLACES if one != name)
         raise RecipeError(
             f"recipe {recipe.name} has no `{section}:` section, so it cannot be started "
@@ -117,6 +117,12 @@ def place_for(recipe: Recipe, asked: str | None = None) -> Place:
             f"autosre start {recipe.name} --place {other}",
         )
     return _place(name)
+
+
+def _in_container(recipe: Recipe) -> bool:
+    from autosre_lab.local.container import container_tool
+
+    return container_tool(recipe) is not None
 
 
 def last_place(asked: str | None = None) -> Place:

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from autosre_lab.recipe import Recipe
 
 __all__ = [
+    "ENGINE_GUARD",
     "ENGINE_KEY",
     "engine_command",
     "engine_environ",
     "engine_key",
     "engine_python_path",
+    "is_guarded",
     "proxy_command",
     "proxy_environ",
 ]
@@ -66,14 +68,15 @@ def engine_command(recipe: Recipe, *, python: Path, model: Path, port: int) -> l
         model_path=model,
         executable=executable,
     )
-    return [*built, "--middleware", ENGINE_GUARD] if _is_guarded(recipe) else built
+    return [*built, "--middleware", ENGINE_GUARD] if is_guarded(recipe) else built
 
 
 def _is_scripted(recipe: Recipe) -> bool:
     return recipe.runtime is not None and recipe.runtime.device == "scripted"
 
 
-def _is_guarded(recipe: Recipe) -> bool:
+def is_guarded(recipe: Recipe) -> bool:
+    """Whether the engine's other routes are guarded with its key."""
     return not _is_scripted(recipe) and ENGINE_KEY not in recipe.env.unset
 
 
@@ -168,12 +171,12 @@ def engine_python_path(recipe: Recipe) -> dict[str, str | None]:
 
     stand_ins = dict.fromkeys(recipe.env.secret, "-")
     environment = build_runtime_env(recipe, secrets=stand_ins, hook_folder=hook_file().parent)
-    folders = [environment.get("PYTHONPATH"), guard_folder() if _is_guarded(recipe) else None]
+    folders = [environment.get("PYTHONPATH"), guard_folder() if is_guarded(recipe) else None]
     return {"PYTHONPATH": os.pathsep.join(str(folder) for folder in folders if folder) or None}
 
 
 def proxy_command(
-    *, port: int, engine_url: str, request_log: Path, responses: Path | None = None
+    *, port: int, engine_url: str, request_log: Path, keys: Path, responses: Path | None = None
 ) -> list[str]:
     """Return the argument list of the proxy; the token is not in it.
 
@@ -181,12 +184,14 @@ def proxy_command(
         port: On loopback.
         engine_url: The engine.
         request_log: Where each request leaves a line.
+        keys: The keys of single clients; the file need not be there.
         responses: Where responses are stored; None stores none.
     """
     stored = [] if responses is None else ["--responses-dir", str(responses)]
     return [
         *(sys.executable, "-m", "autosre_lab.proxy", str(port), engine_url),
         *("--host", "127.0.0.1", "--request-log", str(request_log)),
+        *("--keys-file", str(keys)),
         *stored,
     ]
 

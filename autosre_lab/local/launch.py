@@ -18,6 +18,13 @@ from autosre_lab.local.commands import (
     proxy_command,
     proxy_environ,
 )
+from autosre_lab.local.container import (
+    container_command,
+    container_environ,
+    container_name,
+    container_tool,
+    remove_container,
+)
 from autosre_lab.local.service import Service
 from autosre_lab.local.stack_files import StackFiles, StackNote, fingerprint
 from autosre_lab.local.stack_status import read_status, service_state
@@ -81,7 +88,7 @@ def replace_engine(recipe: Recipe, files: StackFiles, asked: tuple[int, int]) ->
     _refuse_mistakes(recipe)
     note = files.read()
     if note is None or note.fingerprint != fingerprint(recipe):
-        files.engine.stop(timeout_s=ENGINE_GRACE_S)
+        _end_engine(files, note, timeout_s=ENGINE_GRACE_S)
     _launch(recipe, files, note, asked)
     return False
 
@@ -109,8 +116,10 @@ def _launch_at(
     from autosre_lab.recipe import recipe_yaml
 
     engine_port, proxy_port = ports
+    tool = container_tool(recipe)
     note = StackNote(
         recipe_name=recipe.name,
+        container="" if tool is None else f"{tool} {container_name(paths().state)}",
         fingerprint=fingerprint(recipe),
         engine_port=engine_port.port,
         proxy_port=proxy_port.port,
@@ -128,19 +137,23 @@ def _launch_at(
         files.proxy.stop(timeout_s=PROXY_GRACE_S)  # it would show the engine another key
     files.write(note)
     if not _runs(files.engine):
-        try:
-            provisioned = provision(recipe)
-        except BaseException:
-            if not _runs(files.proxy):
-                files.forget()
-            raise
-        _start_engine(recipe, files, note, provisioned, engine_port)
+        if tool is not None:
+            _start_container(recipe, files, note, tool, engine_port)
+        else:
+            try:
+                provisioned = provision(recipe)
+            except BaseException:
+                if not _runs(files.proxy):
+                    files.forget()
+                raise
+            _start_engine(recipe, files, note, provisioned, engine_port)
     if not _runs(files.proxy):
         files.proxy.start(
             proxy_command(
                 port=note.proxy_port,
                 engine_url=note.engine_url,
                 request_log=files.request_log,
+                keys=paths().keys,
                 responses=files.responses if load_settings().store_responses == "on" else None,
             ),
             environ=proxy_environ(note.token, note.engine_key, os.environ),
@@ -161,6 +174,20 @@ def _start_engine(
         ),
         grace_s=float(recipe.lifecycle.grace_s),
         own=engine_python_path(recipe),
+        holds=port.holds,
+    )
+
+
+def _start_container(
+    recipe: Recipe, files: StackFiles, note: StackNote, tool: str, port: ClaimedPort
+) -> None:
+    folders = _with_usable_cache(paths())
+    for name in ("huggingface", "vllm"):  # a tool would make them, as root
+        (folders.cache / name).mkdir(parents=True, exist_ok=True)
+    files.engine.start(
+        container_command(recipe, folders, tool=tool, port=note.engine_port, environ=os.environ),
+        environ=container_environ(recipe, os.environ, key=note.engine_key),
+        grace_s=float(recipe.lifecycle.grace_s),
         holds=port.holds,
     )
 
@@ -223,8 +250,14 @@ def clear(files: StackFiles, *, timeout_s: float = 60.0) -> None:
     try:
         files.proxy.stop(timeout_s=timeout_s)
     finally:
-        files.engine.stop(timeout_s=timeout_s)
+        _end_engine(files, note, timeout_s=timeout_s)
     files.forget()
+
+
+def _end_engine(files: StackFiles, note: StackNote | None, *, timeout_s: float) -> None:
+    files.engine.stop(timeout_s=timeout_s)
+    if note is not None and note.container:
+        remove_container(*note.container.split())
 
 
 def _refuse_mistakes(recipe: Recipe) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from autosre_lab.errors import ProvisionError
+from autosre_lab.local.container import container_tool
 from autosre_lab.provision.engine_environment import engine_is_installed, engine_size_bytes
 from autosre_lab.provision.installed_engine import check_installed_engine, installed_python
 from autosre_lab.provision.model_folder import model_folder, model_size_bytes
@@ -67,11 +68,17 @@ def preflight(recipe: Recipe) -> PreflightReport:
 def _checks(recipe: Recipe) -> Iterator[Check]:
     yield from recipe_checks(recipe)
     runtime = recipe.runtime
+    if tool := container_tool(recipe):
+        yield from _container(recipe, tool)
+        yield from _secrets(recipe)
+        yield _node()
+        return
     if runtime is None:
         yield fail(
             "runtime",
             "the recipe has no `runtime:` section",
-            f"start it in a cluster: autosre start {recipe.name} --place cluster",
+            f"start it in a cluster: autosre start {recipe.name} --place cluster; or run its image "
+            "here: export AUTOSRE_CONTAINER=podman (or docker, nerdctl)",
         )
         return
     if runtime.device != "scripted":
@@ -130,6 +137,54 @@ def _device(recipe: Recipe, runtime: Runtime) -> Iterator[Check]:
             f"the weights take {weights / 1e9:.1f} GB, the GPU has {memory / 1e9:.1f} GB",
             "choose a smaller model or a quantized one, or a larger GPU",
         )
+
+
+def _container(recipe: Recipe, tool: str) -> Iterator[Check]:
+    """Look at what a container of the recipe's image needs."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    assert recipe.image is not None  # noqa: S101 - `container_tool` saw to it
+    if recipe.image.arch != machine:
+        yield fail(
+            "image",
+            f"{recipe.image.ref} is built for {recipe.image.arch}, this machine is {machine}",
+            f"choose an image for {machine}: image.ref and image.arch of the recipe",
+        )
+    yield _tool(tool)
+    if recipe.resources.gpu is not None:
+        found = find_gpus()
+        yield (
+            found
+            if isinstance(found, Check)
+            else ok("GPU", ", ".join(f"{gpu.name}, driver {gpu.driver}" for gpu in found))
+        )
+    storage = recipe.storage
+    for mount in (storage.hf_cache, storage.compile_cache, *storage.mounts):
+        if mount is not None and not Path(mount.host_path).is_dir():
+            yield fail(
+                "folder",
+                f"{mount.host_path}, which the container is to see, is not there",
+                f"make it (sudo mkdir -p {mount.host_path}), or name another in `storage:`",
+            )
+
+
+def _tool(tool: str) -> Check:
+    remedy = f"install and start it (sudo apt-get install {_PACKAGES[tool]}), or name another: "
+    remedy += "AUTOSRE_CONTAINER=podman, docker or nerdctl"
+    try:
+        said = subprocess.run(
+            [tool, "info"], capture_output=True, text=True, timeout=30, check=False
+        )
+    except FileNotFoundError:
+        return fail("container", f"there is no `{tool}`", remedy)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return fail("container", f"`{tool} info` does not work: {error}", remedy)
+    if said.returncode != 0:
+        why = (said.stderr or said.stdout).strip().splitlines() or ["no message"]
+        return fail("container", f"`{tool} info` fails: {why[-1][:200]}", remedy)
+    return ok("container", tool)
+
+
+_PACKAGES = {"podman": "podman", "docker": "docker.io", "nerdctl": "containerd"}
 
 
 def _processor() -> Check:

@@ -19,10 +19,11 @@ from autosre_lab.errors import (
     PortTakenError,
     ServiceCrashedError,
 )
+from autosre_lab.local.container import container_tool
 from autosre_lab.local.launch import PROXY_GRACE_S, clear, ensure_running, replace_engine
 from autosre_lab.local.service import Service, ServiceRecord
 from autosre_lab.local.stack_files import StackFiles, StackNote, fingerprint
-from autosre_lab.local.stack_status import answers, explain_end, read_status
+from autosre_lab.local.stack_status import answers, explain_end, is_there, read_status
 from autosre_lab.private_files import private_folder
 from autosre_lab.processes.files import locked
 from autosre_lab.progress import Step, step
@@ -102,7 +103,8 @@ def switch(recipe: Recipe, *, timeout_s: float | None = None) -> Stack:
     if before is None or before == recipe:
         return start(recipe, timeout_s=timeout_s)
     asked = (load_settings().engine_port, load_settings().proxy_port)
-    provision(recipe)  # what cannot be installed replaces nothing
+    if container_tool(recipe) is None:
+        provision(recipe)  # what cannot be installed replaces nothing
     try:
         return _start(recipe, replace_engine, files, asked, timeout_s=timeout_s)
     except AutosreError as error:
@@ -276,7 +278,9 @@ def _confirm(
     from autosre_lab.engine.readiness import wait_for_engine, wait_for_proxy
 
     deadline_s = time.monotonic() + patience_s
-    _wait_for_listener(files.engine, note.engine_port, bar, deadline_s=deadline_s, phase=phase)
+    _wait_for_listener(
+        files.engine, note.engine_port, note, bar, deadline_s=deadline_s, phase=phase
+    )
     served = wait_for_engine(
         note.engine_url,
         bar,
@@ -286,7 +290,7 @@ def _confirm(
         warm_up=note.warms_up,
     )
     bar.note("a first token through the proxy")
-    _wait_for_listener(files.proxy, note.proxy_port, bar, deadline_s=deadline_s, phase=phase)
+    _wait_for_listener(files.proxy, note.proxy_port, note, bar, deadline_s=deadline_s, phase=phase)
     wait_for_proxy(note.proxy_url, note.token, deadline_s=deadline_s, look=phase)
     ready = replace(
         note, ready=True, was_ready=True, model=served.id, max_model_len=served.max_model_len
@@ -300,10 +304,16 @@ def _confirm(
 
 
 def _wait_for_listener(
-    service: Service, port: int, bar: Step, *, deadline_s: float, phase: Callable[[], str]
+    service: Service,
+    port: int,
+    note: StackNote,
+    bar: Step,
+    *,
+    deadline_s: float,
+    phase: Callable[[], str],
 ) -> None:
     """Wait until the service has its port: a token of another engine there would prove nothing."""
-    while not service.listens_on(port):
+    while not is_there(service, port, note):
         bar.note(phase())
         if time.monotonic() > deadline_s:
             raise NotReadyError(

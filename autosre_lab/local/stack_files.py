@@ -33,6 +33,7 @@ class StackNote:
         model: The served name; until it is ready the recipe's.
         max_model_len: The context window in tokens; likewise.
         engine_key: What the engine asks for; None where it asks for nothing.
+        container: The tool and the name of the engine's container; empty where it is a process.
         recipe: What was started, as YAML: its file may be gone or changed by now.
     """
 
@@ -43,6 +44,7 @@ class StackNote:
     token: str = field(repr=False)
     model: str = ""
     max_model_len: int = 0
+    container: str = ""
     recipe: str = field(default="", repr=False)
     engine_key: str | None = field(default=None, repr=False)
     ready: bool = False

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 
 from autosre_lab.engine.diagnosis import Diagnosis
+from autosre_lab.local.container import container_runs
 from autosre_lab.local.service import Service, ServiceRecord
 from autosre_lab.local.stack_files import StackFiles, StackNote, local_url
 from autosre_lab.stack import ServiceState, ServiceStatus, StackState, StackStatus
 
-__all__ = ["answers", "explain_end", "read_status", "service_state"]
+__all__ = ["answers", "explain_end", "is_there", "read_status", "service_state"]
 
 HEALTH_TIMEOUT_S = 5.0
 
@@ -58,12 +59,20 @@ def answers(files: StackFiles, note: StackNote) -> bool:
     from autosre_lab.engine.backend import VllmBackend
 
     for service, port in zip(files.services, (note.engine_port, note.proxy_port), strict=True):
-        if not service.listens_on(port):
+        if not is_there(service, port, note):
             return False
         with VllmBackend(local_url(port), timeout_s=HEALTH_TIMEOUT_S) as backend:
             if not backend.health():
                 return False
     return True
+
+
+def is_there(service: Service, port: int, note: StackNote) -> bool:
+    """Whether the service itself, and nobody else, answers on a port."""
+    if service.name == "engine" and note.container:
+        # Its processes are no children of ours, and may be another user's: the tool tells.
+        return container_runs(*note.container.split())
+    return service.listens_on(port)
 
 
 def service_state(record: ServiceRecord | None) -> ServiceState:

@@ -14,6 +14,7 @@ from autosre_lab.errors import AutosreError, MissingExtraError
 from autosre_lab.logs import configure_logging
 from autosre_lab.private_files import in_words
 from autosre_lab.serving.asgi import guarded
+from autosre_lab.serving.keys import KeyRing
 from autosre_lab.serving.listener import listen, url_of
 from autosre_lab.serving.reach import check_reach
 from autosre_lab.serving.token import read_token
@@ -61,6 +62,7 @@ def run_server(
             build().run("stdio")
         else:
             token = read_token(TOKEN_VARIABLE, options.token_file)
+            keys = None if options.keys_file is None else KeyRing(options.keys_file)
             check_reach(
                 options.host,
                 token,
@@ -68,7 +70,7 @@ def run_server(
                 remedy=f"set {TOKEN_VARIABLE} or give --token-file",
             )
             with listen(options.host, options.http) as listener:
-                _serve_http(build(), options.host, listener, token)
+                _serve_http(build(), options.host, listener, token, keys)
     except (AutosreError, OSError) as error:
         sys.stderr.write(f"error: {in_words(error)}\n")
         return _MISUSE
@@ -92,14 +94,25 @@ def _parser(name: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on with --http")
     parser.add_argument("--token-file", type=Path, help="file whose content is the token")
+    parser.add_argument(
+        "--keys-file",
+        type=Path,
+        help="keys of single clients, made by `autosre keys create --server mcp`",
+    )
     return parser
 
 
-def _serve_http(server: ToolServer, host: str, listener: socket.socket, token: str | None) -> None:
+def _serve_http(
+    server: ToolServer,
+    host: str,
+    listener: socket.socket,
+    token: str | None,
+    keys: KeyRing | None,
+) -> None:
     import uvicorn
 
     # On loopback the SDK checks Host and Origin once more.
-    app = guarded(server.streamable_http_app(host=host), token=token)
+    app = guarded(server.streamable_http_app(host=host), token=token, keys=keys)
     sys.stderr.write(f"serving {url_of(listener)}/mcp\n")
     sys.stderr.flush()
     # httptools and websockets bring nothing here; one client asks now and then.

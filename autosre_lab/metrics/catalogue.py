@@ -30,7 +30,9 @@ class Metric(NamedTuple):
     unit: Unit
     meaning: str
     source: str
-    section: Literal["Throughput", "Latency", "Queue", "Cache", "Speculation", "GPU", "Host"]
+    section: Literal[
+        "Throughput", "Latency", "Queue", "Cache", "Speculation", "GPU", "Host", "Keys"
+    ]
     promql: str = ""
 
 

@@ -278,8 +278,8 @@ class GpuReader:
         except self._nvml.NVMLError_NotSupported:
             known[signal] = "not supported"
             return None
-        except self._nvml.NVMLError as error:
-            # A lost GPU, a missing right: told each time, and asked again.
+        except (self._nvml.NVMLError, AttributeError, TypeError, ValueError) as error:
+            # A lost GPU, a missing right, a library of another age: told each time, asked again.
             errors[signal] = known[signal] = str(error)
             return None
         known[signal] = "ok" if value is not None else "not supported"
@@ -292,8 +292,8 @@ class GpuReader:
             try:
                 # The first version counts the driver's reserve as used: 480 MiB on an H100.
                 return nvml.nvmlDeviceGetMemoryInfo(handle, version=version)
-            except nvml.NVMLError:
-                pass  # a driver from before that version
+            except (nvml.NVMLError, TypeError):
+                pass  # a driver or a library from before that version
         return nvml.nvmlDeviceGetMemoryInfo(handle)
 
     def _power(self, handle: Any) -> float:
@@ -305,7 +305,10 @@ class GpuReader:
         return millijoules / 1000
 
     def _throttle(self, handle: Any) -> tuple[str, ...]:
-        bits = self._nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+        nvml = self._nvml
+        # The older name of the same question, which every driver knows, is to go.
+        ask = getattr(nvml, "nvmlDeviceGetCurrentClocksThrottleReasons", None)
+        bits = (ask or nvml.nvmlDeviceGetCurrentClocksEventReasons)(handle)
         return tuple(reason for bit, reason in _THROTTLE.items() if bits & bit)
 
     def _processes(self, handle: Any) -> tuple[GpuProcess, ...]:
@@ -329,7 +332,7 @@ class GpuReader:
 
 
 def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _above_zero(value: int) -> int | None:

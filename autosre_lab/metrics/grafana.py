@@ -6,7 +6,7 @@ from typing import Any
 
 from autosre_lab.metrics.catalogue import CATALOGUE, Metric, Unit
 
-__all__ = ["grafana_dashboard"]
+__all__ = ["OF_KEYS", "grafana_dashboard"]
 
 _UNITS: dict[Unit, str] = {
     "tok/s": "short",
@@ -27,6 +27,37 @@ _SCHEMA_VERSION = 39
 """Of Grafana 11; later ones migrate it."""
 
 _WIDTH, _HEIGHT, _PER_ROW = 8, 7, 3
+
+OF_KEYS = (
+    Metric(
+        "keys.tokens",
+        "Computed tokens by key, last day",
+        "tok",
+        "Prompt tokens that were not cached, and generated ones; budgets count days of UTC.",
+        "autosre_proxy_key_tokens_total",
+        "Keys",
+        'sum by (key) (increase(autosre_proxy_key_tokens_total{direction!="cached"}[1d]))',
+    ),
+    Metric(
+        "keys.requests",
+        "Requests by key",
+        "1/s",
+        "All that showed the key, refused ones included.",
+        "autosre_proxy_key_requests_total",
+        "Keys",
+        "sum by (key) (rate(autosre_proxy_key_requests_total[1m]))",
+    ),
+    Metric(
+        "keys.limited",
+        "Requests over a limit by key",
+        "1/s",
+        "Answered with 429: too many at a time or a minute, or the day's tokens are used up.",
+        "autosre_proxy_key_requests_total",
+        "Keys",
+        'sum by (key) (rate(autosre_proxy_key_requests_total{status="429"}[1m]))',
+    ),
+)
+"""Of the proxy, for each client's key."""
 
 _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
@@ -53,6 +84,12 @@ def grafana_dashboard(
             x, y = place % _PER_ROW * _WIDTH, top + place // _PER_ROW * _HEIGHT
             panels.append(_panel(metric, len(panels) + 1, x, y))
         top += -(-len(shown) // _PER_ROW) * _HEIGHT
+    panels.append(_row("Keys", len(panels) + 1, top))
+    for place, metric in enumerate(OF_KEYS):
+        panel = _panel(metric, len(panels) + 1, place * _WIDTH, top + 1)
+        panel["targets"][0]["legendFormat"] = "{{key}}"
+        panel["options"]["legend"]["showLegend"] = True
+        panels.append(panel)
     return {
         "uid": "autosre-stack",
         "title": title,

@@ -11,7 +11,7 @@ from autosre_lab.metrics.engine_sample import EngineSample
 from autosre_lab.metrics.gpu import GpuReading
 from autosre_lab.metrics.limits import Limits
 from autosre_lab.metrics.rates import WindowRates, rates_of
-from autosre_lab.metrics.roofline import BANDWIDTHS, bytes_per_step
+from autosre_lab.metrics.roofline import bandwidth_of, bytes_per_step
 from autosre_lab.metrics.windows import EngineWindow, merged_windows, window_between
 
 __all__ = ["LiveRates"]
@@ -93,9 +93,9 @@ class LiveRates:
 def _bandwidth(gpu: GpuReading | None, gpus: int) -> float | None:
     """Bandwidth of the GPUs that serve together, by the name that NVML gives."""
     names = [one.name or "" for one in gpu.gpus] if gpu is not None else []
-    if len(names) < gpus or any(name not in BANDWIDTHS for name in names[:gpus]):
-        return None
-    return sum(BANDWIDTHS[name] for name in names[:gpus])
+    each = [bandwidth_of(name) for name in names[:gpus]]
+    known = [one for one in each if one is not None]
+    return sum(known) if len(known) == gpus else None
 
 
 def _step_bytes(limits: Limits, window: EngineWindow, scrape: EngineSample) -> float | None:

@@ -16,18 +16,45 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["BANDWIDTHS", "ModelShape", "Roofline", "bytes_per_step", "model_shape", "roofline"]
+__all__ = [
+    "BANDWIDTHS",
+    "ModelShape",
+    "Roofline",
+    "bandwidth_of",
+    "bytes_per_step",
+    "model_shape",
+    "roofline",
+]
 
 BANDWIDTHS: dict[str, float] = {
     "NVIDIA GB10": 273e9,
     "NVIDIA H100 80GB HBM3": 3.35e12,
     "NVIDIA H100 PCIe": 2.0e12,
+    "NVIDIA H100 NVL": 3.9e12,
     "NVIDIA H200": 4.8e12,
+    "NVIDIA H200 NVL": 4.8e12,
     "NVIDIA A100-SXM4-80GB": 2.039e12,
+    "NVIDIA A100 80GB PCIe": 1.935e12,
+    "NVIDIA A100-SXM4-40GB": 1.555e12,
+    "NVIDIA A100-PCIE-40GB": 1.555e12,
+    "NVIDIA L40S": 864e9,
+    "NVIDIA L4": 300e9,
+    "NVIDIA RTX A6000": 768e9,
+    "NVIDIA RTX 6000 Ada Generation": 960e9,
+    "NVIDIA RTX PRO 6000 Blackwell Workstation Edition": 1.792e12,
     "NVIDIA GeForce RTX 5090": 1.792e12,
     "NVIDIA GeForce RTX 4090": 1.008e12,
+    "NVIDIA GeForce RTX 3090": 936e9,
 }
 """Bytes a second, by the name that NVML gives; the makers' data sheets."""
+
+
+def bandwidth_of(name: str) -> float | None:
+    """Return a GPU's bandwidth by its name; None where no data sheet is known.
+
+    A part of a GPU (MIG) has a name of its own, and no figure. Older drivers leave the maker out.
+    """
+    return BANDWIDTHS.get(name if name.startswith("NVIDIA ") else f"NVIDIA {name}")
 
 
 class ModelShape(msgspec.Struct, frozen=True, kw_only=True):

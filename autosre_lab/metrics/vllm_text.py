@@ -179,6 +179,7 @@ def parse_engine_metrics(
                 histograms[_HISTOGRAMS[name]] = family.samples
             else:
                 _scalar(name, family.samples, found)
+        read = {field: _histogram(samples) for field, samples in histograms.items()}
     except (ValueError, KeyError, IndexError) as error:
         raise RemoteError(
             f"the body is not Prometheus' exposition text: {error}",
@@ -187,7 +188,6 @@ def parse_engine_metrics(
             body=body[:2000],
         ) from error
     found = {field: value for field, value in found.items() if _is_said(field, value)}
-    read = {field: _histogram(samples) for field, samples in histograms.items()}
     found |= {field: value for field, value in read.items() if math.isfinite(value.sum)}
     return EngineSample(
         time_s=time.time() if time_s is None else time_s,

@@ -6,11 +6,10 @@ import itertools
 import time
 from collections import deque
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from autosre_lab.errors import MissingExtraError
 from autosre_lab.metrics.bottleneck import Bottleneck
 from autosre_lab.metrics.catalogue import CATALOGUE, Metric
 from autosre_lab.metrics.feed import Feed
@@ -131,7 +130,7 @@ class StackView:
         parts = [self._headline(), self._all_figures() if whole else self._few_figures()]
         parts.append(self._services())
         left = max(8, height - (_WHOLE_LINES if whole else _FEW_LINES))
-        parts += [self._request_table(left // 2), self._log_panel(left - left // 2)]
+        parts += [self._request_table(left // 2, keys=whole), self._log_panel(left - left // 2)]
         return Group(*parts)
 
     def _windowed(self) -> FeedSample:
@@ -241,7 +240,7 @@ class StackView:
             table.add_row("none on this machine", *[""] * 6)
         return table
 
-    def _request_table(self, rows: int) -> RenderableType:
+    def _request_table(self, rows: int, *, keys: bool) -> RenderableType:
         from rich.table import Table
 
         table = Table(box=None, padding=(0, 1), title="Requests", title_style="bold")
@@ -249,8 +248,12 @@ class StackView:
             table.add_column(title, header_style="dim")
         for title in ("prompt", "cached", "output", "ttft", "total"):
             table.add_column(title, header_style="dim", justify="right")
-        for record in list(self._requests)[-max(1, rows - 2) :]:
-            table.add_row(*_request_row(record))
+        last = list(self._requests)[-max(1, rows - 2) :]
+        keys = keys and any(record.key for record in last)
+        if keys:
+            table.add_column("key", header_style="dim")
+        for record in last:
+            table.add_row(*_request_row(record), *([record.key] if keys else []))
         if not self._requests:
             table.add_row("none yet", *[""] * 8)
         return table
@@ -280,12 +283,10 @@ def watch_once(feed: Feed, *, interval_s: float = 1.0) -> FeedSample:
 def watch_live(
     feed: Feed, view: StackView, *, console: Console | None = None, seconds: float | None = None
 ) -> None:
-    """Show a feed until it is interrupted: a live screen, or lines where there is no terminal.
+    """Show a feed until it is interrupted: a live screen, or lines where there is no terminal."""
+    from rich.console import Console
 
-    Raises:
-        MissingExtraError: rich is not installed.
-    """
-    shown_by = console if console is not None else new_console()
+    shown_by = console if console is not None else Console()
     with feed:
         if not shown_by.is_terminal:
             for sample in feed.stream(seconds=seconds):
@@ -299,19 +300,6 @@ def watch_live(
             for sample in feed.stream(seconds=seconds):
                 view.take(sample)
                 live.update(view.screen(shown_by.width, shown_by.height), refresh=True)
-
-
-def new_console(**options: Any) -> Console:
-    """Return rich's console.
-
-    Raises:
-        MissingExtraError: rich is not installed.
-    """
-    try:
-        from rich.console import Console
-    except ImportError as error:
-        raise MissingExtraError("the live view", extra="watch") from error
-    return Console(**options)
 
 
 def _states(states: dict[str, int]) -> str:

@@ -23,7 +23,7 @@ from autosre_lab.parity.judgement import (
     judge_variable,
     overridden,
 )
-from autosre_lab.parity.live import LiveEngine, read_local, read_pod
+from autosre_lab.parity.live import LiveEngine, read_container, read_local, read_pod
 from autosre_lab.parity.mismatch import Mismatch
 from autosre_lab.parity.objects import compare_objects, stale_pods
 from autosre_lab.parity.report import DriftReport, DriftRow, DriftWarning, Layer, sorted_rows
@@ -31,6 +31,7 @@ from autosre_lab.recipe import load_flag_table, load_recipe
 
 if TYPE_CHECKING:
     from autosre_lab.chart import ChartOptions
+    from autosre_lab.local.stack_files import StackNote
     from autosre_lab.recipe import Recipe
 
 __all__ = ["engine_rows", "find_drift", "warn_on_recipe_drift"]
@@ -89,6 +90,8 @@ def find_drift(
         rows += [_unknown(layer, "the engine", error.message) for layer in layers]
     else:
         engine = found.live.name
+        if found.live.pod is not None:  # a container of this machine has an image too
+            layers = _IN_POD
         rows += _engine(chosen, layers, found)
     if client is not None and (objects is None or objects):
         layers = ("objects", *layers)
@@ -224,6 +227,8 @@ def _here(recipe: Recipe, pid: int | None, api_port: int | None) -> _Found:
 
     stack = StackFiles(paths().state)
     note, record = stack.read(), stack.engine.record()
+    if note is not None and note.container and pid is None:
+        return _in_container(recipe, note)
     if pid is None and api_port is None and record is not None and record.running:
         pid = record.pid
     live = read_local(pid=pid, api_port=api_port, secrets=tuple(recipe.env.secret))
@@ -236,6 +241,14 @@ def _here(recipe: Recipe, pid: int | None, api_port: int | None) -> _Found:
     if files or texts:
         secrets = tuple(recipe.env.secret)
         live = read_local(pid=live.process.pid, secrets=secrets, files=files, texts=texts)
+    return _Found(expectation, live)
+
+
+def _in_container(recipe: Recipe, note: StackNote) -> _Found:
+    expectation = expected_here(recipe, port=note.engine_port)
+    files, texts = hook_paths(recipe, expectation.environment.set)
+    secrets = tuple(recipe.env.secret)
+    live = read_container(*note.container.split(), secrets=secrets, files=files, texts=texts)
     return _Found(expectation, live)
 
 

@@ -46,7 +46,7 @@ def expected_in_pod(recipe: Recipe) -> Expectation:
 
 
 def expected_here(recipe: Recipe, *, port: int) -> Expectation:
-    """Return how a recipe's engine is started as a process of this machine.
+    """Return how a recipe's engine is started on this machine: a process, or its image.
 
     Args:
         recipe: What to serve.
@@ -57,11 +57,21 @@ def expected_here(recipe: Recipe, *, port: int) -> Expectation:
     """
     from autosre_lab.errors import RecipeError
     from autosre_lab.local.commands import engine_command, engine_environ, engine_python_path
+    from autosre_lab.local.container import (
+        container_tool,
+        serve_in_container,
+        variables_in_container,
+    )
     from autosre_lab.provision.engine_environment import engine_python
     from autosre_lab.provision.model_folder import model_folder
     from autosre_lab.recipe import build_runtime_env
     from autosre_lab.settings import paths
 
+    if container_tool(recipe) is not None:
+        return Expectation(
+            argv=tuple(serve_in_container(recipe, port=port)),
+            environment=_environment(recipe, variables_in_container(recipe), allowed=()),
+        )
     if recipe.runtime is None:
         raise RecipeError(
             f"recipe {recipe.name} says nothing about running as a local process",

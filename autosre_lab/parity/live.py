@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,14 @@ from autosre_lab.parity import process_probe
 from autosre_lab.parity.command_line import listening_port
 from autosre_lab.recipe import load_flag_table
 
-__all__ = ["LiveEngine", "LiveProcess", "find_engine_pod", "read_local", "read_pod"]
+__all__ = [
+    "LiveEngine",
+    "LiveProcess",
+    "find_engine_pod",
+    "read_container",
+    "read_local",
+    "read_pod",
+]
 
 ENGINE_CONTAINER = "vllm"
 """Name of the container that runs vLLM."""
@@ -59,7 +67,8 @@ class LiveEngine:
         process: Its API server.
         file_hashes: Path to SHA-256; None where there is no such file.
         texts: Path to content; None where there is no such file.
-        pod: The Pod; None for a process on this machine.
+        pod: The Pod; what describes a container of this machine in the same words; None for a
+            process.
     """
 
     process: LiveProcess
@@ -75,7 +84,9 @@ class LiveEngine:
     @property
     def name(self) -> str:
         """What to call it."""
-        return f"pid {self.process.pid}" if self.pod is None else f"Pod {self.pod_name}"
+        if self.pod is None:
+            return f"pid {self.process.pid}"
+        return f"{self.pod.get('kind', 'Pod')} {self.pod_name}"
 
     @property
     def image(self) -> str | None:
@@ -174,6 +185,63 @@ def read_pod(
             remedy="try again; if it stays so, the connection to the Pod ends early",
         ) from error
     return _engine(answer, f"in Pod {name}", found, api_port)
+
+
+def read_container(
+    tool: str,
+    name: str,
+    *,
+    secrets: Collection[str] = (),
+    files: Collection[str] = (),
+    texts: Collection[str] = (),
+    timeout_s: float = 30.0,
+) -> LiveEngine:
+    """Return what runs in a container of this machine, by one command executed in it.
+
+    Args:
+        tool: Such as podman.
+        name: The container's.
+        secrets: As for `read_pod`.
+        files: As for `read_pod`.
+        texts: As for `read_pod`.
+        timeout_s: As for `read_pod`.
+
+    Raises:
+        EngineError: It cannot be read, or no vLLM, or more than one, runs in it.
+    """
+    text = Path(process_probe.__file__).read_text(encoding="utf-8")
+    request = json.dumps(_request(secrets, files, texts))
+    remedy = f"look at it with `{tool} exec {name} ps`; `autosre status` says whether it runs"
+    try:
+        image, done = (
+            subprocess.run(
+                [tool, *words],
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                timeout=timeout_s,
+                check=True,
+            ).stdout.strip()
+            for words in (
+                ("inspect", "--format", "{{.Config.Image}}", name),
+                ("exec", name, "sh", "-c", _PYTHON, text, request),
+            )
+        )
+        answer = json.loads(done)
+    except subprocess.CalledProcessError as error:
+        said = str(error.stderr or error.stdout).strip().splitlines() or ["no message"]
+        raise EngineError(
+            f"the container {name} cannot be read: {said[-1]}", remedy=remedy
+        ) from error
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise EngineError(f"the container {name} cannot be read: {error}", remedy=remedy) from error
+    described = {
+        "kind": "container",
+        "metadata": {"name": name},
+        "spec": {"containers": [{"name": ENGINE_CONTAINER, "image": image}]},
+        "status": {"containerStatuses": [{"name": ENGINE_CONTAINER, "imageID": image}]},
+    }
+    return _engine(answer, f"in the container {name}", described, None)
 
 
 def find_engine_pod(client: KubeClient, name: str | None = None) -> Object:

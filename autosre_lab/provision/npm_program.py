@@ -20,7 +20,7 @@ from autosre_lab.provision.installing import (
 )
 from autosre_lab.settings import paths
 
-__all__ = ["NpmProgram"]
+__all__ = ["NpmProgram", "check_node"]
 
 MIN_NODE = 18
 _SIZE_BYTES = 0.6e9
@@ -61,7 +61,7 @@ class NpmProgram:
         with locked(prefix.with_name(prefix.name + ".lock")):
             if complete.exists() and executable.exists():
                 return executable
-            self._check_node()
+            check_node(self.title)
             what = f"Install {self.title} {version}"
             check_disk(prefix, _SIZE_BYTES, what)
             # npm does not fix what was left half unpacked.
@@ -90,25 +90,6 @@ class NpmProgram:
             (prefix / name).write_bytes((lock / name).read_bytes())
         return [*npm, "ci"]
 
-    def _check_node(self) -> None:
-        for program in ("node", "npm"):
-            if shutil.which(program) is None:
-                raise ProvisionError(
-                    f"{self.title} needs Node.js, and there is no `{program}` on PATH",
-                    remedy=f"install Node.js {MIN_NODE} or newer with npm, e.g. "
-                    "`sudo apt-get install nodejs npm`",
-                )
-        said = subprocess.run(
-            ["node", "--version"], capture_output=True, text=True, encoding="utf-8", check=False
-        ).stdout
-        found = re.match(r"v(\d+)", said)
-        if found is None or int(found[1]) < MIN_NODE:
-            raise ProvisionError(
-                f"{self.title} needs Node.js {MIN_NODE} or newer, "
-                f"not {said.strip() or 'a broken one'}",
-                remedy="install a newer Node.js and put it first on PATH",
-            )
-
     def _check_version(self, executable: Path, version: str) -> None:
         remedy = (
             f"delete {executable.parents[2]} and start again; "
@@ -132,3 +113,30 @@ class NpmProgram:
                 f"{self.title} says {(said.stdout + said.stderr).strip()[-300:]!r}, not {version}",
                 remedy=remedy,
             )
+
+
+def check_node(title: str) -> None:
+    """Make sure that npm can install a program and Node.js run it.
+
+    Args:
+        title: The program's name, for people.
+
+    Raises:
+        ProvisionError: Node or npm is missing or too old.
+    """
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise ProvisionError(
+                f"{title} needs Node.js, and there is no `{program}` on PATH",
+                remedy=f"install Node.js {MIN_NODE} or newer with npm, e.g. "
+                "`sudo apt-get install nodejs npm`",
+            )
+    said = subprocess.run(
+        ["node", "--version"], capture_output=True, text=True, encoding="utf-8", check=False
+    ).stdout
+    found = re.match(r"v(\d+)", said)
+    if found is None or int(found[1]) < MIN_NODE:
+        raise ProvisionError(
+            f"{title} needs Node.js {MIN_NODE} or newer, not {said.strip() or 'a broken one'}",
+            remedy="install a newer Node.js and put it first on PATH",
+        )

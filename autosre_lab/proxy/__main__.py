@@ -42,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
                 engine_key=read_token(
                     KEY_VARIABLE, options.engine_key_file, option="--engine-key-file"
                 ),
+                keys_file=options.keys_file,
                 origins=read_origins(
                     options.allow_origin or [os.environ.get(ORIGINS_VARIABLE, "")]
                 ),
@@ -84,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("upstream", help="the engine, e.g. http://host:8010")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--token-file", type=Path, help="file whose content is the token")
+    parser.add_argument(
+        "--keys-file",
+        type=Path,
+        help="keys of single clients, made by `autosre keys create`; looked at when it changes",
+    )
     parser.add_argument(
         "--engine-key-file", type=Path, help="file whose content is the engine's API key"
     )

@@ -53,6 +53,7 @@ class Asking:
     Attributes:
         answer: What the engine says, on its way to the client; there after `begin`.
         prompt: What it is asked now.
+        last_events: What came together with the answer's end, to be written together with it.
     """
 
     answer: AnswerStream
@@ -78,6 +79,7 @@ class Asking:
         # The question of a later round, of an answer in which the web is searched.
         self._later: dict[str, Any] | None = None
         self._wasted = 0
+        self.last_events = b""
 
     async def begin(self) -> None:
         """Translate the request, and fit the answer into the window.
@@ -90,7 +92,7 @@ class Asking:
         self._body = _encoded(self.prompt.chat, room.max_tokens)
         self.answer = self._answer_for(self._profile, room)
 
-    async def run(self, write: Write | None = None) -> None:
+    def run(self, write: Write | None = None) -> Awaitable[None]:
         """Ask until the answer is whole.
 
         Args:
@@ -99,11 +101,10 @@ class Asking:
         Raises:
             Refused: The engine refused, or broke off and the answer cannot go on.
         """
-        if self._ask.search is None:
-            self._note_added()
-            await self._relay(write)
-        else:
-            await self._searched(write)
+        if self._ask.search is not None:
+            return self._searched(write)
+        self._note_added()
+        return self._relay(write)
 
     # The window ---------------------------------------------------------------------------------
 
@@ -137,7 +138,8 @@ class Asking:
     def _chat(self, profile: EngineProfile) -> dict[str, Any]:
         if self._later is not None:
             return {**self._later, "model": profile.model}
-        priority = self._state.config.priorities[self._ask.kind]
+        priorities = self._state.config.priorities  # lower first
+        priority = max(priorities[self._ask.kind], priorities[self._ask.at_most])
         return self._dialect.chat(self._ask, profile, priority=priority)
 
     async def _fit(self, prompt: EncodedPrompt, wanted: int | None, window: int) -> Fit:
@@ -159,7 +161,7 @@ class Asking:
             room = fit(tokens, wanted=wanted, window=window)
             if room is None:
                 raise self._overflow(tokens, window)
-        self._state.metrics.counts.labels(self._record.counted).inc()
+        self._state.metrics.counts(self._record.counted).inc()
         self._record.max_tokens = room.max_tokens or 0
         return room
 
@@ -192,7 +194,7 @@ class Asking:
             raise
         finally:
             if self._record.resume:
-                self._state.metrics.resumes.labels(self._record.resume).inc()
+                self._state.metrics.resumes(self._record.resume).inc()
 
     async def _ask_engine(self, write: Write | None) -> None:
         record, answer = self._record, self.answer
@@ -202,10 +204,13 @@ class Asking:
                     said = refusals.engine_message(await read_error(response))
                     raise await self._refused(response.status, said, response)
                 events = EngineAnswer(response, answer)
-                while (ready := await events.next()) is not None:
+                while (piece := await events.read()) is not None:
+                    ready = events.take(piece)
                     if record.ttft_ms is None and answer.first_token_seen:
                         self._note_first_token()
-                    if ready and write is not None:
+                    if events.over and answer.finish_reason and self._ask.search is None:
+                        self.last_events = ready
+                    elif ready and write is not None:
                         try:
                             await write(ready)
                         except ConnectionError as error:
@@ -216,14 +221,17 @@ class Asking:
             self._state.profiles.forget()
             raise
         except UpstreamStreamError as error:
-            if error.status >= 500:
-                raise EngineBrokeError(refusals.broken_stream(error.message)) from error
-            raise await self._refused(error.status, error.message, None) from error
+            raise await self._reported(error) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             self._state.profiles.forget()
             raise EngineBrokeError(refusals.broken_stream(reason(error))) from error
         if answer.finish_reason is None:
             raise EngineBrokeError(refusals.broken_stream("it gave no reason to stop"))
+
+    async def _reported(self, error: UpstreamStreamError) -> Refused:
+        if error.status >= 500:
+            return EngineBrokeError(refusals.broken_stream(error.message))
+        return await self._refused(error.status, error.message, None)
 
     async def _refused(
         self, status: int, message: str, response: aiohttp.ClientResponse | None
@@ -367,7 +375,7 @@ class Asking:
     def _note_first_token(self) -> None:
         ttft_s = time.perf_counter() - self._started_s
         self._record.ttft_ms = round(ttft_s * 1e3, 3)
-        self._state.metrics.ttft.labels(self._record.kind).observe(ttft_s)
+        self._state.metrics.ttft(self._record.kind).observe(ttft_s)
 
     def note_usage(self) -> None:
         """Count what the last question to the engine has cost."""
@@ -378,9 +386,9 @@ class Asking:
         record.output_tokens = counts.output
         record.stop_reason = self.answer.stop_reason or ""
         tokens = self._state.metrics.tokens
-        tokens.labels("input").inc(computed)
-        tokens.labels("cached").inc(cached)
-        tokens.labels("output").inc(counts.output - counts.earlier)
+        tokens("input").inc(computed)
+        tokens("cached").inc(cached)
+        tokens("output").inc(counts.output - counts.earlier)
         if self.answer.first_token_seen and counts.prompt:
             self._state.known.learn(self.prompt, counts.prompt)
             self._state.prefixes.learn(record, self.prompt)

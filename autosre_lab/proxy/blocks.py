@@ -20,6 +20,7 @@ from autosre_lab.proxy.arguments import (
     is_json_object,
     meant_object,
 )
+from autosre_lab.proxy.chat_stream import UpstreamStreamError
 
 __all__ = [
     "MALFORMED_ARGUMENTS",
@@ -40,6 +41,10 @@ is what it does with a malformed stream as well.
 
 UNNAMED_TOOL = "unnamed_tool"
 """Name of a call that the engine did not name; the client refuses it."""
+
+MAX_BLOCKS = 16_384
+"""Most blocks of one answer. No model makes as many; an engine that never ends must not fill the
+memory."""
 
 BlockKind = Literal["text", "thinking", "call"]
 Delta = Callable[[str], bytes]
@@ -186,7 +191,15 @@ class BlockSequence:
         return self.waiting[-1] if self.waiting else self.open
 
     def add(self, block: Block) -> bytes:
-        """Append a block; it opens at once unless it has to wait."""
+        """Append a block; it opens at once unless it has to wait.
+
+        Raises:
+            UpstreamStreamError: There are too many.
+        """
+        if len(self.blocks) + len(self.waiting) >= MAX_BLOCKS:
+            raise UpstreamStreamError(
+                f"it has more than {MAX_BLOCKS} calls, thoughts and texts", status=502, body=""
+            )
         self.waiting.append(block)
         return self.advance()
 

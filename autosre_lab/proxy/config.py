@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autosre_lab.errors import ConfigError
 from autosre_lab.proxy.priority import PRIORITIES, RequestKind
 from autosre_lab.proxy.web_search import Searcher
 from autosre_lab.serving.listener import IDLE_S
@@ -24,6 +25,7 @@ class ProxyConfig:
         port: 0 takes a free one.
         token: What clients have to show; needed beyond loopback.
         engine_key: What the engine wants to be shown, where it wants anything.
+        keys_file: The keys of single clients, looked at again when it changes; None takes none.
         origins: Origins of web pages that may ask; see `serving.reach.read_origins`.
         request_log: File for one JSON line a request; None writes none.
         responses_dir: Folder in which responses are stored for `previous_response_id` and
@@ -49,6 +51,7 @@ class ProxyConfig:
     port: int = 8011
     token: str | None = field(default=None, repr=False)
     engine_key: str | None = field(default=None, repr=False)
+    keys_file: Path | None = None
     origins: frozenset[str] = frozenset()
     request_log: Path | None = None
     responses_dir: Path | None = None
@@ -68,6 +71,11 @@ class ProxyConfig:
     search: Searcher | None = None
 
     def __post_init__(self) -> None:
+        if self.keys_file is not None and self.request_log is None:
+            raise ConfigError(
+                "keys need a request log: what each has used is counted there",
+                remedy="give --request-log FILE as well",
+            )
         check_reach(
             self.host,
             self.token,

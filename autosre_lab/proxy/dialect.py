@@ -61,6 +61,7 @@ class Ask:
         tools: Tools in it.
         images: It may show images.
         search: What it says of web searches to be made here; None where it asks for none.
+        at_most: The most urgent class that who asks may have.
     """
 
     body: Any
@@ -72,6 +73,7 @@ class Ask:
     tools: int = 0
     images: bool = False
     search: SearchAsk | None = None
+    at_most: RequestKind = "main"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ answer that came as one JSON object, although a stream was asked for, is read as
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import aiohttp
@@ -45,54 +46,50 @@ class Reader(Protocol):
 class EngineAnswer:
     """The events of one answer, a read at a time.
 
+    What `read` gives is handed to `take`, until it gives None. The two are apart because nearly
+    every read is the connection's own: between it and the engine's bytes stands nothing.
+
     Args:
         response: The engine's, of status 200.
         reader: Translates the chunks.
+
+    Attributes:
+        read: Reads the next bytes; None where the answer is over. Raises `UpstreamStreamError`
+            where the engine reported an error or sent what is no answer, `aiohttp.ClientError` and
+            `OSError` where the connection broke.
+        over: Nothing more comes: the next read ends it, or says what was wrong.
     """
 
     def __init__(self, response: aiohttp.ClientResponse, reader: Reader) -> None:
         self._response = response
         self._reader = reader
         self._feed = reader.feed
-        self._read = response.content.readany
         self._events = ServerEvents()
         self._cut = self._events.feed
         self._decode = ChunkDecoder().decode
-        self._begun = False
-        self._over = False
+        self._whole = False
+        self.over = False
         self._failed: UpstreamStreamError | None = None
-        self._ends_at: float | None = None
+        self._ends_at = 0.0
         self._size = 0
+        self.read: Callable[[], Awaitable[bytes | None]] = self._read_first
 
-    async def next(self) -> bytes | None:
-        """Return the next read's events, perhaps none; None where the answer is over.
+    def take(self, piece: bytes) -> bytes:
+        """Return the events of what was read, perhaps none.
 
         Raises:
-            UpstreamStreamError: The engine reports an error, or sends what is no answer.
-            aiohttp.ClientError, OSError: The connection broke.
+            UpstreamStreamError: It is one JSON object, and no answer.
         """
-        if self._begun and not self._over and self._reader.finish_reason is None:
-            # The way of nearly every read; all that costs is in here.
-            piece = await self._read()
-        else:
-            try:
-                edge = await self._read_at_an_edge()
-            except (UpstreamStreamError, aiohttp.ClientError, OSError):
-                if self._reader.finish_reason is None:
-                    raise
-                return None
-            if edge is None:
-                return None
-            if isinstance(edge, ChatChunk):
-                return self._feed(edge)
-            piece = edge
+        if self._whole:
+            self.over, self.read = True, self._read_end
+            return self._feed(completion_chunk(piece))
         self._size += len(piece)
-        events = b""
+        events: list[bytes] = []
         try:
             for data in self._cut(piece) if piece else self._events.flush():
                 chunk = self._decode(data)
                 if chunk is not None:
-                    events += self._feed(chunk)
+                    events.append(self._feed(chunk))
         except UpstreamStreamError as error:
             self._fail(error)  # the chunks before it count
         except EventTooLargeError as error:
@@ -103,34 +100,34 @@ class EngineAnswer:
                     f"it has more than {MAX_STREAM_BYTES // 1024**2} MB", status=502, body=""
                 )
             )
-        if self._events.done:
-            self._over = True
-        return events
+        if self.over or self._events.done:
+            self.over = True
+            self.read = self._read_end
+        elif self._reader.finish_reason is not None and not self._ends_at:
+            self._ends_at = asyncio.get_running_loop().time() + GRACE_S
+            self.read = self._read_in_grace
+        return b"".join(events)
 
-    async def _read_at_an_edge(self) -> bytes | ChatChunk | None:
-        """Read the first bytes, or what follows the reason to stop; None where all is over."""
-        if self._over:
-            if self._failed is not None:
-                raise self._failed
+    async def _read_first(self) -> bytes:
+        self.read = self._response.content.readany
+        self._whole, piece = await _first_bytes(self._response)
+        return piece + await _rest(self._response, len(piece)) if self._whole else piece
+
+    async def _read_in_grace(self) -> bytes | None:
+        """Read what follows the reason to stop; nothing that breaks there matters any more."""
+        try:
+            async with asyncio.timeout_at(self._ends_at):
+                return await self._response.content.readany()
+        except (aiohttp.ClientError, OSError):
             return None
-        if self._begun:
-            return await self._read_in_grace()
-        self._begun = True
-        whole, piece = await _first_bytes(self._response)
-        if not whole:
-            return piece
-        self._over = True
-        return completion_chunk(piece + await _rest(self._response, len(piece)))
+
+    async def _read_end(self) -> None:
+        if self._failed is not None and self._reader.finish_reason is None:
+            raise self._failed
 
     def _fail(self, error: UpstreamStreamError) -> None:
         self._failed = error
-        self._over = True
-
-    async def _read_in_grace(self) -> bytes:
-        if self._ends_at is None:
-            self._ends_at = asyncio.get_running_loop().time() + GRACE_S
-        async with asyncio.timeout_at(self._ends_at):
-            return await self._read()
+        self.over = True
 
 
 async def _first_bytes(response: aiohttp.ClientResponse) -> tuple[bool, bytes]:

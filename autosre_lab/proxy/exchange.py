@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
@@ -58,9 +58,9 @@ class Exchange:
         ask: Ask,
         record: RequestRecord,
         started_s: float,
-        events_to: EventStreamOf = _EventStream,
+        events_to: EventStreamOf | None = None,
     ) -> None:
-        self._events_to = events_to
+        self._events_to = events_to or _EventStream
         self._state = state
         self._dialect = dialect
         self._http = http
@@ -73,6 +73,7 @@ class Exchange:
         self._committing = asyncio.Lock()
         self._committed = False
         self._begun = False
+        self._send: Callable[[bytes], Awaitable[None]]
         self._alive: asyncio.Task[None] | None = None
         self._last_write_s = started_s
         self._outbox = b""
@@ -111,9 +112,9 @@ class Exchange:
         try:
             await self._asking.run(self._write)
             answer = self._asking.answer
-            ending = answer.finish()
+            ending = self._asking.last_events + answer.finish()
             await self._dialect.keep(self._ask, answer)
-            await self._write(ending, last=True)
+            await self._write_last(ending)
         except Refused as error:
             if not self._committed:
                 raise
@@ -132,22 +133,38 @@ class Exchange:
     def _event_stream(self) -> web.StreamResponse:
         return self._events_to({**_EVENT_STREAM, self._dialect.id_header: self._record.request_id})
 
-    async def _write(self, events: bytes, *, last: bool = False) -> None:
+    def _write(self, events: bytes) -> Awaitable[None]:
         """Write events in the order in which they were made, whoever waits for the status line."""
         response = self._response
         assert response is not None  # noqa: S101 - made before anything is written
-        if not self._begun or self._outbox:
-            self._outbox += events
-            if not self._begun:
-                await self._begin(response)
-            events, self._outbox = self._outbox, b""
+        if self._begun and events and not self._outbox:
+            # The way of nearly every write; all that costs is in here.
+            self._last_write_s = time.perf_counter()
+            self._record.bytes_out += len(events)
+            return self._send(events)
+        return self._write_in_turn(response, events)
+
+    async def _write_last(self, events: bytes) -> None:
+        """Write the last events, and the end behind them."""
+        response = self._response
+        assert response is not None  # noqa: S101 - made before anything is written
+        await response.write_eof(await self._ready(response, events))
+
+    async def _write_in_turn(self, response: web.StreamResponse, events: bytes) -> None:
+        events = await self._ready(response, events)
+        if events:
+            await response.write(events)
+
+    async def _ready(self, response: web.StreamResponse, events: bytes) -> bytes:
+        """Return what is to be written behind the status line, which goes out first."""
+        self._outbox += events
+        if not self._begun:
+            await self._begin(response)
+        events, self._outbox = self._outbox, b""
         if events:
             self._last_write_s = time.perf_counter()
             self._record.bytes_out += len(events)
-        if last:
-            await response.write_eof(events)
-        elif events:
-            await response.write(events)
+        return events
 
     async def _begin(self, response: web.StreamResponse) -> None:
         """Answer with status 200, once, whoever comes first."""
@@ -155,13 +172,15 @@ class Exchange:
         async with self._committing:
             if not self._begun:
                 self._record.status = 200
-                await response.prepare(self._http)
+                writer = await response.prepare(self._http)
+                # A WebSocket has no writer of its own.
+                self._send = response.write if writer is None else writer.write
                 self._begun = True
 
     async def _end_with(self, refusal: Refusal) -> None:
         self._record.error = self._dialect.error_type(refusal)
         try:
-            await self._write(self._asking.answer.refuse(refusal), last=True)
+            await self._write_last(self._asking.answer.refuse(refusal))
         except ConnectionError:
             self._record.disconnected = True
 
@@ -214,5 +233,5 @@ class Exchange:
         if not self._ask.stream:
             return self._whole(canned.body)
         self._response = self._event_stream()
-        await self._write(canned.body, last=True)
+        await self._write_last(canned.body)
         return self._response

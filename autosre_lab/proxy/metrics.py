@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from autosre_lab.proxy.request_log import RequestRecord
 
 __all__ = ["ProxyMetrics"]
 
@@ -11,11 +15,15 @@ _ADDED_BUCKETS_S = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0
 
 
 class ProxyMetrics:
-    """Counters and histograms; one instance per proxy."""
+    """Counters and histograms; one instance per proxy.
+
+    Those with labels are functions of their labels: a look-up in a table instead of the library's
+    own, which costs as much as the counting, several times a request.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
+        requests = Counter(
             "autosre_proxy_requests",
             "Requests of /v1/messages, by what they were for and how they ended.",
             ["kind", "status"],
@@ -26,7 +34,7 @@ class ProxyMetrics:
             "Requests of /v1/messages under way.",
             registry=self.registry,
         )
-        self.ttft = Histogram(
+        ttft = Histogram(
             "autosre_proxy_time_to_first_token_seconds",
             "From a request's arrival to the engine's first token.",
             ["kind"],
@@ -39,14 +47,14 @@ class ProxyMetrics:
             buckets=_ADDED_BUCKETS_S,
             registry=self.registry,
         )
-        self.tokens = Counter(
+        tokens = Counter(
             "autosre_proxy_tokens",
             "Tokens by direction: prompt tokens computed, prompt tokens from the prefix cache, "
             "tokens generated.",
             ["direction"],
             registry=self.registry,
         )
-        self.counts = Counter(
+        counts = Counter(
             "autosre_proxy_window_checks",
             "How a prompt was shown to fit: by a bound, or by the engine's exact count.",
             ["way"],
@@ -67,10 +75,22 @@ class ProxyMetrics:
             "Clients that went away before their answer's end.",
             registry=self.registry,
         )
-        self.resumes = Counter(
+        resumes = Counter(
             "autosre_proxy_resumes",
             "Answers that the engine broke off, by what came of them.",
             ["outcome"],
+            registry=self.registry,
+        )
+        self.key_requests = Counter(
+            "autosre_proxy_key_requests",
+            "Requests that showed a client's key, by key and how they ended.",
+            ["key", "status"],
+            registry=self.registry,
+        )
+        self.key_tokens = Counter(
+            "autosre_proxy_key_tokens",
+            "Tokens of requests that showed a client's key, by key and direction.",
+            ["key", "direction"],
             registry=self.registry,
         )
         self.resends = Counter(
@@ -78,6 +98,20 @@ class ProxyMetrics:
             "Requests that repeated one still running, which was ended first.",
             registry=self.registry,
         )
+
+        self.requests = cache(requests.labels)
+        self.ttft = cache(ttft.labels)
+        self.tokens = cache(tokens.labels)
+        self.counts = cache(counts.labels)
+        self.resumes = cache(resumes.labels)
+
+    def count_key(self, record: RequestRecord) -> None:
+        """Count a request under its key, by its line in the request log."""
+        self.key_requests.labels(record.key, record.status).inc()
+        if record.kind != "count_tokens":
+            self.key_tokens.labels(record.key, "input").inc(record.input_tokens)
+            self.key_tokens.labels(record.key, "cached").inc(record.cached_tokens)
+            self.key_tokens.labels(record.key, "output").inc(record.output_tokens)
 
     def text(self) -> bytes:
         """Return the exposition text."""

@@ -16,6 +16,7 @@ import msgspec
 
 from autosre_lab.errors import AutosreError
 from autosre_lab.proxy.priority import RequestKind
+from autosre_lab.serving.reach import Denial
 
 __all__ = [
     "BadRequestError",
@@ -36,6 +37,7 @@ __all__ = [
     "method_not_allowed",
     "not_found",
     "overflow",
+    "refusal_of_key",
     "refusal_of_status",
     "retry_after",
     "said_in",
@@ -50,10 +52,14 @@ RETRY_AFTER_S = 2
 _MESSAGE_CHARS = 2000
 _MOST_ERRORS = 8
 
+_GONE = frozenset({408, 425, 502, 503, 504, *range(520, 528), 530})
+"""Statuses by which an engine, or a gateway in front, says that the next try may find it."""
+
 RefusalKind = Literal[
     "invalid",
     "overflow",
     "unauthenticated",
+    "key",
     "engine_key",
     "forbidden",
     "not_found",
@@ -69,7 +75,8 @@ RefusalKind = Literal[
 
 `invalid`, `overflow` and `too_large`: the request itself; `busy`: wait, `shed`: not worth waiting
 for; `unavailable`: nobody answers behind us, or it broke off; `closing`: this proxy ends; `failed`:
-the engine or we made a mistake that may happen again; `engine_key`: the engine refuses our key.
+the engine or we made a mistake that may happen again; `engine_key`: the engine refuses our key;
+`key`: the key that the client showed has ended.
 """
 
 
@@ -255,7 +262,7 @@ def engine_refused(
     wait = {"retry-after": retry_after(headers.get("retry-after"))}
     if status in (429, 529) or (status == 503 and kind == "background"):
         return _crowded(kind, message, wait)
-    if status in (502, 503, 504) or (status >= 500 and _died(message)):
+    if status in _GONE or (status >= 500 and _died(message)):
         return Refusal(status=503, kind="unavailable", message=message, headers=wait)
     if status in (401, 403):
         return _key_refused(status)
@@ -287,6 +294,24 @@ def refusal_of_status(status: int, message: str) -> Refusal:
     }
     usual: RefusalKind = "invalid" if 400 <= status < 500 else "failed"
     return Refusal(status=status, kind=kinds.get(status, usual), message=message)
+
+
+def refusal_of_key(denial: Denial) -> Refusal:
+    """Return the refusal for what a client's key does not let it do."""
+    kinds: dict[int, RefusalKind] = {
+        401: "key",
+        403: "forbidden",
+        429: "busy",
+        503: "unavailable",
+    }
+    wait = denial.retry_after_s
+    return Refusal(
+        status=denial.status,
+        kind=kinds[denial.status],
+        message=denial.message,
+        headers={} if wait is None else {"retry-after": str(wait)},
+        code=denial.code,
+    )
 
 
 def retry_after(value: str | None) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from autosre_lab.errors import ConfigError, MissingExtraError
 from autosre_lab.logs import get_logger
 from autosre_lab.private_files import open_private
+from autosre_lab.proxy.key_usage import KeySpending
 from autosre_lab.proxy.resuming import ResumeOutcome
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class RequestRecord(msgspec.Struct, kw_only=True):
         request_id: As the client was told it in the `request-id` header.
         session: Claude Code's session id, or "".
         agent: The subagent's id, or "".
+        key: The name of the client's key that was shown; "" for the owner's token.
         kind: main, subagent, compaction, background; count_tokens for counts.
         model: The name the client asked for.
         status: HTTP status of the answer; 499 where the client went away first.
@@ -71,6 +73,7 @@ class RequestRecord(msgspec.Struct, kw_only=True):
     request_id: str
     session: str = ""
     agent: str = ""
+    key: str = ""
     kind: str = ""
     model: str = ""
     status: int = 0
@@ -106,24 +109,33 @@ class RequestRecord(msgspec.Struct, kw_only=True):
 class RequestLog:
     """Appends records to a file from a thread of its own, so that no request waits for a disk.
 
+    Attributes:
+        spending: What each client's key has used today, by the lines of the file.
+
     Args:
         path: The file; its folder is made. None writes nothing.
         max_bytes: Size at which the file becomes `<name>.1` and a new one is begun.
+        of_keys: Read what clients' keys have used already; else none has used anything.
 
     Raises:
         ConfigError: The folder cannot be written to.
     """
 
-    def __init__(self, path: Path | None, *, max_bytes: int) -> None:
+    def __init__(self, path: Path | None, *, max_bytes: int, of_keys: bool = False) -> None:
         self._path = path
         self._max_bytes = max_bytes
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._file = -1
+        self._same: tuple[int, ...] = ()
         if path is None:
+            self.spending = KeySpending(None)
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(open_private(path, os.O_WRONLY | os.O_APPEND))
+            _end_last_line(path)
+            self.spending = KeySpending(path if of_keys else None)
+            self._open(path)
         except OSError as error:
             raise ConfigError(
                 f"the request log {path} cannot be written: {error.strerror}",
@@ -134,6 +146,7 @@ class RequestLog:
 
     def add(self, record: RequestRecord) -> None:
         """Queue a record; returns at once."""
+        self.spending.add(record)
         if self._thread is not None:
             self._queue.put(msgspec.json.encode(record) + b"\n")
 
@@ -143,19 +156,58 @@ class RequestLog:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
+            self._close()
 
     def _write(self) -> None:
-        assert self._path is not None  # noqa: S101 - the thread exists only with a path
+        path = self._path
+        assert path is not None  # noqa: S101 - the thread exists only with a path
         while (line := self._queue.get()) is not None:
             try:
-                # Opened again each time: whoever moves or deletes the file is not written after.
-                with os.fdopen(open_private(self._path, os.O_WRONLY | os.O_APPEND), "ab") as file:
-                    file.write(line)
-                    size = file.tell()
-                if size >= self._max_bytes:
-                    self._path.replace(self._path.with_name(self._path.name + ".1"))
+                self._append(path, line)
             except OSError as error:
                 logger.warning("a line of the request log is lost: %s", error)
+
+    def _append(self, path: Path, line: bytes) -> None:
+        # Each call of the system lets go of the interpreter, which the streams then wait for.
+        found = _identity(path)
+        if found[:-1] != self._same or self._file < 0:
+            # Whoever moved or deleted the file is not written after.
+            self._close()
+            found = self._open(path)
+        size = found[-1] + len(line)
+        while line:
+            line = line[os.write(self._file, line) :]
+        if size >= self._max_bytes:
+            path.replace(path.with_name(path.name + ".1"))
+
+    def _open(self, path: Path) -> tuple[int, ...]:
+        self._file = open_private(path, os.O_WRONLY | os.O_APPEND)
+        found = _identity(path)
+        self._same = found[:-1]
+        return found
+
+    def _close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """Return what tells a file from another at its path, its mode, and at the end its size."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return (0,)
+    return found.st_dev, found.st_ino, found.st_mode, found.st_size
+
+
+def _end_last_line(path: Path) -> None:
+    """End half a line, of a machine that lost power: the next one would be lost with it."""
+    with os.fdopen(open_private(path, os.O_RDWR | os.O_APPEND), "r+b") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
 
 
 def read_request_log(path: str | Path) -> pandas.DataFrame:

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 from aiohttp import web
@@ -29,7 +30,7 @@ from autosre_lab.proxy.state import ProxyState
 from autosre_lab.proxy.upstream import EngineUnreachableError
 from autosre_lab.serving.body import BodyError
 from autosre_lab.serving.http_server import read_body
-from autosre_lab.serving.reach import Denial, check_access
+from autosre_lab.serving.reach import Denial
 
 __all__ = ["Proxy", "create_app"]
 
@@ -94,12 +95,16 @@ class Proxy:
         # The routes as most clients write them; the patterns are for all the others.
         self._plain = {(route.method, route.text): route for route in self._routes}
         self.app = web.Application()
-        # The paths that clients write need fixing first, so one route takes them all.
+        for method, path in self._plain:
+            if "{" not in path:
+                self.app.router.add_route(method, path, self._answer, expect_handler=self._expected)
+        # Paths that clients write otherwise need fixing first, so one route takes all the others.
         self.app.router.add_route("*", "/{path:.*}", self._answer, expect_handler=self._expected)
         self.app.on_startup.append(self._open)
         self.app.on_shutdown.append(self._drain)
         self.app.on_cleanup.append(self._close)
-        self.app.on_response_prepare.append(self._allow_page)
+        if config.origins:
+            self.app.on_response_prepare.append(self._allow_page)
 
     async def _open(self, app: web.Application) -> None:
         await self._state.open()
@@ -123,26 +128,17 @@ class Proxy:
             _route("POST", "/warm", self._warm, main),
         ]
         for dialect in self._dialects:
-            routes.append(
-                _route("POST", dialect.answer_path, self._handler(dialect, self._ask), dialect)
-            )
+            answers = self._answers(dialect)
+            routes.append(_route("POST", dialect.answer_path, answers, dialect))
             if dialect.count_path is not None:
-                routes.append(
-                    _route("POST", dialect.count_path, self._handler(dialect, self._count), dialect)
-                )
+                count = partial(self._count, dialect)
+                routes.append(_route("POST", dialect.count_path, count, dialect))
             for path, page in dialect.pages.items():
                 routes.append(_route("GET", path, self._page(page, path), dialect))
-            own = dialect.routes(self._answers(dialect), self._state, self._config.max_body_bytes)
+            own = dialect.routes(answers, self._state, self._config.max_body_bytes)
             routes += [_route(method, path, handler, dialect) for method, path, handler in own]
         # A dialect's own route counts, where it has one for what all have.
         return list({(route.method, route.text): route for route in routes}.values())
-
-    def _handler(
-        self,
-        dialect: Dialect,
-        handler: Callable[[Dialect, web.Request], Awaitable[web.StreamResponse]],
-    ) -> Handler:
-        return lambda request: handler(dialect, request)
 
     async def _expected(self, request: web.Request) -> web.Response | None:
         """Ask for the body where the client waits to be asked; it expects nothing else."""
@@ -170,9 +166,11 @@ class Proxy:
                 dialect, refusals.forbidden("this web page may not ask this server")
             )
         if route is None or not route.open_to_all:
-            denial = check_access(request.headers, self._config.token, origins=self._config.origins)
-            if denial is not None:
-                return self._error(dialect, denied(denial))
+            refusal = self._state.gate.check(
+                request.headers, "" if route is None else route.text, dialect
+            )
+            if refusal is not None:
+                return self._error(dialect, refusal)
         if route is None:
             shown = path[:_SHOWN_CHARS].encode("ascii", "replace").decode("ascii")
             if matching:
@@ -273,9 +271,6 @@ class Proxy:
 
         return self._recorded(dialect, request, counted, counting=True)
 
-    def _ask(self, dialect: Dialect, request: web.Request) -> Awaitable[web.StreamResponse]:
-        return self._answers(dialect)(request)
-
     def _answers(self, dialect: Dialect) -> RequestAnswerer:
         def answers(
             http: web.Request,
@@ -288,8 +283,9 @@ class Proxy:
             def answered(
                 ask: Ask, record: RequestRecord, started_s: float
             ) -> Awaitable[web.StreamResponse]:
-                to = {} if events_to is None else {"events_to": events_to}
-                return Exchange(self._state, dialect, http, ask, record, started_s, **to).answer()
+                return Exchange(
+                    self._state, dialect, http, ask, record, started_s, events_to
+                ).answer()
 
             return self._recorded(
                 dialect,
@@ -317,7 +313,9 @@ class Proxy:
         """Decode a request and answer it; whatever happens, it leaves its line in the log."""
         started_s = time.perf_counter()
         record = _record("count_tokens" if counting else "main", request_id)
+        gate, key = self._state.gate, None
         try:
+            key = gate.begin(request.headers, record)
             headers = request.headers if headers is None else headers
             client = _client(dialect, headers)
             record.session, record.agent = client.session, client.agent
@@ -325,7 +323,7 @@ class Proxy:
                 body = await read_body(request, self._config.max_body_bytes)
             record.bytes_in = len(body)
             body = await dialect.complete(body)
-            ask = dialect.decode(body, headers, counting=counting)
+            ask = gate.capped(dialect.decode(body, headers, counting=counting), key)
             record.kind = ask.kind
             record.model = ask.model
             record.stream = ask.stream
@@ -343,8 +341,9 @@ class Proxy:
             return self._error(dialect, self._refusal(error), record)
         finally:
             record.total_ms = round((time.perf_counter() - started_s) * 1e3, 3)
-            self._state.metrics.requests.labels(record.kind, record.status).inc()
+            self._state.metrics.requests(record.kind, record.status).inc()
             self._state.log.add(record)
+            gate.end(key, record)
 
     async def _admit(
         self, client: Client, ask: Ask, dialect: Dialect, body: bytes, record: RequestRecord

@@ -35,7 +35,7 @@ class ServerEvents:
         [b'2']
     """
 
-    __slots__ = ("_after_return", "_between", "_data", "_data_size", "_rest", "_size", "done")
+    __slots__ = ("_after_return", "_data", "_data_size", "_rest", "_size", "done")
 
     def __init__(self) -> None:
         self.done = False
@@ -45,8 +45,6 @@ class ServerEvents:
         self._size = 0
         self._data_size = 0
         self._after_return = False
-        # Nothing is left of what came: the next bytes begin an event.
-        self._between = True
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the data of each event that is complete now, `[DONE]` included.
@@ -54,21 +52,18 @@ class ServerEvents:
         Raises:
             EventTooLargeError: An event has more than `MAX_EVENT_BYTES`.
         """
-        if self._between and piece[-3:] == b"}\n\n" and b"\r" not in piece:
-            # What vLLM writes, cut where vLLM cuts it: an object a line, a blank line behind each.
-            if piece.find(b"\n", 0, -2) < 0:
-                if piece[:7] == b"data: {":
-                    return [piece[6:-2]]
-            else:
-                lines = piece.split(b"\n")
-                whole = [line[6:] for line in lines[:-1:2] if line[:7] == b"data: {"]
-                if 2 * len(whole) == len(lines) - 1 and not any(lines[1::2]):
-                    return whole
         if self.done:
             return []
-        found = self._found_in(piece)
-        self._between = not (self._rest or self._data or self._after_return or self.done)
-        return found
+        # What vLLM writes: an object a line, a blank line behind each.
+        end = piece.rfind(b"}\n\n") + 3
+        if end < 3 or self._data or self._after_return or b"\r" in piece:
+            return self._found_in(piece)
+        found = _plain_events(b"".join((*self._rest, piece[:end])))
+        if found is None:
+            return self._found_in(piece)
+        self._rest.clear()
+        self._size = 0
+        return found if end == len(piece) else found + self._found_in(piece[end:])
 
     def _found_in(self, piece: bytes) -> list[bytes]:
         if b"\r" in piece or self._after_return:
@@ -135,3 +130,12 @@ class ServerEvents:
         if piece:
             self._after_return = piece.endswith(b"\r")
         return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _plain_events(piece: bytes) -> list[bytes] | None:
+    """The data of whole events, each one line with an object; None where one is anything else."""
+    if piece.find(b"\n", 0, -2) < 0:
+        return [piece[6:-2]] if piece[:7] == b"data: {" else None
+    lines = piece.split(b"\n")
+    found = [line[6:] for line in lines[:-1:2] if line[:7] == b"data: {"]
+    return found if 2 * len(found) == len(lines) - 1 and not any(lines[1::2]) else None

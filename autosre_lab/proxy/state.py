@@ -7,8 +7,10 @@ import contextlib
 from collections.abc import Sequence
 
 from autosre_lab.engine.protocol import ServedModel
+from autosre_lab.errors import ConfigError
 from autosre_lab.proxy.config import ProxyConfig
 from autosre_lab.proxy.counting import KnownPrompts
+from autosre_lab.proxy.key_gate import KeyGate
 from autosre_lab.proxy.leading import LeadingPrompts
 from autosre_lab.proxy.metrics import ProxyMetrics
 from autosre_lab.proxy.prefix_memory import PrefixMemory
@@ -40,10 +42,11 @@ class ProxyState:
         leading: How sessions begin, to compute it ahead.
         running: The requests under way.
         log: The request log.
+        gate: Who may ask, and how much.
         closing: The proxy was told to end.
 
     Raises:
-        ConfigError: The request log cannot be written.
+        ConfigError: The request log cannot be written, or the keys cannot be read.
     """
 
     def __init__(self, config: ProxyConfig) -> None:
@@ -60,7 +63,16 @@ class ProxyState:
         log = config.request_log
         self.leading = LeadingPrompts(None if log is None else log.with_name("leading.json"))
         self.running = RunningRequests(config.max_running)
-        self.log = RequestLog(config.request_log, max_bytes=config.request_log_bytes)
+        self.log = RequestLog(
+            config.request_log,
+            max_bytes=config.request_log_bytes,
+            of_keys=config.keys_file is not None,
+        )
+        try:
+            self.gate = KeyGate(config, self.log.spending, self.metrics)
+        except ConfigError:
+            self.log.close()
+            raise
         self.closing = False
 
     async def open(self) -> None:

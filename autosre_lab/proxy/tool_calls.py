@@ -10,17 +10,9 @@ import hashlib
 from collections.abc import Sequence
 
 from autosre_lab.proxy.blocks import Block, BlockSequence
-from autosre_lab.proxy.chat_stream import (
-    ChatFunctionDelta,
-    ChatToolCallDelta,
-    UpstreamStreamError,
-)
+from autosre_lab.proxy.chat_stream import ChatFunctionDelta, ChatToolCallDelta
 
 __all__ = ["ToolCalls"]
-
-MAX_CALLS = 4096
-"""Most calls of one answer. No model makes as many; an engine that never ends must not fill the
-memory."""
 
 _NO_FUNCTION = ChatFunctionDelta()
 
@@ -155,10 +147,6 @@ class ToolCalls:
         return events + self._sequence.extend(call.block, fragment) if fragment else events
 
     def _new(self, index: int, name: str | None, upstream_id: str | None) -> _Call:
-        if len(self._all) >= MAX_CALLS:
-            raise UpstreamStreamError(
-                f"it has more than {MAX_CALLS} calls of tools", status=502, body=""
-            )
         # The engine's own ids may repeat from answer to answer; ours may not.
         seed = f"{self._answer_id}\0{len(self._all)}\0{upstream_id or ''}"
         digest = hashlib.blake2b(seed.encode("utf-8", "surrogatepass"), digest_size=12)

@@ -32,6 +32,7 @@ class Gathered(msgspec.Struct, kw_only=True):
         evaluations: Oldest first.
         experiments: With their journals.
         recordings: Their files.
+        request_logs: Of proxies.
         skipped: Files that are none of these, and why.
     """
 
@@ -39,20 +40,23 @@ class Gathered(msgspec.Struct, kw_only=True):
     evaluations: list[tuple[Path, EvaluationResult]] = []
     experiments: list[tuple[Path, Experiment, Journal]] = []
     recordings: list[Path] = []
+    request_logs: list[Path] = []
     skipped: list[tuple[Path, str]] = []
 
 
 class _Kind(msgspec.Struct):
     schema: str = ""
     kind: str = ""
+    request_id: str = ""
 
 
 def gather(sources: Sequence[str | Path]) -> Gathered:
     """Find what was measured.
 
     Args:
-        sources: Result cards, evaluations, recordings, experiments' folders, or folders with any
-            of these in them. An experiment's own result cards are part of it, not of the report.
+        sources: Result cards, evaluations, recordings, request logs, experiments' folders, or
+            folders with any of these in them. An experiment's own result cards are part of it, not
+            of the report.
 
     Raises:
         ConfigError: A source is not there, or there is nothing to report in any.
@@ -70,7 +74,8 @@ def gather(sources: Sequence[str | Path]) -> Gathered:
             _take_folder(source, found)
         else:
             _take_file(source, found, named=True)
-    if not (found.results or found.evaluations or found.experiments or found.recordings):
+    measured = found.results or found.evaluations or found.experiments or found.recordings
+    if not (measured or found.request_logs):
         why = "; ".join(f"{path}: {reason}" for path, reason in found.skipped[:3])
         raise ConfigError(
             "there is nothing to report" + (f" ({why})" if why else ""),
@@ -104,6 +109,8 @@ def _take_file(path: Path, found: Gathered, *, named: bool) -> None:
             found.evaluations.append((path, load_evaluation(path)))
         elif kind.kind in ("header", "sample"):
             found.recordings.append(path)
+        elif kind.request_id:
+            found.request_logs.append(path)
         elif named:
             found.skipped.append((path, "of no kind that a report shows"))
     except (OSError, EOFError, msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -12,12 +12,14 @@ from autosre_lab import __version__
 from autosre_lab.bench.machine import Machine, machine_facts
 from autosre_lab.errors import MissingExtraError
 from autosre_lab.private_files import write_whole
+from autosre_lab.proxy.key_usage import key_usage
 from autosre_lab.report.bench_section import bench_overview, bench_section
 from autosre_lab.report.evaluation_section import evaluation_section
 from autosre_lab.report.gathering import Gathered
 from autosre_lab.report.page import PageSection, html_page
 from autosre_lab.report.recording_section import recording_section
 from autosre_lab.report.tuning_section import tuning_section
+from autosre_lab.report.usage_section import usage_section
 
 __all__ = ["PAGE", "SCHEMA", "TREE", "report_sections", "report_tree", "write_report"]
 
@@ -26,7 +28,7 @@ PAGE, TREE, _PLOTLY = "index.html", "report.json", "plotly.min.js"
 
 
 def report_sections(gathered: Gathered) -> list[PageSection]:
-    """Return a report's sections: benchmarks, evaluations, experiments, recordings."""
+    """Return a report's sections: benchmarks, evaluations, experiments, recordings, usage."""
     results = [result for _, result in gathered.results]
     return [
         *([bench_overview(results)] if results else []),
@@ -34,6 +36,7 @@ def report_sections(gathered: Gathered) -> list[PageSection]:
         *(evaluation_section(one) for _, one in gathered.evaluations),
         *(tuning_section(*one) for one in gathered.experiments),
         *(recording_section(one) for one in gathered.recordings),
+        *(usage_section(one) for one in gathered.request_logs),
     ]
 
 
@@ -73,6 +76,10 @@ def report_tree(gathered: Gathered, *, at: str, machine: Machine) -> dict[str, A
                 "notes": journal.notes(),
             }
             for folder, experiment, journal in gathered.experiments
+        ],
+        "usage": [
+            {"file": str(path), "by_key": msgspec.to_builtins(key_usage(path))}
+            for path in gathered.request_logs
         ],
         "recordings": [{"file": str(path)} for path in gathered.recordings],
         "skipped": [{"file": str(path), "why": why} for path, why in gathered.skipped],

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
 from autosre_lab.serving.body import too_large
-from autosre_lab.serving.reach import Denial, check_access
+from autosre_lab.serving.key_limits import KeyLimits
+from autosre_lab.serving.keys import ClientKey, KeyRing, check_client
+from autosre_lab.serving.reach import Denial
 
 __all__ = ["App", "guarded"]
 
@@ -21,17 +23,23 @@ def guarded(
     app: App,
     *,
     token: str | None,
+    keys: KeyRing | None = None,
+    server: str = "mcp",
     origins: Collection[str] = (),
     max_body_bytes: int = 16 * 1024**2,
 ) -> App:
-    """Return an application that answers whom `check_access` lets through, and refuses the others.
+    """Return an application that answers whom `check_client` lets through, and refuses the others.
 
     Args:
         app: The application.
         token: What clients have to show; None serves loopback only.
+        keys: Keys of single clients, each with its limits. A request is what is posted: a stream
+            that only waits for what the server has to say counts for none.
+        server: What a key has to be for.
         origins: Origins of web pages that may ask.
         max_body_bytes: Largest request body passed on.
     """
+    limits = KeyLimits()
 
     async def gate(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -42,12 +50,20 @@ def guarded(
             # The first of several counts for nothing: a gate and its server must not disagree.
             key = name.decode("latin-1").lower()
             headers[key] = value.decode("latin-1") if key not in headers else "\0"
-        denial = check_access(headers, token, origins=origins)
+        found = check_client(headers, token, keys, server=server, origins=origins)
+        denial = found if isinstance(found, Denial) else None
         length = headers.get("content-length", "0")
         if denial is None and length.isdecimal() and int(length) > max_body_bytes:
             denial = too_large(max_body_bytes)
+        key = found if isinstance(found, ClientKey) and scope.get("method") == "POST" else None
+        if denial is None and key is not None:
+            denial = limits.begin(key)
         if denial is None:
-            await app(scope, _limited(receive, max_body_bytes), send)
+            try:
+                await app(scope, _limited(receive, max_body_bytes), send)
+            finally:
+                if key is not None:
+                    limits.end(key)
         elif scope["type"] == "http":
             await _refuse(send, denial)
         else:
@@ -73,5 +89,7 @@ async def _refuse(send: Send, denial: Denial) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8")]
     if denial.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    if denial.retry_after_s is not None:
+        headers.append((b"retry-after", str(denial.retry_after_s).encode()))
     await send({"type": "http.response.start", "status": denial.status, "headers": headers})
     await send({"type": "http.response.body", "body": f"{denial.message}\n".encode()})

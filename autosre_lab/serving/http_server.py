@@ -12,7 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from autosre_lab.logs import get_logger
 from autosre_lab.serving.body import BodyError, plain_body, too_large
-from autosre_lab.serving.listener import IDLE_S, listen, url_of
+from autosre_lab.serving.listener import BACKLOG, IDLE_S, listen, url_of
 from autosre_lab.serving.reach import Denial
 
 __all__ = ["read_body", "running_app"]
@@ -63,7 +63,8 @@ async def running_app(
     await runner.setup()
     try:
         listener = listen(host, port)
-        await web.SockSite(runner, listener).start()
+        # Named again: the library would have the socket listen once more, with a queue of its own.
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
         yield url_of(listener)
     finally:
         await runner.cleanup()

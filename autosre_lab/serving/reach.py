@@ -20,10 +20,16 @@ class Denial:
     Attributes:
         status: HTTP status.
         message: For a person.
+        retry_after_s: Seconds after which it may be tried again; None where that does not help.
+        of_key: The name of the client's key that is why; "" for none.
+        code: The word for it that programs read, where the status alone does not say it.
     """
 
     status: int
     message: str
+    retry_after_s: int | None = None
+    of_key: str = ""
+    code: str = ""
 
 
 def is_loopback(host: str) -> bool:

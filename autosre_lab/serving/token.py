@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autosre_lab.errors import ConfigError
 
-__all__ = ["read_token", "shows_token"]
+__all__ = ["read_token", "shown_secrets", "shows_token"]
 
 
 def read_token(
@@ -66,13 +66,20 @@ def shows_token(headers: Mapping[str, str], token: str) -> bool:
         headers: The request's, looked up by lower-case names.
         token: The token that is asked for. It is compared in constant time.
     """
+    wanted = token.encode()
+    shown = [one.encode("utf-8", "surrogateescape") for one in shown_secrets(headers)]
+    return any(hmac.compare_digest(one, wanted) for one in shown)
+
+
+def shown_secrets(headers: Mapping[str, str]) -> tuple[str, str]:
+    """Return what a request shows as a bearer token and as `x-api-key`; "" for nothing.
+
+    Args:
+        headers: The request's, looked up by lower-case names.
+    """
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     bearer = credentials.strip() if scheme.lower() == "bearer" else ""
-    wanted = token.encode()
-    shown = [
-        one.encode("utf-8", "surrogateescape") for one in (bearer, headers.get("x-api-key", ""))
-    ]
-    return any(hmac.compare_digest(one, wanted) for one in shown)
+    return bearer, headers.get("x-api-key", "")
 
 
 def _fits_a_header(secret: str) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from autosre_lab.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from autosre_lab.tuning.deferred import DEFERRED, Deferred, deferred_experiment, deferred_rows
     from autosre_lab.tuning.experiment import Experiment, load_experiment
     from autosre_lab.tuning.knobs import Knob, apply_knobs, suggested_knobs
     from autosre_lab.tuning.live import LiveBench, LiveOperator, live_gate
@@ -24,6 +25,8 @@ else:
     __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
+    "DEFERRED",
+    "Deferred",
     "Experiment",
     "Knob",
     "LiveBench",
@@ -31,6 +34,8 @@ __all__ = [
     "Trial",
     "apply_knobs",
     "best_trial",
+    "deferred_experiment",
+    "deferred_rows",
     "experiment_in",
     "experiment_text",
     "live_gate",

@@ -124,6 +124,7 @@ class Experiment(_Section):
         gate: Speed counts only after the gate on cache hits; without it nothing can be promoted.
         check_tokens: Of the machine check around each measurement; 0 for none, by default as many
             as suit what answers.
+        notes: What a person should know of it: shown with the trials.
     """
 
     format: Annotated[Literal["autosre.experiment/v1"], pydantic.Field(alias="schema")]
@@ -138,6 +139,7 @@ class Experiment(_Section):
     abba: bool = True
     gate: bool = True
     check_tokens: Annotated[int, pydantic.Field(ge=0)] | None = None
+    notes: str = ""
 
 
 def load_experiment(path: str | Path) -> Experiment:

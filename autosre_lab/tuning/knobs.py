@@ -85,9 +85,9 @@ def draw(knobs: tuple[Knob, ...], rng: random.Random) -> dict[str, Value]:
 def suggested_knobs(recipe: Recipe | str) -> tuple[Knob, ...]:
     """Return what is worth searching, what matters most first.
 
-    On a box for few people the prefix cache decides; then speculative decoding, where it is safe;
-    then the size of a step, which sets both the stall of a prefill and, on hybrid models, where
-    the cache keeps its state.
+    On a box for few people the prefix cache decides; then the size of a step, which sets both the
+    stall of a prefill and, on hybrid models, where the cache keeps its state. What is not known to
+    give right answers is not among them: see `deferred_experiment`.
 
     Raises:
         RecipeError: There is no such recipe.
@@ -103,8 +103,6 @@ def suggested_knobs(recipe: Recipe | str) -> tuple[Knob, ...]:
         Knob(path="engine.args.max-num-seqs", values=(2, 4, 8)),
         Knob(path="engine.args.kv-cache-dtype", values=(None, "fp8")),
     ]
-    if loaded.model.kind == "hybrid_gdn":
-        knobs.append(Knob(path="engine.args.moe-backend", values=("marlin", "flashinfer_cutlass")))
     for knob in knobs:
         try:
             apply_knobs(loaded, {knob.path: knob.values[-1]})

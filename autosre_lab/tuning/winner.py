@@ -141,7 +141,15 @@ def experiment_text(experiment: Experiment, journal: Journal) -> str:
         else "Nothing beat the incumbent beyond doubt."
     )
     return "\n\n".join(
-        part for part in (table, "\n".join(reasons), "\n".join(journal.notes()), end) if part
+        part
+        for part in (
+            experiment.notes,
+            table,
+            "\n".join(reasons),
+            "\n".join(journal.notes()),
+            end,
+        )
+        if part
     )
 
 

@@ -317,6 +317,8 @@ class Dashboard(Shown):
         )
 
     def _requests_card(self) -> Card:
+        last = self.seen.requests()[-_REQUEST_ROWS:]
+        keys = any(one.key for one in last)
         rows = [
             (
                 one.time[11:19],
@@ -328,13 +330,14 @@ class Dashboard(Shown):
                 f"{one.output_tokens:,}",
                 _seconds(None if one.ttft_ms is None else one.ttft_ms / 1e3),
                 _seconds(None if one.total_ms is None else one.total_ms / 1e3),
+                *([one.key] if keys else []),
             )
-            for one in self.seen.requests()[-_REQUEST_ROWS:]
+            for one in last
         ]
         head = ("arrived, UTC", "class", "status", "stop", "prompt", "cached", "output")
         return Card(
             title="Last requests" if rows else "Last requests: none yet",
-            head=(*head, "TTFT", "total") if rows else (),
+            head=(*head, "TTFT", "total", *(["key"] if keys else [])) if rows else (),
             rows=rows,
         )
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from autosre_lab.browser.gate import Gate, GateConfig
+from autosre_lab.serving.key_file import create_key, revoke_key
+from autosre_lab.serving.keys import KeyRing
 from autosre_lab.web import AddressGuard
 from tests.support.raw_http import head, sent
 
@@ -42,16 +45,16 @@ REFUSED = {
 }
 
 
-@pytest.fixture(scope="module")
-def gate() -> Iterator[int]:
-    """The gate with a browser that would end at once: nobody here gets so far."""
+@contextmanager
+def serving(keys: KeyRing | None = None) -> Iterator[int]:
+    """The gate with a browser that would end at once."""
     ports: list[int] = []
     ready, stopping = threading.Event(), threading.Event()
 
     async def main() -> None:
         stop, started = asyncio.Event(), asyncio.Event()
         served = Gate(
-            GateConfig(port=0, token=TOKEN),
+            GateConfig(port=0, token=TOKEN, keys=keys),
             AddressGuard(),
             executable=Path("/bin/false"),
             version="Chrome/0",
@@ -67,9 +70,17 @@ def gate() -> Iterator[int]:
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
     assert ready.wait(20)
-    yield ports[0]
-    stopping.set()
-    thread.join()
+    try:
+        yield ports[0]
+    finally:
+        stopping.set()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def gate() -> Iterator[int]:
+    with serving() as port:
+        yield port
 
 
 @pytest.mark.parametrize("way", REFUSED)
@@ -77,3 +88,22 @@ def test_nobody_gets_a_browser_or_a_word_of_one(gate: int, way: str) -> None:
     statuses = sent(gate, REFUSED[way], ends=True)
     assert all(400 <= status < 500 for status in statuses), statuses
     assert sent(gate, head(VERSION, RIGHT)) == [200]
+
+
+def test_a_key_is_held_to_its_limits_and_named_server(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    mine = create_key(file, "mine", servers=["browser"], requests_per_minute=1).secret
+    other = create_key(file, "other", servers=["proxy"]).secret
+    with serving(KeyRing(file)) as port:
+
+        def status(secret: str, *lines: str) -> list[int]:
+            return sent(port, head(*(lines or (VERSION,)), f"Authorization: Bearer {secret}"))
+
+        assert [status(one) for one in (TOKEN, mine, other, "autosre-x")] == [
+            *([200], [200], [403], [401]),
+        ]
+        # /bin/false is no browser: it gets that far once a minute.
+        assert status(mine, BROWSER, *UPGRADE, KEY) == [500]
+        assert status(mine, BROWSER, *UPGRADE, KEY) == [429]
+        revoke_key(file, "mine")
+        assert status(mine) == [401]

@@ -410,3 +410,24 @@ def test_beside_the_recipes_variables_the_engine_has_its_hook_and_its_key() -> N
         "PYTHONPATH",
         "VLLM_API_KEY",
     }
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_clients_keys_are_mounted_as_a_folder_where_there_is_a_secret(asked: bool) -> None:
+    objects = objects_of(everything(), codex_proxy=True, client_keys=asked)
+    for name in ("autosre-proxy", "autosre-codex-proxy"):
+        pod = objects["Deployment", name]["spec"]["template"]["spec"]
+        command = pod["containers"][0]["command"]
+        mounts = {one["name"]: one for one in pod["containers"][0]["volumeMounts"]}
+        volumes = {one["name"]: one for one in pod["volumes"]}
+        assert ("--keys-file" in command) == ("keys" in mounts) == ("keys" in volumes) == asked
+        if asked:
+            file = command[command.index("--keys-file") + 1]
+            # A file mounted by subPath would never change in a running Pod.
+            assert (file, "subPath" in mounts["keys"]) == ("/etc/autosre/keys/keys.json", False)
+            assert mounts["keys"]["mountPath"] == "/etc/autosre/keys"
+            assert volumes["keys"]["secret"] == {
+                "secretName": "autosre-keys",
+                "optional": True,
+                "defaultMode": 0o440,
+            }

@@ -61,6 +61,8 @@ READING = [
     *("status", "preflight", "drift", "configure show", "configure explain", "cache ls"),
     *("bench workloads", "bench show", "bench compare", "bench run", "eval show", "eval compare"),
     *("eval run", "tune show", "metrics list", "recipes list", "recipes show", "recipes lint"),
+    *("keys create", "keys list", "keys usage", "keys rotate", "keys revoke", "keys publish"),
+    *("backends list", "backends check"),
     *("recipes diff", "recipes new", "cache prune", "notebook list", "start", "switch", "stop"),
 ]
 

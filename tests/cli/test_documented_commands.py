@@ -88,11 +88,12 @@ def test_every_command_in_a_page_is_one(page: str) -> None:
 
 RUN = (
     *("bench workloads", "boot-unit", "cache ls", "chart values", "completion", "configure"),
-    *("metrics list", "notebook list", "recipes", "tune suggest"),
+    *("keys", "metrics list", "notebook list", "recipes", "tune suggest"),
 )
 """Commands that are run here, as a page has them, one after the other in folders of their own."""
 
 NOT_RUN = {
+    "backends": "asks an engine elsewhere: tests/lifecycle/test_backends.py",
     "bench": "measures a stack: tests/cli and tests/bench run it on one",
     "cache prune": "asks first: tests/cli/test_own_settings_and_recipes.py",
     "chart render": "needs helm's library: tests/chart",
@@ -108,6 +109,9 @@ NOT_RUN = {
     "preemption": "changes an environment: tests/preemption",
     "preflight": "fails where the machine lacks something: tests/local, tests/cluster",
     "proxy": "goes on until it is ended: tests/proxy",
+    "recipes add": "fetches a repository: tests/recipe",
+    "recipes remove": "has nothing to remove without one: tests/recipe",
+    "recipes update": "fetches a repository: tests/recipe",
     "report": "measures a stack: tests/report",
     "start": "starts an engine: tests/local with the real one",
     "status": "ends with 3 where nothing runs: tests/cli",

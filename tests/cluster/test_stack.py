@@ -28,6 +28,7 @@ from autosre_lab.errors import (
     StackBusyError,
 )
 from tests.cluster.fake_api import Behaviour, FakeCluster, FakeKube
+from tests.cluster.newer_objects import grown
 from tests.cluster.objects import deployment, runtime_class, service
 from tests.cluster.recipes import cpu_recipe, gpu_recipe
 from tests.cluster.test_gpu_gate import Probe, meminfo
@@ -283,3 +284,35 @@ def test_what_cannot_be_given_back_does_not_hide_why_the_start_failed(gb10: Live
 def test_the_chart_s_own_address_is_used_where_the_recipe_gives_none(kube: LiveKube) -> None:
     started = stack.start(cpu_recipe(network={}), client=kube)
     assert started.engine_url == f"http://{from_recipe.VLLM_IP}:8010"
+
+
+class NewerKube(LiveKube):
+    """Answers as the newest servers do."""
+
+    def get(self, kind: str, name: str, **options: Any) -> Object | None:
+        found = super().get(kind, name, **options)
+        return None if found is None else grown(found)
+
+    def find(self, kind: str, **options: Any) -> list[Object]:
+        return [grown(one) for one in super().find(kind, **options)]
+
+
+def test_what_newer_servers_add_changes_nothing(kube: LiveKube) -> None:
+    newer = NewerKube(kube.cluster, namespace="autosre")
+    stack.start(cpu_recipe(), client=newer)
+    (pod,) = newer.find("Pod", labels={"app.kubernetes.io/component": "vllm-local"})
+    assert pod["status"]["observedGeneration"] == 7
+    shown, plain = stack.status(client=newer), stack.status(client=kube)
+    assert shown.state == plain.state == "ready"
+    for name, found in shown.services.items():
+        assert (found.pod, found.restarts) == (plain.services[name].pod, 0)
+    before = pods(newer, "vllm-local") + pods(newer, "proxy")
+    stack.start(cpu_recipe(), client=newer)
+    assert pods(newer, "vllm-local") + pods(newer, "proxy") == before
+    stack.switch(other(), client=newer)
+    assert "4096" in command(newer)
+    stack.stop(client=newer)
+    assert newer.find("Pod") == []
+    kube.cluster.behaviours["vllm"] = Behaviour(waits_for=("ErrImagePull", "no such image"))
+    with pytest.raises(RolloutError, match="no such image"):
+        stack.start(cpu_recipe(), client=newer)

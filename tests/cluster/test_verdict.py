@@ -22,6 +22,7 @@ from autosre_lab.cluster.verdict import (
     owned,
     past_of,
 )
+from tests.cluster.newer_objects import grown
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 REVISION = "deployment.kubernetes.io/revision"
@@ -78,7 +79,18 @@ def seen(*pods: Object, **given: Any) -> Snapshot:
 
 
 def verdict(*pods: Object, past: Past | None = None, **given: Any) -> Verdict:
-    return judge(seen(*pods, **given), now=NOW, past=past)
+    """Judge; what the newest servers add to the same objects must change nothing."""
+    snapshot = seen(*pods, **given)
+    found = judge(snapshot, now=NOW, past=past)
+    newer = Snapshot(
+        deployment=snapshot.deployment and grown(snapshot.deployment, "Deployment"),
+        replica_sets=[grown(one, "ReplicaSet") for one in snapshot.replica_sets],
+        pods=[grown(one, "Pod") for one in snapshot.pods],
+        events=snapshot.events,
+    )
+    assert judge(newer, now=NOW, past=past) == found
+    assert past_of(newer, NOW) == past_of(snapshot, NOW)
+    return found
 
 
 def waiting(message: str, name: str | None = None) -> Verdict:
@@ -287,6 +299,15 @@ def test_a_pod_without_a_status_is_pending() -> None:
             ),
         ),
         (
+            container(state={"waiting": {"reason": "RegistryUnavailable", "message": "m"}}),
+            failed(
+                "RegistryUnavailable",
+                "m",
+                "import the image into the node's containerd, or make the registry reachable from "
+                "the node",
+            ),
+        ),
+        (
             container(state={"waiting": {"reason": "InvalidImageName"}}),
             failed("InvalidImageName", "the image is vllm:1", "fix image.ref in the recipe"),
         ),
@@ -327,6 +348,21 @@ def test_a_container_that_will_not_come(one: Object, right: Verdict) -> None:
 )
 def test_a_container_that_may_still_come(one: Object) -> None:
     assert verdict(pod(containerStatuses=[one])).state == "waiting"
+
+
+def test_a_sidecar_is_judged_like_any_container() -> None:
+    """From 1.29 on an init container may go on beside the others (`restartPolicy: Always`)."""
+    last = {"terminated": {"exitCode": 1, "finishedAt": ago(RECENT_S + 1)}}
+    well = container(name="mesh", ready=True, restartCount=2, lastState=last)
+    well["state"] = {"running": {}}
+    engine = container(state={"running": {}})
+    one = pod(initContainerStatuses=[well], containerStatuses=[engine])
+    assert verdict(one) == waiting("running, not ready", "p")
+    unready = pod(initContainerStatuses=[{**well, "ready": False}], containerStatuses=[engine])
+    assert verdict(unready).state == "failed"
+    past = past_of(seen(unready), NOW)
+    assert past == Past(restarts=frozenset({("uid-p", "mesh", 2)}))
+    assert verdict(unready, past=past) == waiting("running, not ready", "p")
 
 
 def test_a_restart_of_long_ago_is_forgiven_while_the_container_runs() -> None:
@@ -420,6 +456,8 @@ def event(**given: Any) -> Object:
     [
         event(),
         event(count="5"),
+        event(count=None, series={"count": REPEATED}),
+        event(count=0, series={"count": REPEATED}),
         event(message="no such file or directory"),
         event(reason="FailedCreatePodSandBox", message="no runtime for nvidia"),
     ],
@@ -439,6 +477,7 @@ def test_an_event_that_comes_again_and_again_is_a_failure(said: Object) -> None:
     [
         event(count=REPEATED - 1),
         event(count=None),
+        event(count=None, series={"count": REPEATED - 1}),
         event(reason="Pulled"),
         event(reason=None),
         event(message="timed out"),

@@ -30,6 +30,15 @@ SIGNS = {
     "safetensors_rust.SafetensorError: Error while deserializing header": "weights",
     "ImportError: libnuma.so.1: cannot open shared object file": "system library",
     "ModuleNotFoundError: No module named 'vllm'": "environment is incomplete",
+    "RuntimeError: CUDA error: out of memory": "out of memory",
+    "RuntimeError: The NVIDIA driver on your system is too old (found version 12040).": "CUDA dev",
+    "AcceleratorError: CUDA error: no kernel image is available for execution": "other GPUs",
+    "OSError: You are trying to access a gated repo.": "without a token",
+    "OSError: We couldn't connect to 'https://huggingface.co' to load the files": "hub cannot be",
+    "/tmp/x/cuda_utils.c:6:10: fatal error: Python.h: No such file or directory": "compiler",
+    "FileNotFoundError: [Errno 2] No such file or directory: 'ninja'": "compiler",
+    "FileNotFoundError: No such file or directory: '/usr/local/cuda/bin/nvcc'": "compiler",
+    "RuntimeError: Failed to find C compiler. Please specify via CC": "compiler",
 }
 
 

@@ -113,8 +113,12 @@ def test_the_proxy_searches_the_web_as_the_settings_of_the_machine_say() -> None
 def test_the_token_is_in_the_proxys_environment_and_not_in_its_command_line() -> None:
     environ = proxy_environ("t0ken", "k3y", {"PATH": "/bin", "ANTHROPIC_API_KEY": "s3cret"})
     argv = proxy_command(
-        port=8011, engine_url="http://127.0.0.1:8010", request_log=Path("/state/requests.jsonl")
+        port=8011,
+        engine_url="http://127.0.0.1:8010",
+        request_log=Path("/state/requests.jsonl"),
+        keys=Path("/config/keys.json"),
     )
+    assert argv[argv.index("--keys-file") + 1] == "/config/keys.json"
     assert environ["AUTOSRE_PROXY_TOKEN"] == "t0ken"
     assert "s3cret" not in environ.values()
     assert environ["AUTOSRE_ENGINE_KEY"] == "k3y"
@@ -126,7 +130,11 @@ def test_the_token_is_in_the_proxys_environment_and_not_in_its_command_line() ->
 def test_responses_are_stored_only_where_a_folder_is_given() -> None:
     for folder in (None, Path("/state/responses")):
         argv = proxy_command(
-            port=8011, engine_url="http://127.0.0.1:8010", request_log=Path("/r"), responses=folder
+            port=8011,
+            engine_url="http://127.0.0.1:8010",
+            request_log=Path("/r"),
+            keys=Path("/k"),
+            responses=folder,
         )
         assert ("--responses-dir" in argv) == (folder is not None)
         assert (str(folder) in argv) == (folder is not None)

@@ -123,7 +123,7 @@ def _ports() -> tuple[int, int]:
 
 
 def stand_in_proxy(
-    *, port: int, engine_url: str, request_log: Path, responses: Path | None
+    *, port: int, engine_url: str, request_log: Path, responses: Path | None, keys: Path | None
 ) -> list[str]:
     return [sys.executable, "-S", str(SCRIPT), str(port)]
 

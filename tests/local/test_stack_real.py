@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -87,17 +90,73 @@ def test_a_killed_proxy_is_back_before_a_client_gives_up(
     assert ask(real_stack) == 200
 
 
-def test_a_killed_engine_leaves_nothing_and_comes_back(
+QUESTION: dict[str, Any] = {
+    "model": "m",
+    "max_tokens": 120,
+    "stream": True,
+    "messages": [{"role": "user", "content": "Write a long story about a lighthouse."}],
+}
+
+
+def test_a_killed_engine_leaves_nothing_and_comes_back_and_an_answer_goes_on(
     real_stack: Stack, real_stack_state: Path
 ) -> None:
     killed = leader(real_stack_state, "engine")
     assert len(session_members(killed)) >= 2  # the API server and the engine core
-    os.kill(killed.pid, signal.SIGKILL)
-    until(lambda: not session_members(killed), "the engine core's end", timeout_s=30)
-    assert status().state in ("starting", "crashed")
+    restarts = status().services["engine"].restarts
+    pieces: list[tuple[float, str]] = []
+    events: list[dict[str, Any]] = []
+    with httpx.stream(
+        "POST",
+        f"{real_stack.proxy_url}/v1/messages",
+        json=QUESTION,
+        headers={"authorization": f"Bearer {real_stack.token}"},
+        timeout=600,
+        trust_env=False,
+    ) as answer:
+        for line in answer.iter_lines():
+            if not line.startswith("data: "):
+                continue
+            event = json.loads(line.removeprefix("data: "))
+            events.append(event)
+            if text := event.get("delta", {}).get("text"):
+                pieces.append((time.monotonic(), text))
+                if len(pieces) == 5:
+                    os.kill(killed.pid, signal.SIGKILL)
+                    until(lambda: not session_members(killed), "the engine core's end", 30)
+                    assert status().state in ("starting", "crashed")
+    kinds = [event["type"] for event in events]
+    assert kinds[-1] == "message_stop"
+    assert "error" not in kinds
+    assert events[-2]["delta"]["stop_reason"] in ("end_turn", "max_tokens")
+    # The longest silence is the engine's restart; both sides of it are one text in one block.
+    gaps = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(pieces)]
+    at = gaps.index(max(gaps)) + 1
+    before, after = ("".join(text for _, text in part) for part in (pieces[:at], pieces[at:]))
+    assert before.split()
+    assert after.split()
+    assert before.split()[-3:] != after.split()[:3]
+    assert f"{before.split()[-1]} {before.split()[-1]}" not in f"{before[-40:]}{after[:40]}"
+    turn = resumed_turn(real_stack)
+    assert (turn["status"], turn["resumed"], turn["resume"]) == (200, 1, "continued")
+
     stack = start("smollm2-135m-cpu")  # waits for the supervisor's restart
     assert ask(stack) == 200
-    assert status().services["engine"].restarts == 1
+    assert status().services["engine"].restarts == restarts + 1
+
+
+def resumed_turn(stack: Stack) -> dict[str, Any]:
+    """Return the line of the one request that was asked again, when it is written."""
+    assert stack.request_log is not None
+    log = stack.request_log
+
+    def found() -> list[dict[str, Any]]:
+        records = map(json.loads, log.read_text("utf-8").split("\n")[:-1])
+        return [one for one in records if one["resumed"]]
+
+    until(found, "the request log's line")
+    (turn,) = found()
+    return turn
 
 
 def test_killed_supervisors_take_their_services_along_and_start_recovers(

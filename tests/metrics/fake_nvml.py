@@ -41,6 +41,7 @@ class FakeNvml:
     def __init__(self, answers: dict[str, Any], *, gpus: int = 1) -> None:
         self.answers = answers
         self.gpus = gpus
+        self.missing: tuple[str, ...] = ()
         self.calls: list[str] = []
         self.open = 0
 
@@ -74,7 +75,7 @@ class FakeNvml:
         return self._answer("MemoryInfo_v2" if version == self.nvmlMemory_v2 else "MemoryInfo")
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("nvmlDeviceGet"):
+        if not name.startswith("nvmlDeviceGet") or name in self.missing:
             raise AttributeError(name)
         return lambda handle: self._answer(name.removeprefix("nvmlDeviceGet"))
 

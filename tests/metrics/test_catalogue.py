@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from autosre_lab.metrics import CATALOGUE, FeedSample, GpuSample, WindowRates, grafana_dashboard
+from autosre_lab.metrics.grafana import OF_KEYS
 from tests.metrics.bodies import BODIES, body
 
 PANELS = [panel for panel in grafana_dashboard()["panels"] if panel["type"] != "row"]
@@ -73,7 +74,7 @@ def test_queries_have_their_brackets_in_pairs(query: str) -> None:
 
 def test_each_metric_of_prometheus_has_one_panel_with_its_meaning() -> None:
     shown = {panel["targets"][0]["expr"]: panel for panel in PANELS}
-    wanted = [metric for metric in CATALOGUE if metric.promql]
+    wanted = [metric for metric in (*CATALOGUE, *OF_KEYS) if metric.promql]
     assert len(PANELS) == len(wanted) == len(shown)
     for metric in wanted:
         assert metric.meaning in shown[metric.promql]["description"]

@@ -146,3 +146,25 @@ def test_memory_in_use_is_what_nvidia_smi_shows() -> None:
     assert (new.memory_used_bytes, new.memory_total_bytes) == (smi["used"], smi["total"])
     (old, _) = GpuReader(data_centre(**both)).read().gpus
     assert old.memory_used_bytes == smi["used"] + smi["reserved"], "a driver without version 2"
+
+
+def test_a_library_of_another_age_costs_the_one_signal_that_it_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nvml = data_centre(CurrentClocksEventReasons=0x4)
+    nvml.missing = (
+        "nvmlDeviceGetTotalEnergyConsumption",
+        "nvmlDeviceGetCurrentClocksThrottleReasons",
+    )
+
+    def first_version_only(handle: str) -> SimpleNamespace:
+        return SimpleNamespace(total=80 * GIB, used=72 * GIB)
+
+    monkeypatch.setattr(nvml, "nvmlDeviceGetMemoryInfo", first_version_only)
+    reader = GpuReader(nvml)
+    gpu = reader.read().gpus[0]
+    assert (gpu.memory_used_bytes, gpu.power_w) == (72 * GIB, 612)
+    assert gpu.throttle == ("software power cap",)
+    assert gpu.energy_j is None
+    assert list(gpu.errors) == ["energy_j"]
+    assert reader.energy_j() is None

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from autosre_lab.metrics.roofline import BANDWIDTHS, bytes_per_step, model_shape, roofline
+from autosre_lab.metrics.roofline import (
+    BANDWIDTHS,
+    bandwidth_of,
+    bytes_per_step,
+    model_shape,
+    roofline,
+)
 
 QWEN = {
     "hidden_size": 2048,
@@ -84,3 +90,9 @@ def test_a_dense_model_reads_all_its_weights() -> None:
     )
     assert bytes_per_step(smollm) == pytest.approx(134.5e6 * 2, rel=0.01)
     assert bytes_per_step(smollm, batch=8) == bytes_per_step(smollm)
+
+
+def test_a_gpu_is_known_by_its_name_with_or_without_its_maker() -> None:
+    assert bandwidth_of("NVIDIA A100-SXM4-40GB") == bandwidth_of("A100-SXM4-40GB") == 1.555e12
+    assert bandwidth_of("NVIDIA H100 80GB HBM3 MIG 1g.10gb") is None
+    assert bandwidth_of("AMD Instinct MI300X") is None

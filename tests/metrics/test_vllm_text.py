@@ -121,7 +121,11 @@ def test_a_body_of_something_else_has_no_engine() -> None:
     assert (sample.engines, sample.model, sample.running) == (0, "", None)
 
 
-@pytest.mark.parametrize("text", ["<html>no</html>", "vllm:x{engine= 3", "a b c d e"])
+TTFT = "vllm:time_to_first_token_seconds"
+CUT = f'# TYPE {TTFT} histogram\n{TTFT}_bucket{{le="40.}}"}} 3\n'
+
+
+@pytest.mark.parametrize("text", ["<html>no</html>", "vllm:x{engine= 3", "a b c d e", CUT])
 def test_a_body_that_is_no_exposition_text_is_refused(text: str) -> None:
     with pytest.raises(RemoteError, match="exposition text"):
         parse_engine_metrics(text)

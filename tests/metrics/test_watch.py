@@ -24,13 +24,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from autosre_lab.cli.watch import metrics, watch
-from autosre_lab.errors import MissingExtraError
 from autosre_lab.metrics import Feed, Limits, Sources, read_samples
 from autosre_lab.metrics.figures import figure_of, shown, sparkline
 from autosre_lab.metrics.gpu import GpuReader
 from autosre_lab.metrics.host import HostReader
 from autosre_lab.metrics.logs_feed import LogFeed
-from autosre_lab.metrics.watch import StackView, new_console, watch_live
+from autosre_lab.metrics.watch import StackView, watch_live
 from autosre_lab.proxy.request_log import RequestRecord
 from tests.metrics.fake_nvml import data_centre, gb10
 from tests.metrics.scripted_engine import Script, scripted_engine
@@ -116,6 +115,7 @@ def test_the_screen_shows_every_source(engine: tuple[str, Script], tmp_path: Pat
         time="2026-01-01T10:00:00+00:00",
         request_id="r",
         kind="subagent",
+        key="alice",
         status=200,
         input_tokens=100,
         cached_tokens=1900,
@@ -148,8 +148,9 @@ def test_the_screen_shows_every_source(engine: tuple[str, Script], tmp_path: Pat
     feed.stop()
     for one in ("UNDERLOADED", "tok/s now", "42.3 W", "67 °C", "61.2 GiB", "weights loaded"):
         assert one in text, one
-    for one in ("subagent", "2,000", "1,900", "77", "250 ms", "61.0 s", "tool_use", "r.jsonl"):
+    for one in ("subagent", "2,000", "1,900", "77", "250 ms", "61.0 s", "tool_use", "alice"):
         assert one in text, one
+    assert "r.jsonl" in text
     assert "GPU memory in use" in text
     assert "GET /metrics" not in text, "our own polls are not news"
     assert "\x1b[31m" not in text, "a log must not colour the screen"
@@ -167,13 +168,6 @@ def test_several_gpus_make_one_figure() -> None:
     assert figure_of(sample, "gpu.util") == 0.99
     assert figure_of(sample, "rates.gen_tps") is None
     assert figure_of(sample, "host.pressure_memory_some.avg10") is None
-
-
-def test_a_live_view_without_rich_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "rich.console", None)
-    with pytest.raises(MissingExtraError, match="live view") as caught:
-        new_console()
-    assert caught.value.extra == "watch"
 
 
 def test_a_live_view_ends_after_its_time(engine: tuple[str, Script]) -> None:

@@ -9,10 +9,10 @@ which each prompt begins as the one before.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import os
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -29,6 +29,7 @@ from tests.proxy.chat_templates import rendered
 from tests.proxy.recorded_sessions import session_of_changes
 from tests.support.long_window import long_window
 
+WAYS = {"loaded": "all in the list", "told": "told where they come"}
 REQUESTS = 5
 """Of the session: the first, a fetch, a call of what came, a second fetch, a call of that."""
 
@@ -89,30 +90,35 @@ def _prompt(body: dict[str, Any], engine: EngineProfile) -> bytes:
     return rendered("results_as_user", {**chat, "add_generation_prompt": False}).encode()
 
 
-def main(where: list[str]) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Print the table."""
-    if not where:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("where", nargs="?", help="`served`, or the address of a proxy")
+    parser.add_argument("--only", choices=WAYS, help="one of both ways")
+    given = parser.parse_args(argv)
+    ways = [given.only] if given.only else list(WAYS)
+    if given.where is None:
         shared()
-    elif where == ["served"]:
+    elif given.where == "served":
         with long_window(32_768) as stack:
-            replayed(stack.proxy_url, stack.token)
+            replayed(stack.proxy_url, stack.token, ways)
     else:
-        for url in where:
-            replayed(url, os.environ.get("AUTOSRE_PROXY_TOKEN", ""))
+        replayed(given.where, os.environ.get("AUTOSRE_PROXY_TOKEN", ""), ways)
 
 
-def replayed(url: str, token: str) -> None:
-    """Print what each request's prompt had in the cache, both ways."""
+def replayed(url: str, token: str, ways: list[str]) -> None:
+    """Print what each request's prompt had in the cache."""
     print("| tools | request | prompt tokens | from the cache | computed | seconds |", flush=True)
     print("|---|---|--:|--:|--:|--:|", flush=True)
-    for loaded in (True, False):
-        how = "all in the list" if loaded else "told where they come"
-        for number, (prompt, cached, took_s) in enumerate(replay(url, token, loaded=loaded), 1):
+    for way in ways:
+        requests = replay(url, token, loaded=way == "loaded")
+        for number, (prompt, cached, took_s) in enumerate(requests, 1):
             print(
-                f"| {how} | {number} | {prompt} | {cached} | {prompt - cached} | {took_s:.1f} |",
+                f"| {WAYS[way]} | {number} | {prompt} | {cached} | {prompt - cached} | "
+                f"{took_s:.1f} |",
                 flush=True,
             )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -23,8 +23,10 @@ CLAUDE_CODES = ask("Perform a web search for the query: kestrels", tools=[SEARCH
 
 
 @contextmanager
-def proxy(upstream: str, *options: str, **environ: str) -> Iterator[str]:
-    """Run a proxy and yield its URL."""
+def proxy_process(
+    upstream: str, *options: str, **environ: str
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run a proxy and yield its URL and its process."""
     with subprocess.Popen(
         [sys.executable, "-m", "autosre_lab.proxy", "0", upstream, *options],
         env={**os.environ, **environ},
@@ -36,12 +38,19 @@ def proxy(upstream: str, *options: str, **environ: str) -> Iterator[str]:
             assert process.stderr is not None
             for line in process.stderr:
                 if "serving http" in line:
-                    yield line.partition("serving ")[2].split()[0]
+                    yield line.partition("serving ")[2].split()[0], process
                     break
             else:
                 raise AssertionError("it did not serve")
         finally:
             process.terminate()
+
+
+@contextmanager
+def proxy(upstream: str, *options: str, **environ: str) -> Iterator[str]:
+    """Run a proxy and yield its URL."""
+    with proxy_process(upstream, *options, **environ) as (url, _):
+        yield url
 
 
 @pytest.fixture

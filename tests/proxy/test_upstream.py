@@ -13,6 +13,7 @@ import pytest
 
 from autosre_lab.proxy import ProxyConfig, running_proxy
 from autosre_lab.proxy.__main__ import main
+from autosre_lab.proxy.exchange import Exchange
 from autosre_lab.proxy.refusals import retry_after
 from autosre_lab.proxy.upstream import IDLE_S, reason
 from autosre_lab.scripted.chat_engine import Turn
@@ -147,6 +148,61 @@ async def test_a_request_that_breaks_a_new_connection_is_not_sent_again(
             message = (await response.json())["error"]["message"]
         assert "it closed the connection without an answer" in message
         assert engine.chats == 1
+
+
+async def test_what_came_at_once_goes_out_in_one_write(
+    start_lab: StartLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bytes] = []
+
+    async def noted(self: Exchange, events: bytes) -> None:
+        written.append(events)
+
+    monkeypatch.setattr(Exchange, "_write", noted)
+    stream = http(STREAM, b"text/event-stream")
+    async with raw_engine(lambda *_: stream) as engine:
+        lab = await start_lab()
+        async with running_proxy(ProxyConfig(upstream=engine.url, port=0, resume_tries=0)) as url:
+            lab.url = url
+            events = await lab.events(ask())
+    assert [event["type"] for event in events] == [
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ]
+    assert written == []  # the only write is the last
+
+
+async def test_an_answer_that_outruns_its_client_arrives_whole(start_lab: StartLab) -> None:
+    text = "a" * 8192
+    event = f'data: {{"choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}\n\n'.encode()
+    whole = event * 3000 + STREAM  # more than all buffers on its way hold
+    sent: list[asyncio.WriteTransport] = []
+
+    async def send(writer: asyncio.StreamWriter) -> None:
+        sent.append(writer.transport)
+        writer.write(http(whole, b"text/event-stream"))
+        await writer.drain()
+
+    async with raw_engine(lambda *_: b"") as engine:
+        engine.chat = send
+        lab = await start_lab()
+        async with (
+            running_proxy(ProxyConfig(upstream=engine.url, port=0, resume_tries=0)) as url,
+            asyncio.timeout(60),
+            lab.http.post(f"{url}/v1/messages", json=ask(stream=True)) as response,
+        ):
+            left = 0
+            while (now := sent[0].get_write_buffer_size()) != left:  # until nothing moves
+                left = now
+                await asyncio.sleep(0.1)
+            assert left > 0
+            received = await response.read()
+    assert received.count(text.encode()) == 3000
+    assert received.endswith(b'{"type":"message_stop"}\n\n')
 
 
 async def test_connections_are_used_again_after_a_whole_answer(start_lab: StartLab) -> None:

@@ -19,6 +19,7 @@ from autosre_lab.cli.main import main
 from autosre_lab.errors import ConfigError, MissingExtraError
 from autosre_lab.evaluation import CheckResult, EvaluationResult, save_evaluation
 from autosre_lab.metrics import EngineSample, FeedSample, Recorder
+from autosre_lab.proxy.request_log import RequestRecord
 from autosre_lab.report import gather, write_report
 from autosre_lab.report.measuring import planned
 from autosre_lab.stack import Stack
@@ -161,6 +162,21 @@ def test_a_file_that_is_broken_is_left_out_and_said(measured: Path, tmp_path: Pa
         gather([broken])
     with pytest.raises(ConfigError, match="nothing to report"):
         gather([tmp_path])
+
+
+def test_a_request_log_is_reported_as_usage_by_key(tmp_path: Path) -> None:
+    log, day = tmp_path / "requests.jsonl", "2026-01-02T03:04:05+00:00"
+    used: dict[str, Any] = {"time": day, "kind": "main", "status": 200, "cached_tokens": 70_000}
+    records = [
+        RequestRecord(request_id="a", key="alice", input_tokens=5000, output_tokens=21, **used),
+        RequestRecord(request_id="b", input_tokens=7, **used),
+    ]
+    log.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in records))
+    page = write_report(gather([tmp_path]), tmp_path / "out").read_text("utf-8")
+    for one in ("alice", "the owner", "5,021", "70,000", "2026-01-02"):
+        assert one in page, one
+    tree = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
+    assert [one["computed_tokens"] for one in tree["usage"][0]["by_key"]] == [7, 5021]
 
 
 def test_what_is_not_there_is_named() -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autosre_lab.serving.asgi import guarded
+from autosre_lab.serving.key_file import create_key, revoke_key
+from autosre_lab.serving.keys import KeyRing
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -75,3 +78,35 @@ def test_a_body_has_a_largest_size_however_it_is_sent() -> None:
     assert ask([BEARER, (b"content-length", b"11")], b"x" * 11, most=10) == 413
     assert ask([BEARER], b"x" * 6, b"x" * 6, most=10) is None
     assert ask([BEARER], b"x" * 5, b"x" * 5, most=10) == 200
+
+
+def test_a_key_is_held_to_its_limits_and_named_server(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    mine = create_key(keys, "mine", servers=["mcp"], requests_per_minute=1).secret
+    other = create_key(keys, "other", servers=["proxy"]).secret
+    gate = guarded(app, token="t", keys=KeyRing(keys))
+
+    def status(secret: str, method: str = "POST") -> tuple[int, dict[bytes, bytes]]:
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b""}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"authorization", f"Bearer {secret}".encode())]
+        scope = {"type": "http", "method": method, "headers": headers}
+
+        async def run() -> None:
+            await gate(scope, receive, send)
+
+        asyncio.run(run())
+        return sent[0]["status"], dict(sent[0]["headers"])
+
+    assert [status(one)[0] for one in ("t", mine, other, "autosre-x")] == [200, 200, 403, 401]
+    said, headers = status(mine)
+    assert (said, 1 <= int(headers[b"retry-after"]) <= 60) == (429, True)
+    assert status(mine, "GET")[0] == 200  # a stream that only waits
+    revoke_key(keys, "mine")
+    assert status(mine, "GET")[0] == 401

@@ -116,6 +116,8 @@ def _compacts(command: str, characters: str) -> Callable[[ClaudeTrial], None]:
             any(event.get("subtype") == "compact_boundary" for event in ran.events),
             "it did not compact",
         )
+        kinds = {one["kind"] for one in lab.log_records()}
+        expect("compaction" in kinds, f"its compaction is taken for something else: {kinds}")
         largest = max(
             lab.upstream._count(request.body) + request.body["max_completion_tokens"]
             for request in lab.chats

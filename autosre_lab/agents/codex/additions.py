@@ -130,7 +130,7 @@ def _mcp_servers(file: Path, *, broken_is_told: bool) -> dict[str, Any]:
         if not broken_is_told:
             return {}  # Codex itself says what is wrong with it
         raise ConfigError(
-            f"{file} cannot be read: {error}", remedy="mend it, or leave mcp out of --bring"
+            f"{file} cannot be read: {error}", remedy="correct it, or leave mcp out of --bring"
         ) from error
     return servers if isinstance(servers, dict) else {}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from autosre_lab.proxy.engine_fields import engine_fields
 from autosre_lab.proxy.messages.content import TEXT_SEPARATOR
 from autosre_lab.proxy.messages.conversation import chat_messages
 from autosre_lab.proxy.messages.deferred import offered_tools
-from autosre_lab.proxy.messages.engine_fields import engine_fields
 from autosre_lab.proxy.messages.request import BadRequestError, MessagesRequest
 from autosre_lab.proxy.messages.thinking import thinking_fields
 from autosre_lab.proxy.messages.tool_choice import tool_fields
@@ -19,6 +19,13 @@ _NO_TOOL_PARSER = (
     "No tool can be called: the engine was started without --enable-auto-tool-choice and "
     "--tool-call-parser. Where a task needs a tool, say so, and name these two flags."
 )
+
+_INSTEAD = {
+    "stop": "stop_sequences",
+    "response_format": "output_config.format",
+    "include_reasoning": "thinking",
+    "continue_final_message": "a last message of the assistant",
+}
 
 
 def to_chat_request(
@@ -63,7 +70,8 @@ def to_chat_request(
         listed = {}
         _say_that_nothing_can_be_called(messages)
     body |= _sampling_fields(request)
-    own, asked = thinking_fields(request, engine), engine_fields(request)
+    own = thinking_fields(request, engine)
+    asked = engine_fields(request, answers="Messages", instead=_INSTEAD)
     of_both = (own.pop("chat_template_kwargs", {}), asked.pop("chat_template_kwargs", {}))
     kwargs = {**listed, **of_both[0], **of_both[1]}
     body |= own | asked

@@ -11,7 +11,8 @@ __all__ = ["AGENT_HEADER", "SESSION_HEADER", "classify", "last_user_text"]
 
 SESSION_HEADER = "x-claude-code-session-id"
 AGENT_HEADER = "x-claude-code-agent-id"
-# Claude Code 2.1.197's own words, in the compaction prompt and in its two variants.
+# Claude Code's own words, 2.1.197 to 2.1.332, in the compaction prompt and in its two variants; the
+# contract tries them on each version.
 _COMPACTION_TASK = "create a detailed summary of"
 _COMPACTION_SYSTEM = "tasked with summarizing conversations"
 _VERDICT_END = "</block>"

@@ -226,6 +226,8 @@ def _image(block: ContentBlock, *, images: bool) -> Part:
             "send its bytes as base64]"
         )
     if source is not None and source.data and source.type in ("base64", ""):
+        if source.data[:11].lower() == "data:image/":  # some clients put the whole URL there
+            return ImagePart(source.data)
         return ImagePart(f"data:{source.media_type or 'image/png'};base64,{source.data}")
     return _omitted("image", detail="neither base64 nor a URL")
 

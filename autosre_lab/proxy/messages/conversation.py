@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from autosre_lab.proxy.arguments import meant_object
 from autosre_lab.proxy.blocks import MALFORMED_ARGUMENTS
 from autosre_lab.proxy.messages.content import (
     TEXT_SEPARATOR,
@@ -322,9 +323,8 @@ def _arguments(raw: msgspec.Raw) -> str:
     text = data.decode("utf-8", "replace").strip()
     if text.startswith("{"):
         return text
-    if text in ("", "null", '""'):
-        return "{}"
-    return f'{{"{MALFORMED_ARGUMENTS}":{text}}}'
+    meant = meant_object(text)
+    return meant if meant.startswith("{") else f'{{"{MALFORMED_ARGUMENTS}":{text}}}'
 
 
 def _is_reminder(block: ContentBlock) -> bool:

@@ -23,6 +23,7 @@ _TYPES: Mapping[RefusalKind, str] = {
     "invalid": "invalid_request_error",
     "overflow": "invalid_request_error",
     "unauthenticated": "authentication_error",
+    "key": "authentication_error",
     "engine_key": "authentication_error",
     "forbidden": "permission_error",
     "not_found": "not_found_error",

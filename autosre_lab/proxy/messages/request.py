@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from autosre_lab.proxy.messages.engine_fields import EngineFields
+from autosre_lab.proxy.engine_fields import EngineFields
 from autosre_lab.proxy.refusals import BadRequestError
 
 __all__ = [

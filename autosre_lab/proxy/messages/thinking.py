@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autosre_lab.proxy.engine_fields import switched
 from autosre_lab.proxy.messages.request import MessagesRequest
 from autosre_lab.proxy.profile import EngineProfile
 
@@ -21,7 +22,9 @@ def begins_inside(request: MessagesRequest, engine: EngineProfile) -> bool:
     """Whether the template has opened the thoughts, so that the answer begins inside of them."""
     if request.messages[-1].role == "assistant":
         return False
-    return engine.opens_thinking == "always" or (engine.opens_thinking == "on" and thinks(request))
+    on = switched(request, engine.thinking_switch)
+    on = thinks(request) if on is None else on
+    return engine.opens_thinking == "always" or (engine.opens_thinking == "on" and on)
 
 
 def thinking_fields(request: MessagesRequest, engine: EngineProfile) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autosre_lab.proxy.engine_fields import engine_fields, switched
 from autosre_lab.proxy.messages.thinking import nearest_effort
 from autosre_lab.proxy.messages.turns import fit_template
 from autosre_lab.proxy.profile import EngineProfile
@@ -16,6 +17,12 @@ from autosre_lab.proxy.responses.tools import DeclaredTools, tool_fields
 from autosre_lab.proxy.responses.warming import question
 
 __all__ = ["begins_inside", "to_chat_request"]
+
+_INSTEAD = {
+    "response_format": "text.format",
+    "include_reasoning": "reasoning",
+    "continue_final_message": "a last message of the assistant",
+}
 
 
 def to_chat_request(
@@ -61,7 +68,20 @@ def to_chat_request(
         body["temperature"] = request.temperature
     if request.top_p is not None:
         body["top_p"] = request.top_p
-    body |= _thinking_fields(request, engine)
+    if bytes(request.top_k) not in (b"", b"null"):
+        body["top_k"] = request.top_k
+    own = _thinking_fields(request, engine)
+    asked = engine_fields(
+        request,
+        answers="responses",
+        instead=_INSTEAD,
+        handed_on=("stop",),
+        judged=("top_logprobs",),
+    )
+    kwargs = own.pop("chat_template_kwargs", {}) | asked.pop("chat_template_kwargs", {})
+    body |= own | asked
+    if kwargs:
+        body["chat_template_kwargs"] = kwargs
     body |= _format_fields(request)
     if engine.priorities and priority:
         body["priority"] = priority
@@ -70,8 +90,10 @@ def to_chat_request(
 
 def begins_inside(request: ResponsesRequest, engine: EngineProfile) -> bool:
     """Whether the template has opened the thoughts, so that the answer begins inside of them."""
-    off = request.reasoning is not None and request.reasoning.effort == "none"
-    return engine.opens_thinking == "always" or (engine.opens_thinking == "on" and not off)
+    on = switched(request, engine.thinking_switch)
+    if on is None:
+        on = request.reasoning is None or request.reasoning.effort != "none"
+    return engine.opens_thinking == "always" or (engine.opens_thinking == "on" and on)
 
 
 def _thinking_fields(request: ResponsesRequest, engine: EngineProfile) -> dict[str, Any]:

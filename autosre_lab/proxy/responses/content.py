@@ -15,6 +15,10 @@ __all__ = ["parts_of", "text_of"]
 _NO_IMAGES = "[image omitted: the served model cannot see images]"
 _REMOTE = "[image omitted: it is not in the request, and this server fetches nothing for it]"
 
+_NO_TEXT = ("application/pdf", "application/zip", "audio/", "font/", "image/", "video/")
+"""Kinds of files that are no text, even where all their bytes are letters."""
+_DRAWING = "image/svg+xml"
+
 
 class _ContentPart(msgspec.Struct):
     """A part of any type; who uses a field checks it."""
@@ -67,7 +71,7 @@ def _part(part: _ContentPart, *, images: bool) -> Part:
     if part.type in ("input_image", "image_url", "computer_screenshot"):
         return _image(part, images=images)
     if part.type == "input_file":
-        return _file(part)
+        return _file(part, images=images)
     return f"[content of type {part.type!r} omitted: the served model cannot read it]"
 
 
@@ -82,7 +86,7 @@ def _image(part: _ContentPart, *, images: bool) -> Part:
     return _REMOTE
 
 
-def _file(part: _ContentPart) -> str:
+def _file(part: _ContentPart, *, images: bool) -> Part:
     name = part.filename if isinstance(part.filename, str) else "without a name"
     data = part.file_data if isinstance(part.file_data, str) else ""
     head, comma, encoded = data.partition(",")
@@ -90,9 +94,18 @@ def _file(part: _ContentPart) -> str:
         head, encoded = "", data
     if not encoded:
         return f"[file {name} omitted: it is not in the request]"
-    try:
-        content = base64.b64decode(encoded, validate=True).decode("utf-8")
-    except (binascii.Error, ValueError):
-        kind = head.removeprefix("data:").partition(";")[0] or "not text"
+    kind = head.removeprefix("data:").partition(";")[0]
+    if kind.startswith("image/") and images and kind != _DRAWING:
+        return ImagePart(data)
+    content = None if kind.startswith(_NO_TEXT) and kind != _DRAWING else _decoded(encoded)
+    if content is None or content.startswith("%PDF-"):
+        kind = kind or "not text"
         return f"[file {name} omitted: the served model cannot read it ({kind})]"
     return f"<file name={msgspec.json.encode(name).decode()}>\n{content}\n</file>"
+
+
+def _decoded(encoded: str) -> str | None:
+    try:
+        return base64.b64decode(encoded, validate=True).decode("utf-8")
+    except (binascii.Error, ValueError):
+        return None

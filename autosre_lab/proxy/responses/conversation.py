@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from autosre_lab.proxy.arguments import is_json_object
+from autosre_lab.proxy.arguments import is_json_object, meant_object
 from autosre_lab.proxy.messages.content import (
     TEXT_SEPARATOR,
     ImagePart,
@@ -245,11 +245,9 @@ def _arguments(item: InputItem) -> str:
     if not text and bytes(item.arguments).startswith(b"{"):
         return bytes(item.arguments).decode("utf-8", "replace")
     # A model's own broken JSON comes back in every later turn; some engines refuse it each time.
-    mended = without_lone_surrogates(text.encode()).decode()
-    if is_json_object(mended):
-        return mended
-    if text in ("", "null", '""'):
-        return "{}"
+    meant = meant_object(without_lone_surrogates(text.encode()).decode())
+    if is_json_object(meant):
+        return meant
     return msgspec.json.encode({"malformed_arguments": text}).decode()
 
 

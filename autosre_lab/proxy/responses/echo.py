@@ -21,14 +21,14 @@ def echoed(request: ResponsesRequest, *, stored: bool) -> dict[str, Any]:
     reasoning = request.reasoning
     return {
         "background": request.in_background is True,
-        "frequency_penalty": 0.0,
+        "frequency_penalty": request.frequency_penalty or 0.0,
         "instructions": request.instructions,
         "max_output_tokens": request.max_output_tokens,
         "max_tool_calls": request.max_tool_calls,
         "metadata": request.metadata or {},
         "model": request.model,
         "parallel_tool_calls": request.parallel_tool_calls is not False,
-        "presence_penalty": 0.0,
+        "presence_penalty": request.presence_penalty or 0.0,
         "previous_response_id": request.continued_from,
         "prompt_cache_key": request.prompt_cache_key,
         "reasoning": {
@@ -42,7 +42,7 @@ def echoed(request: ResponsesRequest, *, stored: bool) -> dict[str, Any]:
         "text": _text(request.text),
         "tool_choice": request.tool_choice or "auto",
         "tools": [_tool(tool) for tool in request.tools or ()],
-        "top_logprobs": request.top_logprobs or 0,
+        "top_logprobs": 0,
         "top_p": 1.0 if request.top_p is None else request.top_p,
         # Nothing is dropped from an input: a server that did would break its own prefix cache.
         "truncation": "disabled",

@@ -19,6 +19,7 @@ _TYPES: Mapping[RefusalKind, str] = {
     "invalid": "invalid_request_error",
     "overflow": "invalid_request_error",
     "unauthenticated": "authentication_error",
+    "key": "authentication_error",
     "engine_key": "authentication_error",
     "forbidden": "permission_error",
     "not_found": "not_found_error",
@@ -34,6 +35,7 @@ _TYPES: Mapping[RefusalKind, str] = {
 _CODES: Mapping[RefusalKind, str] = {
     "overflow": "context_length_exceeded",
     "unauthenticated": "invalid_api_key",
+    "key": "invalid_api_key",
     "busy": "rate_limit_exceeded",
     "shed": "rate_limit_exceeded",
 }

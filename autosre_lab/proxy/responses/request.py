@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from autosre_lab.proxy.engine_fields import EngineFields
 from autosre_lab.proxy.messages.request import without_lone_surrogates
 from autosre_lab.proxy.refusals import BadRequestError
 
@@ -26,6 +27,7 @@ __all__ = [
 
 _T = TypeVar("_T")
 _NOTHING = msgspec.Raw(b"")
+_NO_LOGPROBS = (b"", b"null", b"0")
 _LOGPROBS = "message.output_text.logprobs"
 
 
@@ -100,7 +102,7 @@ class StreamOptions(msgspec.Struct):
     include_obfuscation: bool | None = None
 
 
-class ResponsesRequest(msgspec.Struct, kw_only=True):
+class ResponsesRequest(EngineFields, kw_only=True):
     """A request of `/v1/responses`."""
 
     model: str = ""
@@ -117,7 +119,7 @@ class ResponsesRequest(msgspec.Struct, kw_only=True):
     max_output_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
-    top_logprobs: int | None = None
+    top_k: msgspec.Raw = _NOTHING
     truncation: str | None = None
     include: list[str] | None = None
     store: bool | None = None
@@ -174,7 +176,7 @@ def decode_request(body: bytes) -> ResponsesRequest:
         raise BadRequestError("max_output_tokens has to be at least 1.")
     if request.truncation not in (None, "auto", "disabled"):
         raise BadRequestError(f"truncation {request.truncation[:80]!r} is not known.")
-    if request.top_logprobs or _LOGPROBS in (request.include or ()):
+    if bytes(request.top_logprobs) not in _NO_LOGPROBS or _LOGPROBS in (request.include or ()):
         raise BadRequestError(
             f"Log probabilities are not served by this API here; leave out top_logprobs and "
             f"{_LOGPROBS}, or ask the engine's Chat Completions."

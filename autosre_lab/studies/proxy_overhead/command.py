@@ -60,7 +60,8 @@ def report(results: Results) -> str:
         f"load average {machine['load_average'][0]:.1f} before, "
         f"{machine['load_average_after'][0]:.1f} after (a busy machine lengthens latencies)",
         f"TTFT: one request at a time, n = {plan.ttft_rounds} after {plan.ttft_warm_up} warm-ups. "
-        f"CPU: {plan.burst.concurrency} streams in the burst, {plan.paced.concurrency} at "
+        f"CPU: one request at a time, {plan.burst.concurrency} streams in the burst, "
+        f"{plan.paced.concurrency} at "
         f"{plan.pace_ms} ms; {plan.burst.chunks} chunks a request. "
         f"At the end {plan.streams.concurrency} streams of {plan.streams.chunks} chunks, "
         f"{plan.streams_pace_ms} ms apart.",
@@ -180,11 +181,14 @@ def _row(name: str, raw: Measured, results: Results) -> Figures:
         version=raw.version,
         small=added.get(small),
         claude=added.get(large),
+        small_us=cpu.get("small"),
+        agent_us=cpu.get("agent"),
         burst_us=cpu.get("burst"),
         paced_us=cpu.get("paced"),
         rss_mb=max(raw.rss_mb.values(), default=None),
         streams=(run.asked, run.completed) if run else None,
         streams_wall_s=run.wall_s if run else None,
+        streams_ms=run.cpu_s / run.asked * 1e3 if run else None,
         streams_rss_mb=run.rss_mb if run else None,
     )
 

@@ -67,7 +67,8 @@ class StudyPlan:
         ttft_rounds: Requests of each body through each contender; a p99 needs 1,000.
         ttft_warm_up: Rounds before them.
         ttft_chunks: Chunks of these answers; one is enough for a first token.
-        cpu_rounds: Rounds of each of the two CPU phases, beyond a warm-up.
+        cpu_rounds: Rounds of each of the four CPU phases, beyond a warm-up.
+        requests: One round of answers of one chunk, one request at a time.
         burst: One round of chunks as fast as they are taken.
         paced: One round of chunks at a fixed pace.
         pace_ms: That pace.
@@ -80,6 +81,7 @@ class StudyPlan:
     ttft_warm_up: int
     ttft_chunks: int
     cpu_rounds: int
+    requests: Burst
     burst: Burst
     paced: Burst
     pace_ms: int
@@ -93,6 +95,7 @@ DEFAULT = StudyPlan(
     ttft_warm_up=50,
     ttft_chunks=3,
     cpu_rounds=5,
+    requests=Burst(requests=100, concurrency=1, chunks=1),
     burst=Burst(requests=32, concurrency=8, chunks=200),
     paced=Burst(requests=32, concurrency=16, chunks=200),
     pace_ms=10,
@@ -103,7 +106,8 @@ QUICK = StudyPlan(
     ttft_rounds=100,
     ttft_warm_up=10,
     ttft_chunks=3,
-    cpu_rounds=2,
+    cpu_rounds=4,
+    requests=Burst(requests=50, concurrency=1, chunks=1),
     burst=Burst(requests=16, concurrency=8, chunks=200),
     paced=Burst(requests=16, concurrency=16, chunks=200),
     pace_ms=10,
@@ -119,7 +123,7 @@ class Measured:
     Attributes:
         version: Of it.
         ttft_ms: Times to first text by body, one a round, the same rounds for all contenders.
-        cpu: Rounds of the two CPU phases, "burst" and "paced".
+        cpu: Rounds of the CPU phases: "small", "agent", "burst" and "paced".
         rss_mb: Resident memory by the phase it was read after.
         streams: What came of the concurrent streams.
     """
@@ -285,9 +289,14 @@ async def _measure(plan: StudyPlan, lanes: Sequence[Lane], results: Results) -> 
         for lane in lanes:
             results.contenders[lane.name].ttft_ms[name] = samples[lane.name]
     _weigh(lanes, results, "ttft")
-    for name, burst, pace_ms in (("burst", plan.burst, 0), ("paced", plan.paced, plan.pace_ms)):
-        body = body_named(small, chunks=burst.chunks, interval_ms=pace_ms)
-        with step(f"CPU per chunk, {name}", total=plan.cpu_rounds + 1, unit="round") as bar:
+    for name, of, burst, pace_ms in (
+        ("small", small, plan.requests, 0),
+        ("agent", large, plan.requests, 0),
+        ("burst", small, plan.burst, 0),
+        ("paced", small, plan.paced, plan.pace_ms),
+    ):
+        body = body_named(of, chunks=burst.chunks, interval_ms=pace_ms)
+        with step(f"CPU time, {name}", total=plan.cpu_rounds + 1, unit="round") as bar:
             found = await measure_cpu(
                 lanes, body, burst, rounds=plan.cpu_rounds, progress=bar.advance
             )

@@ -28,11 +28,14 @@ class Figures:
         small: What it adds to the TTFT of a request of one line.
         claude: What it adds to the TTFT of the agent's first request: 77 KB of Claude Code's, or
             40 KB of Codex's.
+        small_us: CPU microseconds of a request of one line, answered in one chunk.
+        agent_us: The same of the agent's first request.
         burst_us: CPU microseconds per chunk when chunks come as fast as they are taken.
         paced_us: The same when they come at a fixed pace.
         rss_mb: Largest resident memory after the phases above.
         streams: Concurrent streams asked for and those that ended well.
         streams_wall_s: How long these took.
+        streams_ms: CPU milliseconds per stream of these.
         streams_rss_mb: Resident memory right after them.
     """
 
@@ -40,11 +43,14 @@ class Figures:
     version: str
     small: Added | None = None
     claude: Added | None = None
+    small_us: float | None = None
+    agent_us: float | None = None
     burst_us: float | None = None
     paced_us: float | None = None
     rss_mb: float | None = None
     streams: tuple[int, int] | None = None
     streams_wall_s: float | None = None
+    streams_ms: float | None = None
     streams_rss_mb: float | None = None
 
 
@@ -61,10 +67,13 @@ _COLUMNS = (
     _Column("ttft_small_p99_ms", "p99", lambda f: _tail(f.small), 2),
     _Column("ttft_claude_p50_ms", "added TTFT agent p50 ms", lambda f: _p50(f.claude), 2),
     _Column("ttft_claude_p99_ms", "p99", lambda f: _tail(f.claude), 2),
+    _Column("small_us", "CPU µs/request small", lambda f: f.small_us, 0),
+    _Column("agent_us", "CPU µs/request agent", lambda f: f.agent_us, 0),
     _Column("burst_us", "CPU µs/chunk burst", lambda f: f.burst_us, 1),
     _Column("paced_us", "CPU µs/chunk paced", lambda f: f.paced_us, 1),
     _Column("rss_mb", "RSS MB", lambda f: f.rss_mb, 0),
     _Column("streams_wall_s", "streams: wall s", lambda f: f.streams_wall_s, 1),
+    _Column("streams_ms", "CPU ms/stream", lambda f: f.streams_ms, 2),
     _Column("streams_rss_mb", "RSS MB", lambda f: f.streams_rss_mb, 0),
 )
 
@@ -132,7 +141,7 @@ def _times(column: _Column, rival: Figures, own: Figures) -> str:
     times = ratio(column.value(rival), column.value(own))
     if times is None:
         return "–"
-    return f"{times:.0f}×" if times >= 10 else f"{times:.1f}×"
+    return f"{times:.{0 if times >= 10 else 1 if times >= 2 else 2}f}×"
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:

@@ -113,10 +113,12 @@ def first_turn(
 
 def _read_to_first_token(lines: Iterable[str], *, or_sign_of_life: bool) -> None:
     for line in lines:
-        event = json.loads(line).get("event", {})
-        delta = event.get("delta", {})
+        told = json.loads(line)
+        if told["type"] != "stream_event":
+            continue
+        delta = told["event"].get("delta", {})
         # Those without a text are the proxy's signs of life.
-        if delta.get("text") or delta.get("thinking") or (event and or_sign_of_life):
+        if delta.get("text") or delta.get("thinking") or or_sign_of_life:
             return
     raise SystemExit("Claude Code ended without a token")
 

@@ -102,8 +102,8 @@ async def _translated(
     answer = EngineAnswer(cast("aiohttp.ClientResponse", _Response(pieces)), stream)
     events, read = b"", 0
     try:
-        while (ready := await answer.next()) is not None:
-            events += ready
+        while (piece := await answer.read()) is not None:
+            events += answer.take(piece)
             if read in silent:
                 events += stream.start(3) + stream.keepalive()
             read += 1

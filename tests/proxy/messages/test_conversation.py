@@ -108,6 +108,8 @@ def test_thinking_in_the_history_becomes_reasoning() -> None:
         (None, "{}"),
         ("", "{}"),
         ('{"a', '{"' + MALFORMED_ARGUMENTS + '":"{\\"a"}'),
+        ('{"a": 1}', '{"a": 1}'),
+        ([{"a": 1}], '{"a": 1}'),
         ([1], '{"' + MALFORMED_ARGUMENTS + '":[1]}'),
         (7, '{"' + MALFORMED_ARGUMENTS + '":7}'),
     ],

@@ -3,6 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from autosre_lab.proxy import blocks as proxy_blocks
 from autosre_lab.proxy.arguments import ArgumentsEnd
 from autosre_lab.proxy.blocks import MALFORMED_ARGUMENTS
 from autosre_lab.proxy.chat_stream import UpstreamStreamError
@@ -210,11 +211,19 @@ def test_no_calls_arguments_go_to_another(deltas: list[list[dict[str, object]]])
     ]
 
 
-def test_an_answer_has_a_largest_number_of_calls() -> None:
+@pytest.mark.parametrize("kind", ["calls", "turns"])
+def test_an_answer_has_a_largest_number_of_blocks(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(proxy_blocks, "MAX_BLOCKS", 100)
     stream = make_stream()
-    with pytest.raises(UpstreamStreamError, match="4096 calls"):
-        for number in range(10_000):
-            stream.feed(chunk(tool_calls=[call(number, name="f")]))
+    with pytest.raises(UpstreamStreamError, match="more than 100"):
+        for number in range(200):
+            if kind == "calls":
+                stream.feed(chunk(tool_calls=[call(number, name="f")]))
+            else:
+                stream.feed(chunk(content="a") if number % 2 else chunk(reasoning="b"))
+    assert len(stream.sequence.blocks) + len(stream.sequence.waiting) == 100
 
 
 @pytest.mark.parametrize(

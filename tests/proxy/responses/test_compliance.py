@@ -25,6 +25,7 @@ pytestmark = pytest.mark.anyio
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "docs" / "responses.md"
+BESIDE = HERE / "beside.json"
 CASES: list[dict[str, Any]] = json.loads((HERE / "cases.json").read_text("utf-8"))
 ASKED = [case for case in CASES if "body" in case]
 EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
@@ -99,6 +100,8 @@ async def test_a_public_case(start_lab: StartLab, case: dict[str, Any]) -> None:
     sent = lab.upstream.chats[0].body
     if "sent" in case:
         assert [message["content"] for message in sent["messages"]] == case["sent"]
+    right = case.get("engine", {})
+    assert {name: sent.get(name) for name in right} == right
     if "tools" in case:
         assert [tool["function"]["name"] for tool in sent["tools"]] == case["tools"]
 
@@ -115,8 +118,15 @@ def test_what_is_another_test_is_there_and_what_is_not_built_has_a_reason() -> N
 
 
 def page() -> str:
-    rows = [f"| {one['from']} | {one['name']} | {WHY.get(one['name'], 'yes')} |" for one in CASES]
-    return "\n".join([HEAD, "| from | case | here |", "| --- | --- | --- |", *rows, ""])
+    beside: dict[str, dict[str, str]] = json.loads(BESIDE.read_text("utf-8"))
+    head = ["from", "case", "here", *beside]
+    rows = [
+        [one["from"], one["name"], WHY.get(one["name"], "yes")]
+        + [column.get(named(one), "not asked") for column in beside.values()]
+        for one in CASES
+    ]
+    lines = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
+    return "\n".join([HEAD, *lines, ""])
 
 
 HEAD = """# The public cases of the Responses API
@@ -127,8 +137,16 @@ front of a scripted engine, and read by the types of OpenAI's own SDK (every eve
 response) and by the list of fields that Open Responses requires. The page is written by
 `python -m tests.proxy.responses.test_compliance`; a test compares it.
 
-vLLM's own endpoint was not asked: that needs its engine running beside. llama.cpp's and Open
-Responses' suites can be pointed at the proxy as they are (`--base-url http://127.0.0.1:8011/v1`).
+The other columns are the same cases, asked on 2026-11-27 of vLLM's own endpoint on the CPU
+(SmolLM2 135M, its store of responses switched on) and of agentic-api (from PyPI) in front of that
+engine, by `python -m tests.proxy.responses.beside`. There a model chooses what it says, so form is
+judged alone: the status, OpenAI's types (a field that they require and that is missing is a "no",
+though the SDKs read over it), how it ended, calls where the request forces them; fields that Open
+Responses requires and that are not there are counted. This model sees no images. agentic-api's
+WebSocket takes a connection; what it does then was not asked.
+
+llama.cpp's and Open Responses' suites can be pointed at the proxy as they are
+(`--base-url http://127.0.0.1:8011/v1`).
 """
 
 

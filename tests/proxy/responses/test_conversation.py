@@ -147,6 +147,16 @@ def test_a_file_of_text_is_read_and_any_other_is_named() -> None:
     assert "b.bin omitted" in message["content"]
 
 
+@pytest.mark.parametrize(
+    "data",
+    ["data:application/pdf;base64,JVBERi0xLjQ=", "JVBERi0xLjQ=", "data:image/png;base64,aGk="],
+)
+def test_a_file_of_letters_that_is_no_text_is_named(data: str) -> None:
+    part = {"type": "input_file", "filename": "a", "file_data": data}
+    (message,) = written(ask({"role": "user", "content": [part]}))
+    assert message["content"].startswith("[file a omitted: the served model cannot read it")
+
+
 def test_a_compaction_of_ours_is_read_and_a_foreign_one_is_named() -> None:
     ours = {"type": "compaction", "encrypted_content": "autosre:so far"}
     theirs = {"type": "compaction", "encrypted_content": "OPAQUE"}

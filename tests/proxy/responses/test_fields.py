@@ -92,6 +92,13 @@ WORKS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     ),
     "stream_options": ({"stream_options": {"include_obfuscation": False}}, {}, {}),
     "store false": ({"store": False}, {"store": False}, {}),
+    "stop, which the engine knows": ({"stop": ["x"]}, {}, {"stop": ["x"]}),
+    "n 1": ({"n": 1}, {}, {}),
+    "chat_template_kwargs": (
+        {"chat_template_kwargs": {"a": 1}},
+        {},
+        {"chat_template_kwargs": {"a": 1}},
+    ),
     "a field that nobody knows": ({"frobnicate": 1}, {}, {}),
 }
 
@@ -121,6 +128,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "text.format that nobody knows": ({"text": {"format": {"type": "xml"}}}, "text.format"),
     "max_output_tokens 0": ({"max_output_tokens": 0}, "max_output_tokens"),
+    "n": ({"n": 2}, "n: this proxy cannot hand it on"),
+    "response_format": ({"response_format": {"type": "json_object"}}, "use text.format"),
+    "prompt_logprobs": ({"prompt_logprobs": 1}, "prompt_logprobs"),
+    "chat_template_kwargs that is no object": ({"chat_template_kwargs": [1]}, "object"),
     "an unknown choice": ({"tools": [FUNCTION], "tool_choice": "any"}, "tool_choice"),
 }
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from autosre_lab.bench.processes import free_port, running
+from autosre_lab.bench.processes import MeasuredProcess, _exact_cpu_s, free_port, running
 from autosre_lab.errors import ServiceCrashedError
 from autosre_lab.studies.proxy_overhead.command import figures, report
 from autosre_lab.studies.proxy_overhead.phases import Burst, StreamRun, Throughput
@@ -25,6 +29,7 @@ TINY = StudyPlan(
     ttft_warm_up=1,
     ttft_chunks=2,
     cpu_rounds=1,
+    requests=Burst(requests=2, concurrency=1, chunks=1),
     burst=Burst(requests=4, concurrency=2, chunks=150),
     paced=Burst(requests=2, concurrency=2, chunks=5),
     pace_ms=5,
@@ -38,7 +43,7 @@ def measured(version: str, ttft_ms: float) -> Measured:
     return Measured(
         version=version,
         ttft_ms={"small": [ttft_ms] * 5, "claude": [2 * ttft_ms] * 5},
-        cpu={"burst": rounds, "paced": rounds},
+        cpu={"small": rounds, "agent": rounds, "burst": rounds, "paced": rounds},
         rss_mb={"ttft": 40.0, "burst": 60.0},
         streams=StreamRun(
             asked=5, completed=5, peak=5, wall_s=1.0, cpu_s=0.1, rss_mb=61.0, faults=[]
@@ -114,6 +119,20 @@ def test_a_contender_that_ends_at_once_is_reported_with_its_last_words(tmp_path:
     assert caught.value.exit_code == 3
 
 
+def test_cpu_time_is_counted_finer_than_the_kernels_ticks(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    )
+    with process:
+        measured = MeasuredProcess("idle", process, tmp_path / "log")
+        before = time.process_time()
+        assert _exact_cpu_s(os.getpid()) >= before
+        assert _exact_cpu_s(os.getpid()) <= time.process_time()
+        used = psutil.Process(process.pid).cpu_times()
+        assert measured.cpu_s() >= used.user + used.system
+    assert measured.cpu_s() == 0.0
+
+
 def test_our_proxy_is_measured_from_end_to_end(tmp_path: Path) -> None:
     before = set(psutil.Process().children(recursive=True))
     results = run_benchmark(TINY, run_folder=tmp_path)
@@ -123,6 +142,7 @@ def test_our_proxy_is_measured_from_end_to_end(tmp_path: Path) -> None:
         assert [len(samples) for samples in raw.ttft_ms.values()] == [3, 3]
         assert [fault for rounds in raw.cpu.values() for fault in rounds.faults] == []
         assert raw.cpu["burst"].chunks == [4 * 150]
+        assert raw.cpu["small"].chunks == raw.cpu["agent"].chunks == [2]
         assert raw.streams is not None
         assert (raw.streams.completed, raw.streams.faults) == (8, [])
     assert json.loads(results.to_json())["contenders"][OURS]["ttft_ms"]["claude"]

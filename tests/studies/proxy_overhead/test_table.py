@@ -22,14 +22,25 @@ OURS = Figures(
     version="1.0",
     small=added(1.0),
     claude=added(2.0),
+    small_us=500.0,
+    agent_us=1000.0,
     burst_us=10.0,
     paced_us=50.0,
     rss_mb=60.0,
     streams=(500, 500),
     streams_wall_s=5.0,
+    streams_ms=2.0,
     streams_rss_mb=70.0,
 )
-RIVAL = replace(OURS, name="rival", version="2.0", claude=added(30.0), burst_us=688.0, rss_mb=420.0)
+RIVAL = replace(
+    OURS,
+    name="rival",
+    version="2.0",
+    claude=added(30.0),
+    agent_us=1090.0,
+    burst_us=688.0,
+    rss_mb=420.0,
+)
 DIRECT = Figures(name="direct", version="", burst_us=3.0, streams=(500, 500))
 
 
@@ -42,14 +53,15 @@ def test_the_table_divides_the_rivals_figures_by_ours() -> None:
     table = render_table([DIRECT, OURS, RIVAL], ours="ours", baseline="direct")
 
     assert cells(table, "rival / ours") == [
-        "1.0×", "1.0×", "15×", "15×", "69×", "1.0×", "7.0×", "1.0×", "1.0×", "",
+        "1.00×", "1.00×", "15×", "15×", "1.00×", "1.09×", "69×", "1.00×", "7.0×", "1.00×",
+        "1.00×", "1.00×", "",
     ]  # fmt: skip
 
 
 def test_the_way_without_a_proxy_has_figures_but_no_ratio() -> None:
     table = render_table([DIRECT, OURS, RIVAL], ours="ours", baseline="direct")
 
-    assert cells(table, "direct")[4] == "3.0"
+    assert cells(table, "direct")[6] == "3.0"
     assert "direct / ours" not in table
 
 

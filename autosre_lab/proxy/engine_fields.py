@@ -1,4 +1,4 @@
-"""vLLM's own request fields in a Messages request: handed on as they are, or refused by name.
+"""vLLM's own request fields in a dialect's request: handed on as they are, or refused by name.
 
 Only what leaves the form of the answer as it is can be handed on. Nothing is dropped in silence
 but `priority`: what comes first is decided here, by kind of request.
@@ -6,6 +6,7 @@ but `priority`: what comes first is decided here, by kind of request.
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -13,13 +14,13 @@ import msgspec
 
 from autosre_lab.proxy.refusals import BadRequestError
 
-__all__ = ["EngineFields", "engine_fields"]
+__all__ = ["EngineFields", "engine_fields", "switched"]
 
 _UNSET = msgspec.Raw(b"")
 
 
 class EngineFields(msgspec.Struct, kw_only=True):
-    """Fields of vLLM's chat requests beside Anthropic's, each as the bytes it came in."""
+    """Fields of vLLM's chat requests beside a dialect's, each as the bytes it came in."""
 
     allowed_token_ids: msgspec.Raw = _UNSET
     bad_words: msgspec.Raw = _UNSET
@@ -76,12 +77,6 @@ class EngineFields(msgspec.Struct, kw_only=True):
     use_beam_search: msgspec.Raw = _UNSET
 
 
-_INSTEAD = {
-    "stop": "stop_sequences",
-    "response_format": "output_config.format",
-    "include_reasoning": "thinking",
-    "continue_final_message": "a last message of the assistant",
-}
 _REFUSED = frozenset(
     {
         "add_generation_prompt",
@@ -112,8 +107,22 @@ _NOTHING = (b"", b"null")
 _AS_IF_ABSENT = (b"", b"null", b"false", b"[]")
 
 
-def engine_fields(request: EngineFields) -> dict[str, Any]:
+def engine_fields(
+    request: EngineFields,
+    *,
+    answers: str,
+    instead: Mapping[str, str],
+    handed_on: Container[str] = (),
+    judged: Container[str] = (),
+) -> dict[str, Any]:
     """Return the fields to hand on.
+
+    Args:
+        request: What was asked.
+        answers: What the dialect's answers are called.
+        instead: By a field that is refused, what the dialect has in its place.
+        handed_on: Fields that are refused elsewhere and have no other name in this dialect.
+        judged: Fields that are the dialect's own, and were looked at already.
 
     Raises:
         BadRequestError: One of them cannot be, or `chat_template_kwargs` is no object.
@@ -124,12 +133,14 @@ def engine_fields(request: EngineFields) -> dict[str, Any]:
         return fields
     for name, raw in zip(_NAMES, values, strict=True):
         data = bytes(raw)
-        if name in _REFUSED:
+        if name in judged:
+            continue
+        if name in _REFUSED and name not in handed_on:
             if data not in _AS_IF_ABSENT and not (name == "n" and data == b"1"):
-                instead = f"; use {_INSTEAD[name]}" if name in _INSTEAD else ""
+                other = f"; use {instead[name]}" if name in instead else ""
                 raise BadRequestError(
                     f"{name}: this proxy cannot hand it on to the engine, since its answers are "
-                    f"Messages{instead}"
+                    f"{answers}{other}"
                 )
         elif data not in _NOTHING:
             fields[name] = raw
@@ -141,3 +152,20 @@ def engine_fields(request: EngineFields) -> dict[str, Any]:
             raise BadRequestError(f"chat_template_kwargs: {error}") from error
         fields["chat_template_kwargs"] = kwargs
     return fields
+
+
+def switched(request: EngineFields, switch: str | None) -> bool | None:
+    """Return what `chat_template_kwargs` says of the template's switch for thinking.
+
+    Args:
+        request: What was asked.
+        switch: The switch's name; None where the template has none.
+
+    Returns:
+        On or off; None where it says nothing.
+    """
+    if switch is None or not request.chat_template_kwargs:
+        return None
+    kwargs = msgspec.json.decode(request.chat_template_kwargs)
+    said = kwargs.get(switch) if isinstance(kwargs, dict) else None
+    return said if isinstance(said, bool) else None
