@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from autosre_lab.badges import BADGES, Badge
@@ -13,7 +12,7 @@ from autosre_lab.widgets.theme import theme_template
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["badged", "draw", "new_figure", "table_of"]
+__all__ = ["badged", "new_figure", "table_of"]
 
 
 def badged(title: str, badges: Sequence[Badge | None]) -> str:
@@ -38,13 +37,12 @@ def table_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], index: s
     return table.set_index(index)
 
 
-def new_figure(title: str, *, dark: bool = False, live: bool = False, **layout: Any) -> Any:
+def new_figure(title: str, *, dark: bool = False, **layout: Any) -> Any:
     """Return an empty figure in our look.
 
     Args:
         title: Its title; see `badged`.
         dark: For a dark page.
-        live: A widget whose content `draw` changes.
         layout: As plotly's.
 
     Raises:
@@ -54,20 +52,6 @@ def new_figure(title: str, *, dark: bool = False, live: bool = False, **layout: 
         import plotly.graph_objects as graph
     except ImportError as error:
         raise MissingExtraError("plots", extra="notebooks") from error
-    figure: Any = (graph.FigureWidget if live else graph.Figure)()
+    figure: Any = graph.Figure()
     size = {"height": 320, "margin": {"t": 48}, "autosize": True} | layout
-    if live:
-        figure._config = {**figure._config, "responsive": True, "displaylogo": False}
     return figure.update_layout(template=theme_template(dark=dark), title=title, **size)
-
-
-def draw(live: Any, figure: Any) -> None:
-    """Have a live figure show what another one does."""
-    with live.batch_update():
-        live.data = ()
-        live.add_traces(list(figure.data))
-        live.layout = figure.layout
-    # The changes above are messages, which are lost before the page has loaded plotly: seconds on
-    # a busy machine. Then it begins with these, and so does a notebook that was saved.
-    live._widget_data = deepcopy(live._data)
-    live._widget_layout = deepcopy(live._layout)

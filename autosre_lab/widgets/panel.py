@@ -11,7 +11,8 @@ from autosre_lab.errors import AutosreError
 from autosre_lab.markup import html_text
 from autosre_lab.widgets.background import Work, error_html
 from autosre_lab.widgets.badge import badge_mark
-from autosre_lab.widgets.figures import draw, new_figure, table_of
+from autosre_lab.widgets.chart import chart, plotly_for_charts
+from autosre_lab.widgets.figures import new_figure, table_of
 from autosre_lab.widgets.front import front
 from autosre_lab.widgets.paced import Paced
 from autosre_lab.widgets.surface import Shown, interactive, require_widgets
@@ -170,9 +171,7 @@ class Panel(Shown):
             widgets = require_widgets()
             self._front = front(on_theme=self._themed)
             self._head, self._tables = widgets.HTML(), widgets.HTML()
-            self._live = {
-                name: new_figure("", dark=self.dark, live=True) for name in self.figures()
-            }
+            self._live = {name: chart() for name in self.figures()}
             # A figure takes no room before it has something to show, but all of the width: hidden
             # by `display` it would be drawn in a width of its own.
             self._boxes = {
@@ -188,6 +187,7 @@ class Panel(Shown):
             self._view = widgets.VBox(
                 [
                     self._front,
+                    plotly_for_charts(),
                     widgets.HTML(f"<style>{STYLE}</style>"),
                     self._head,
                     widgets.HBox(row, layout={"flex_flow": "row wrap"}),
@@ -222,8 +222,7 @@ class Panel(Shown):
             self.problem = error
             figures, tables = {}, {}
         for name, figure in figures.items():
-            if figure.data or self._live[name].data:
-                draw(self._live[name], figure)
+            self._live[name].show(figure)
             self._boxes[name].layout.height = "auto" if figure.data else _FOLDED["height"]
         texts = [table_html(table, caption) for caption, table in tables.items()]
         self._set(self._tables, "".join(texts))

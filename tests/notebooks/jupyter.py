@@ -29,6 +29,7 @@ __all__ = [
     "new_page",
     "open_notebook",
     "run_all",
+    "save_and_reload",
     "served",
     "switch_to_dark",
     "until_dark",
@@ -218,3 +219,29 @@ def until_figures_fill(page: Page) -> None:
             && Math.abs(plot.clientWidth - plot._fullLayout.width) <= 1);
         }"""
     )
+
+
+FIGURES = """const found = () => JSON.stringify(
+  [...document.querySelectorAll('.autosre .js-plotly-plot')]
+    .filter(plot => plot.data && plot.data.length)
+    .map(plot => [plot.layout.title && plot.layout.title.text,
+                  plot.data.map(trace => [trace.type, trace.x ? trace.x.length : 0])]))"""
+"""What all figures show: title, kind of trace, points."""
+
+
+def save_and_reload(page: Page) -> None:
+    """Save the notebook, load the page again, and find each figure as it was."""
+    before = figures(page)
+    assert before
+    page.keyboard.press("Control+s")
+    page.wait_for_selector(".jp-StatusBar-TextItem:has-text('Saving completed')", state="attached")
+    page.reload()
+    page.wait_for_selector(".jp-StatusBar-TextItem:has-text('| Idle')")
+    page.wait_for_function(f"before => {{ {FIGURES}; return found() === before; }}", arg=before)
+    until_figures_fill(page)
+
+
+def figures(page: Page) -> str:
+    """Return the titles, the traces and the points of all figures that show something."""
+    shown: str = page.evaluate(f"() => {{ {FIGURES}; return found(); }}")
+    return "" if shown == "[]" else shown

@@ -19,6 +19,7 @@ from tests.notebooks.jupyter import (
     new_page,
     open_notebook,
     run_all,
+    save_and_reload,
     served,
     switch_to_dark,
     until_dark,
@@ -82,6 +83,7 @@ def test_a_person_watches_the_plot_move_stops_it_and_switches_the_theme(
     page.wait_for_selector("text=stopped >> visible=true")
     page.wait_for_selector("text=Small load: stopped >> visible=true")
     stopped = drawn(page)
+    save_and_reload(page)
     switch_to_dark(page)
     until_dark(page)
     assert drawn(page) == stopped, "nothing more came after Stop"

@@ -11,6 +11,7 @@ import pytest
 from tests.notebooks.jupyter import (
     open_notebook,
     run_all,
+    save_and_reload,
     switch_to_dark,
     until_dark,
     until_figures_fill,
@@ -36,31 +37,6 @@ def summary(page: Page, folder: Path, name: str) -> dict[str, Any]:
     page.wait_for_selector("text=Written: ", state="attached", timeout=240_000)
     found: dict[str, Any] = json.loads((folder / "runs" / name / "summary.json").read_text("utf-8"))
     return found
-
-
-def save_and_reload(page: Page) -> None:
-    """Save the notebook, load the page again, and find each figure as it was."""
-    before = figures(page)
-    assert before
-    page.keyboard.press("Control+s")
-    page.wait_for_selector(".jp-StatusBar-TextItem:has-text('Saving completed')", state="attached")
-    page.reload()
-    page.wait_for_selector(".jp-StatusBar-TextItem:has-text('| Idle')")
-    page.wait_for_function(f"before => {{ {FIGURES}; return found() === before; }}", arg=before)
-    until_figures_fill(page)
-
-
-FIGURES = """const found = () => JSON.stringify(
-  [...document.querySelectorAll('.autosre .js-plotly-plot')]
-    .filter(plot => plot.data && plot.data.length)
-    .map(plot => [plot.layout.title && plot.layout.title.text,
-                  plot.data.map(trace => [trace.type, trace.x ? trace.x.length : 0])]))"""
-
-
-def figures(page: Page) -> str:
-    """Return the titles, the traces and the points of all figures that show something."""
-    shown: str = page.evaluate(f"() => {{ {FIGURES}; return found(); }}")
-    return "" if shown == "[]" else shown
 
 
 def settings(page: Page) -> None:
@@ -137,6 +113,7 @@ def test_an_experiment_is_designed_and_watched(lab: tuple[Page, str], state_fold
     for title in ("Trials", "Pareto front"):
         drawn(page, title)
     assert page.locator(".autosre summary:has-text('Trials')").count() == 1
+    save_and_reload(page)
     press(page, "Promote")
     # What cannot be promoted says why; what can is written.
     page.wait_for_selector(
