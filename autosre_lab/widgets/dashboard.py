@@ -14,6 +14,7 @@ from autosre_lab.metrics import Feed, FeedSample, Sources
 from autosre_lab.metrics.catalogue import CATALOGUE
 from autosre_lab.metrics.figures import figure_of, shown
 from autosre_lab.widgets.background import Work, error_html
+from autosre_lab.widgets.chart import chart, plotly_for_charts
 from autosre_lab.widgets.dashboard_figure import colour_series, dashboard_figure, show_observation
 from autosre_lab.widgets.front import front
 from autosre_lab.widgets.observation import CHARTS, Observation
@@ -75,6 +76,7 @@ class Dashboard(Shown):
         self._load = Work("Small load", on_change=self._paced.ask)
         self._view: Any = None
         self._parts: dict[str, Any] = {}
+        self._figure: Any = None
         self._wanted = False
         close_at_exit(self)
 
@@ -166,7 +168,7 @@ class Dashboard(Shown):
 
     def static(self) -> Sequence[Any]:
         """Return the newest figures, the charts, and their words."""
-        figure = dashboard_figure(live=False)
+        figure = dashboard_figure()
         show_observation(figure, self.seen)
         return [
             _Printed(self.card()),
@@ -212,10 +214,21 @@ class Dashboard(Shown):
         for name in ("state", "figures", "classes", "requests", "logs", "words"):
             parts[name] = widgets.HTML()
         parts["front"] = front(on_theme=self._theme, on_views=self._looked_at)
-        parts["figure"] = dashboard_figure(live=True)
+        self._figure = dashboard_figure()
+        parts["plotly"], parts["figure"] = plotly_for_charts(), chart()
         parts["style"] = widgets.HTML(f"<style>{STYLE}</style>")
         head = widgets.HBox([parts["start"], parts["stop"], parts["load"], parts["state"]])
-        order = ("style", "figures", "figure", "classes", "requests", "logs", "words", "front")
+        order = (
+            "plotly",
+            "style",
+            "figures",
+            "figure",
+            "classes",
+            "requests",
+            "logs",
+            "words",
+            "front",
+        )
         self._view = widgets.VBox([head, *(parts[name] for name in order)])
         self._view.add_class("autosre")
         self._update()
@@ -236,10 +249,9 @@ class Dashboard(Shown):
             self._parts["state"].value = error_html(error)
 
     def _theme(self, dark: bool) -> None:  # noqa: FBT001 - the front's callback
-        figure = self._parts["figure"]
-        with figure.batch_update():
-            figure_theme(figure, dark=dark)
-            colour_series(figure, dark=dark)
+        figure_theme(self._figure, dark=dark)
+        colour_series(self._figure, dark=dark)
+        self._parts["figure"].show(self._figure)
 
     def _update(self) -> None:
         if self._view is None:
@@ -259,7 +271,8 @@ class Dashboard(Shown):
         ):
             if parts[name].value != text:
                 parts[name].value = text
-        show_observation(parts["figure"], self.seen)
+        show_observation(self._figure, self.seen)
+        parts["figure"].show(self._figure)
 
     def _headline(self) -> str:
         sample, found = self.seen.sample, self.seen.bottleneck

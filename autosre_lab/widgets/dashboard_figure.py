@@ -1,8 +1,4 @@
-"""The dashboard's one figure: its charts, and the requests along time.
-
-One figure, because each live figure costs the browser five megabytes of its own; made once, then
-only its data change.
-"""
+"""The dashboard's one figure: its charts, and requests along time; made once, its data change."""
 
 from __future__ import annotations
 
@@ -29,17 +25,13 @@ _KINDS = ("main", "subagent", "compaction", "background", "other")
 _TIMELINE = "Request timeline: waiting for the first token (thin), answer (thick)"
 
 
-def dashboard_figure(*, live: bool) -> Any:
+def dashboard_figure() -> Any:
     """Return the figure, empty.
-
-    Args:
-        live: A widget, whose data can be changed where it is shown.
 
     Raises:
         MissingExtraError: plotly is not installed.
     """
     try:
-        import plotly.graph_objects as graph
         from plotly.subplots import make_subplots
     except ImportError as error:
         raise MissingExtraError("plots", extra="notebooks") from error
@@ -112,11 +104,7 @@ def dashboard_figure(*, live: bool) -> Any:
         )
     figure_theme(figure)
     colour_series(figure, dark=False)
-    if not live:
-        return figure
-    widget = graph.FigureWidget(figure)
-    widget._config = {**widget._config, "responsive": True, "displaylogo": False}
-    return widget
+    return figure
 
 
 def colour_series(figure: Any, *, dark: bool) -> None:
@@ -134,7 +122,7 @@ def colour_series(figure: Any, *, dark: bool) -> None:
 
 
 def show_observation(figure: Any, seen: Observation) -> None:
-    """Put what is known into the figure, in one message to the browser."""
+    """Put what is known into the figure."""
     times, values = seen.columns(seconds=WINDOW_S)
     span = max(30.0, min(WINDOW_S, -times[0] if times else 0.0))
     series = [one for chart in CHARTS for one in chart.series]

@@ -223,9 +223,9 @@ def until_figures_fill(page: Page) -> None:
 
 FIGURES = """const found = () => JSON.stringify(
   [...document.querySelectorAll('.autosre .js-plotly-plot')]
-    .filter(plot => plot.data && plot.data.length)
+    .filter(plot => plot._fullData && plot._fullData.length)
     .map(plot => [plot.layout.title && plot.layout.title.text,
-                  plot.data.map(trace => [trace.type, trace.x ? trace.x.length : 0])]))"""
+                  plot._fullData.map(trace => [trace.type, trace.x ? trace.x.length : 0])]))"""
 """What all figures show: title, kind of trace, points."""
 
 

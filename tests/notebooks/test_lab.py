@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 NEWEST = """() => {
   const plot = document.querySelector('.js-plotly-plot');
-  const y = plot && plot.data[0].y; const n = y ? y.length : 0;
+  const y = plot && plot._fullData && plot._fullData[0] && plot._fullData[0].y;
+  const n = y ? y.length : 0;
   return n ? n : 0;
 }"""
 
@@ -74,7 +75,7 @@ def test_a_person_watches_the_plot_move_stops_it_and_switches_the_theme(
     page.click("button:has-text('Small load'):visible")
     page.wait_for_function(f"() => ({NEWEST})() > {before + 2}")
     page.wait_for_function(
-        "() => Array.from(document.querySelector('.js-plotly-plot').data[0].y)"
+        "() => Array.from(document.querySelector('.js-plotly-plot')._fullData[0].y)"
         ".some(value => value > 0)"
     )
     assert page.locator(".autosre-badge:has-text('scripted engine')").count() >= 1

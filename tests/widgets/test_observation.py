@@ -143,9 +143,8 @@ def test_a_request_that_was_given_up_is_cancelled_and_has_not_failed() -> None:
     assert (row["requests"], row["failed"], row["cancelled"]) == (5, 1, 3)
 
 
-@pytest.mark.parametrize("live", [False, True])
-def test_the_figure_is_made_once_and_only_its_data_change(live: bool) -> None:
-    figure = dashboard_figure(live=live)
+def test_the_figure_is_made_once_and_only_its_data_change() -> None:
+    figure = dashboard_figure()
     count = len(figure.data)
     seen = Observation()
     request = RequestRecord(
@@ -167,11 +166,9 @@ def test_the_figure_is_made_once_and_only_its_data_change(live: bool) -> None:
     assert list(answer.x)[:2] == pytest.approx([-2.5, -1.0])
     notes = [one.text for one in figure.layout.annotations]
     assert any("no GPU here" in note for note in notes)
-    if live:
-        figure.close()
 
 
 def test_before_the_first_sample_the_figure_is_empty_and_says_nothing_wrong() -> None:
-    figure = dashboard_figure(live=False)
+    figure = dashboard_figure()
     show_observation(figure, Observation())
     assert all(len(trace.x) == 0 for trace in figure.data)
