@@ -16,32 +16,15 @@ from autosre_lab.widgets.figures import new_figure, table_of
 from autosre_lab.widgets.front import front
 from autosre_lab.widgets.paced import Paced
 from autosre_lab.widgets.surface import Shown, interactive, require_widgets
+from autosre_lab.widgets.tables import table_html
 from autosre_lab.widgets.theme import STYLE
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Panel", "table_html"]
+__all__ = ["Panel"]
 
-_MOST_ROWS = 200
 _FOLDED = {"height": "0px", "width": "100%", "overflow": "hidden", "flex": "0 0 auto"}
-
-
-def table_html(table: pandas.DataFrame, caption: str, *, opened: bool = True) -> str:
-    """Return a table that can be folded away, cut where it is very long."""
-    if table.empty:
-        return ""
-    shown = table.tail(_MOST_ROWS).reset_index()
-    text = shown.to_html(
-        index=False, na_rep="n/a", border=0, float_format=lambda value: f"{value:.4g}"
-    )
-    text = text.replace(' style="text-align: right;"', "")
-    left = "" if len(table) <= _MOST_ROWS else f", the last {_MOST_ROWS} of {len(table)} rows"
-    state = " open" if opened else ""
-    return (
-        f"<details{state}><summary>{html_text(caption)}{left}</summary>"
-        f'<div style="overflow-x:auto">{text}</div></details>'
-    )
 
 
 class Panel(Shown):

@@ -49,7 +49,8 @@ STYLE = """
 .autosre .autosre-error {border-left: 4px solid #c04a00; padding: 2px 8px; margin: 4px 0}
 .autosre table {border-collapse: collapse; font-variant-numeric: tabular-nums}
 .autosre.autosre table th, .autosre.autosre table td {padding: 2px 12px 2px 0; text-align: left;
-  vertical-align: top; line-height: 1.5}
+  vertical-align: top; line-height: 1.5; max-width: 48ch; overflow-wrap: anywhere}
+.autosre.autosre table .autosre-number {text-align: right; white-space: nowrap}
 .autosre tbody th {white-space: nowrap}
 .autosre thead th {border-bottom: 1px solid currentColor}
 .autosre pre {font-size: 12px; line-height: 1.35; max-height: 260px; overflow: auto; margin: 2px 0;
