@@ -294,6 +294,8 @@ class _SeenStep:
 
     def html(self) -> str:
         row = self.row()
+        if self._took_s is not None:  # a bar that stays full says nothing more
+            return f'<div class="autosre-dim">{html_text(self.sentence())}</div>'
         label = html_text(self._label)
         value = "" if row["share"] is None else f' value="{row["share"]:.3f}"'
         bar = f'<progress aria-label="{label}" max="1"{value}></progress>'

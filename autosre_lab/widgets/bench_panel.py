@@ -174,21 +174,21 @@ class BenchPanel(Panel):
         return found | {"Requests of the last run": requests_table(self._timings)}
 
     def figures(self) -> Mapping[str, Any]:
-        """Return requests as they come, medians with intervals, and the comparison."""
+        """Return the comparison, medians with intervals, and requests as they come."""
         from autosre_lab.widgets.figures import new_figure
 
         badge = self.results[-1].badge if self.results else None
         self.badge = badge
         comparison = self._compared()
         return {
-            "requests": plot_requests(self._timings, badge, dark=self.dark)
-            if self._timings
+            "comparison": plot_comparison(comparison, badge, dark=self.dark)
+            if comparison is not None
             else new_figure("", dark=self.dark),
             "latencies": plot_latencies(self.results[-8:], dark=self.dark)
             if self.results
             else new_figure("", dark=self.dark),
-            "comparison": plot_comparison(comparison, badge, dark=self.dark)
-            if comparison is not None
+            "requests": plot_requests(self._timings, badge, dark=self.dark)
+            if self._timings
             else new_figure("", dark=self.dark),
         }
 
@@ -202,8 +202,9 @@ class BenchPanel(Panel):
             return []
         count = len(comparison.differences)
         said = f"{count} conditions differ" if count else "nothing differs: the ratio is the noise"
+        pair = f"{self._named(comparison.b)} beside {self._named(comparison.a)}"
         return [
-            f"<div>{html_text(f'{comparison.b} beside {comparison.a}: {said}')}.</div>",
+            f"<div>{html_text(f'{pair}: {said}')}.</div>",
             *(f"<div>⚠ {html_text(warning)}</div>" for warning in comparison.warnings),
         ]
 
@@ -238,11 +239,17 @@ class BenchPanel(Panel):
     def _offered(self) -> list[tuple[str, str]]:
         return [
             (
-                f"{one.id}, {one.conditions.workload}, {one.conditions.recipe}, {one.at[11:19]}",
+                f"{one.at[11:19]} {one.conditions.recipe}, {one.conditions.workload} ({one.id})",
                 one.id,
             )
             for one in self.results
         ]
+
+    def _named(self, name: str) -> str:
+        one = self._by_id(name)
+        if one is None:
+            return name
+        return f"{one.conditions.recipe}, {one.conditions.workload} at {one.at[11:19]}"
 
     def _by_id(self, name: str) -> Result | None:
         return next((one for one in self.results if one.id == name), None)
