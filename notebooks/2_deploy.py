@@ -55,7 +55,7 @@ widgets.check_table(recipe, place=None if PLACE == "auto" else PLACE)
 widgets.change_table(recipe, place=None if PLACE == "auto" else PLACE)
 
 # %% [markdown]
-# ## With nobody looking
+# ## Headless run
 #
 # A run by papermill starts the stack, and compares what runs with the recipe.
 

@@ -9,7 +9,7 @@ import msgspec
 from autosre_lab.metrics.engine_sample import EngineSample
 from autosre_lab.metrics.rates import WindowRates
 
-__all__ = ["Bottleneck", "Label", "find_bottleneck"]
+__all__ = ["IN_WORDS", "Bottleneck", "Label", "find_bottleneck"]
 
 Label = Literal[
     "KV_PRESSURE",
@@ -26,6 +26,44 @@ Label = Literal[
     "UNDERLOADED",
     "UNKNOWN",
 ]
+
+IN_WORDS: dict[Label, tuple[str, str]] = {
+    "KV_PRESSURE": (
+        "KV cache full",
+        "a shorter `model.context`, an fp8 KV cache, or more memory for the engine",
+    ),
+    "SEQ_CAP": ("All slots taken", "raise `engine.args.max-num-seqs`, if the KV cache has room"),
+    "TOKEN_BUDGET": (
+        "Step budget used up",
+        "raise `latency.max_step_tokens`; each running answer then waits longer for its next token",
+    ),
+    "DEFERRED": ("Waiting for something else", "look into the engine's log: `autosre logs -f`"),
+    "PREEMPTING": (
+        "Requests are evicted and computed again",
+        "fewer slots (`max-num-seqs`) or more KV cache; one eviction for a person's turn is meant",
+    ),
+    "QUEUED": ("Requests wait", "give the engine's limits, by starting it from a recipe"),
+    "IDLE": ("Idle", ""),
+    "NO_STEPS": (
+        "No step ends",
+        "wait out a long prefill; if it stays, `autosre status` and `autosre logs -f`",
+    ),
+    "FRONTEND_BOUND": (
+        "The API server's process is full",
+        "give the engine `api-server-count: 2` in `engine.args`",
+    ),
+    "CACHE_MISS": (
+        "Prompts are computed again",
+        "see why in the notebook `7_sessions`: each turn's miss has a cause",
+    ),
+    "BANDWIDTH_BOUND": (
+        "As fast as the memory allows",
+        "a smaller quantisation, or speculative decoding: `autosre tune deferred`",
+    ),
+    "UNDERLOADED": ("No limit reached", ""),
+    "UNKNOWN": ("Not known", ""),
+}
+"""What each label says to a person, and what to do about it; empty where nothing is to be done."""
 
 _KV_FULL = 0.95
 _BUDGET_NEAR = 0.9
@@ -46,7 +84,7 @@ class Bottleneck(msgspec.Struct, frozen=True, kw_only=True):
 
     label: Label
     reason: str
-    not_judged: tuple[str, ...] = ()
+    not_judged: tuple[Label, ...] = ()
 
 
 def find_bottleneck(
@@ -86,8 +124,8 @@ def _not_judged(
     rates: WindowRates,
     max_num_seqs: int | None,
     max_num_batched_tokens: int | None,
-) -> tuple[str, ...]:
-    unknown = {
+) -> tuple[Label, ...]:
+    unknown: dict[Label, bool] = {
         "KV_PRESSURE": sample.kv_usage is None,
         "SEQ_CAP": max_num_seqs is None,
         "TOKEN_BUDGET": max_num_batched_tokens is None,

@@ -170,7 +170,7 @@ def _cumulative(result: Result) -> Figure:
     return Figure(
         data=traces,
         layout={
-            "title": {"text": "How many requests were done by then"},
+            "title": {"text": "Latency CDF"},
             "xaxis": {"title": {"text": "seconds"}, "rangemode": "tozero"},
             "yaxis": {"title": {"text": "% of requests"}, "range": [0, 101]},
         },

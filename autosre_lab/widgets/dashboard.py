@@ -158,7 +158,7 @@ class Dashboard(Shown):
         """Return the newest figures."""
         sample = self.seen.sample
         rows = [] if sample is None else [(name, value) for name, value in _figures(sample)]
-        return Card(title=self._headline(), badge=self._badge, rows=rows)
+        return Card(title=self.seen.headline(), badge=self._badge, rows=rows)
 
     def widget(self) -> Any:
         """Return the view."""
@@ -274,17 +274,6 @@ class Dashboard(Shown):
         show_observation(self._figure, self.seen)
         parts["figure"].show(self._figure)
 
-    def _headline(self) -> str:
-        sample, found = self.seen.sample, self.seen.bottleneck
-        if sample is None:
-            return "no sample yet"
-        if sample.engine is None:
-            return f"engine: {sample.errors.get('engine', 'not asked')}"
-        if found is None:
-            return "UNKNOWN"
-        more = f" (not judged: {', '.join(found.not_judged)})" if found.not_judged else ""
-        return f"{found.label}: {found.reason}{more}"
-
     def _state_html(self) -> str:
         sample = self.seen.sample
         at = "" if sample is None else time.strftime("%H:%M:%S", time.localtime(sample.time_s))
@@ -296,7 +285,10 @@ class Dashboard(Shown):
 
     def _figures_html(self) -> str:
         badge = "" if self._badge is None else badge_html(self._badge)
-        title = f'<div class="autosre-title">{html_text(self._headline())} {badge}</div>'
+        title = (
+            f'<div class="autosre-title">{html_text(self.seen.headline())} {badge}</div>'
+            f'<div class="autosre-dim">{html_text(self.seen.advice())}</div>'
+        )
         sample = self.seen.sample
         if sample is None:
             return title
@@ -330,7 +322,7 @@ class Dashboard(Shown):
         )
 
     def _requests_card(self) -> Card:
-        last = self.seen.requests()[-_REQUEST_ROWS:]
+        last = self.seen.requests()[: -_REQUEST_ROWS - 1 : -1]  # the newest first
         keys = any(one.key for one in last)
         rows = [
             (

@@ -41,7 +41,7 @@ def dashboard_figure() -> Any:
         cols=_COLUMNS,
         specs=[[{}] * _COLUMNS] * _ROWS + [[{"colspan": _COLUMNS}, *[None] * (_COLUMNS - 1)]],
         subplot_titles=[*titles, _TIMELINE],
-        vertical_spacing=0.085,
+        vertical_spacing=0.07,
         horizontal_spacing=0.06,
     )
     for at, chart in enumerate(CHARTS):
@@ -73,7 +73,7 @@ def dashboard_figure() -> Any:
                 col=1,
             )
     figure.update_layout(
-        height=820,
+        height=205 * (_ROWS + 1),
         autosize=True,
         margin={"l": 40, "r": 10, "t": 34, "b": 30},
         uirevision="kept",  # what a person has zoomed to stays

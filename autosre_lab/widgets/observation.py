@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from autosre_lab.errors import MissingExtraError
 from autosre_lab.metrics import FeedSample, LogLine
-from autosre_lab.metrics.bottleneck import Bottleneck
+from autosre_lab.metrics.bottleneck import IN_WORDS, Bottleneck
 from autosre_lab.metrics.catalogue import CATALOGUE, Unit
 from autosre_lab.metrics.figures import figure_of, shown
 from autosre_lab.metrics.limits import Limits
@@ -28,8 +28,8 @@ POINTS = 1000
 _REQUESTS = 200
 _LINES = 200
 _CLIENT_WENT_AWAY = 499
-_OWN_SCRAPE = '"GET /metrics '
-"""In the engine's log for each of our polls."""
+_OWN_POLLS = ('"GET /metrics ', '"GET /health ')
+"""In the engine's log for each of our polls, and of whoever asks whether it lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,9 @@ CHARTS: tuple[Chart, ...] = (
     Chart(
         "Time to first token, s",
         (
+            FigureLine("rates.p50_ttft_s", "half"),
+            FigureLine("rates.p95_ttft_s", "95 of 100"),
             FigureLine("rates.mean_ttft_s", "mean"),
-            FigureLine("rates.p95_ttft_s", "95th percentile"),
         ),
         "engine",
         0.1,
@@ -98,6 +99,30 @@ CHARTS: tuple[Chart, ...] = (
         ),
         "engine",
         100.0,
+    ),
+    Chart(
+        "A request's time before its first token, s",
+        (
+            FigureLine("rates.mean_queue_s", "queue"),
+            FigureLine("rates.mean_prefill_s", "prefill"),
+        ),
+        "engine",
+        0.1,
+    ),
+    Chart(
+        "From token to token, ms",
+        (
+            FigureLine("rates.mean_tpot_s", "per token", 1e-3),
+            FigureLine("rates.mean_step_s", "engine step", 1e-3),
+        ),
+        "engine",
+        10.0,
+    ),
+    Chart(
+        "Whole answer, s",
+        (FigureLine("rates.mean_e2e_s", "mean"),),
+        "engine",
+        0.5,
     ),
     Chart(
         "Preempted and refused, 1/s",
@@ -180,7 +205,9 @@ class Observation:
             for key, values in self._values.items():
                 values.append(figure_of(windowed, key))
             self._requests.extend(sample.requests)
-            self._lines.extend(line for line in sample.logs if _OWN_SCRAPE not in line.text)
+            self._lines.extend(
+                line for line in sample.logs if not any(own in line.text for own in _OWN_POLLS)
+            )
             self.bottleneck = self._live.bottleneck()
 
     def take_all(self, samples: Iterable[FeedSample]) -> None:
@@ -231,6 +258,27 @@ class Observation:
         if chart.source == "engine":
             return "nothing to tell yet: no request has ended"
         return f"this {chart.source} does not tell it"
+
+    def headline(self) -> str:
+        """Return what holds the engine back now, in words, with the figures it rests on."""
+        if self.sample is None:
+            return "no sample yet"
+        if self.sample.engine is None:
+            return f"engine: {self.sample.errors.get('engine', 'not asked')}"
+        if self.bottleneck is None:
+            return IN_WORDS["UNKNOWN"][0]
+        return f"{IN_WORDS[self.bottleneck.label][0]}: {self.bottleneck.reason}"
+
+    def advice(self) -> str:
+        """Return what to do about it, and what could not be judged; empty where nothing is said."""
+        if self.bottleneck is None:
+            return ""
+        cure = IN_WORDS[self.bottleneck.label][1]
+        parts = [f"What to do: {cure}."] if cure else []
+        if self.bottleneck.not_judged:
+            unknown = ", ".join(IN_WORDS[one][0].lower() for one in self.bottleneck.not_judged)
+            parts.append(f"Not judged, since figures are missing: {unknown}.")
+        return " ".join(parts)
 
     def sentence(self, chart: Chart) -> str:
         """Return what a chart shows, in words."""

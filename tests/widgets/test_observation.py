@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -14,6 +14,7 @@ from autosre_lab.metrics import (
     LogLine,
     Sources,
 )
+from autosre_lab.metrics.bottleneck import IN_WORDS, Label
 from autosre_lab.proxy.request_log import RequestRecord
 from autosre_lab.widgets.dashboard import Dashboard
 from autosre_lab.widgets.dashboard_figure import dashboard_figure, show_observation
@@ -172,3 +173,38 @@ def test_before_the_first_sample_the_figure_is_empty_and_says_nothing_wrong() ->
     figure = dashboard_figure()
     show_observation(figure, Observation())
     assert all(len(trace.x) == 0 for trace in figure.data)
+
+
+def test_what_holds_the_engine_back_is_said_in_words_with_what_to_do() -> None:
+    seen = Observation()
+    assert seen.headline() == "no sample yet"
+    assert seen.advice() == ""
+    seen.take_all(sample(second) for second in range(5))
+    assert seen.headline().startswith("Requests wait: 1 waiting, 2 running")
+    assert seen.advice().startswith("What to do: give the engine's limits")
+    assert "Not judged, since figures are missing: all slots taken" in seen.advice()
+    seen.take(sample(5, engine=None, errors={"engine": "refused"}))
+    assert seen.headline() == "engine: refused"
+
+
+def test_every_label_has_words() -> None:
+    assert set(IN_WORDS) == set(get_args(Label))
+    for words, cure in IN_WORDS.values():
+        assert words[0].isupper()
+        assert "_" not in words
+        assert not cure.endswith(".")
+
+
+def test_the_newest_request_stands_first_and_polls_are_no_log() -> None:
+    board = Dashboard(sources=Sources(), badge="fixture")
+    requests = tuple(
+        RequestRecord(time=f"2026-11-27T00:00:{at:02d}+00:00", request_id=str(at), kind="main")
+        for at in range(30)
+    )
+    logs = [f'INFO: 127.0.0.1:1 - "GET /{path} HTTP/1.1" 200 OK' for path in ("health", "metrics")]
+    lines = tuple(LogLine(source="engine", text=text) for text in [*logs, "loaded"])
+    board.seen.take(sample(1, requests=requests, logs=lines))
+    times = [row[0] for row in board._requests_card().rows]
+    assert times[0] == "00:00:29"
+    assert times == sorted(times, reverse=True)
+    assert [one.text for one in board.seen.lines()] == ["loaded"]
