@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ _FEW = (
     "gpu.power_w",
     "host.memory_available_bytes",
 )
+_CODE = re.compile("`([^`]*)`")
 _REQUEST_ROWS = 8
 _LOG_ROWS = 12
 
@@ -285,9 +287,10 @@ class Dashboard(Shown):
 
     def _figures_html(self) -> str:
         badge = "" if self._badge is None else badge_html(self._badge)
+        advice = _CODE.sub(r"<code>\1</code>", html_text(self.seen.advice()))
         title = (
             f'<div class="autosre-title">{html_text(self.seen.headline())} {badge}</div>'
-            f'<div class="autosre-dim">{html_text(self.seen.advice())}</div>'
+            f'<div class="autosre-dim">{advice}</div>'
         )
         sample = self.seen.sample
         if sample is None:

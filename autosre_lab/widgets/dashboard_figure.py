@@ -75,7 +75,7 @@ def dashboard_figure() -> Any:
     figure.update_layout(
         height=205 * (_ROWS + 1),
         autosize=True,
-        margin={"l": 40, "r": 10, "t": 34, "b": 30},
+        margin={"l": 40, "r": 10, "t": 58, "b": 30},
         uirevision="kept",  # what a person has zoomed to stays
         hovermode="closest",
         legend={"y": -0.06, "font": {"size": 11}},
