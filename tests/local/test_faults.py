@@ -14,7 +14,7 @@ import pytest
 
 from autosre_lab.errors import NotReadyError
 from autosre_lab.local import start, status, stop, wait_ready
-from autosre_lab.processes.identity import ProcessIdentity, is_alive, session_members
+from autosre_lab.processes.identity import ProcessIdentity, is_alive, is_paused, session_members
 from autosre_lab.provision.engine_environment import engine_folder
 from autosre_lab.settings import paths
 from autosre_lab.stack import Stack
@@ -83,11 +83,17 @@ def test_a_stack_whose_notes_are_gone_is_replaced_and_not_doubled(running: Stack
     assert not any(map(is_alive, began))
 
 
+def pause(process: ProcessIdentity) -> None:
+    """Stop a process, and wait until it is: on a busy machine a signal takes its time."""
+    os.kill(process.pid, signal.SIGSTOP)
+    until(lambda: is_paused(process), "the pause")
+
+
 @pytest.mark.parametrize("service", ["engine", "proxy"])
 def test_a_paused_service_is_told_as_such_and_ended_at_once(running: Stack, service: str) -> None:
     began = everything()
     paused = noted(service, "child")
-    os.kill(paused.pid, signal.SIGSTOP)
+    pause(paused)
     began_s = time.monotonic()
     found = status()
     assert found.state == "paused"
@@ -102,7 +108,7 @@ def test_a_paused_service_is_told_as_such_and_ended_at_once(running: Stack, serv
 def test_waiting_for_a_paused_engine_ends_with_the_reason(stopped: None) -> None:
     engine_that(f"sleep 30; {ENGINE}")
     start(recipe(), wait=False)
-    os.kill(noted("engine", "child").pid, signal.SIGSTOP)
+    pause(noted("engine", "child"))
     with pytest.raises(NotReadyError, match="SIGSTOP") as told:
         wait_ready(timeout_s=600)
     assert "kill -CONT" in told.value.remedy
@@ -110,7 +116,7 @@ def test_waiting_for_a_paused_engine_ends_with_the_reason(stopped: None) -> None
 
 def test_a_paused_engine_that_goes_on_is_ready_again(running: Stack) -> None:
     engine = noted("engine", "child")
-    os.kill(engine.pid, signal.SIGSTOP)
+    pause(engine)
     assert status().state == "paused"
     os.kill(engine.pid, signal.SIGCONT)
     until(lambda: status().state == "ready", "readiness")
@@ -118,7 +124,7 @@ def test_a_paused_engine_that_goes_on_is_ready_again(running: Stack) -> None:
 
 def test_a_paused_supervisor_does_not_hold_up_a_stop(running: Stack) -> None:
     began = everything()
-    os.kill(noted("engine", "supervisor").pid, signal.SIGSTOP)
+    pause(noted("engine", "supervisor"))
     began_s = time.monotonic()
     stop(timeout_s=60)
     assert time.monotonic() - began_s < 30

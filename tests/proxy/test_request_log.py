@@ -29,10 +29,10 @@ class Lines:
 
 
 def ids(path: Path) -> list[str]:
-    """The requests of a log file."""
+    """The requests of a log file; its last line may be half written."""
     if not path.exists():
         return []
-    lines = path.read_bytes().splitlines()
+    lines = path.read_bytes().rpartition(b"\n")[0].splitlines()
     return [msgspec.json.decode(line, type=RequestRecord).request_id for line in lines]
 
 
