@@ -62,13 +62,14 @@ def ensure_running(recipe: Recipe, files: StackFiles, asked: tuple[int, int]) ->
     if found.state in ("ready", "starting") and found.recipe_name != recipe.name:
         raise StackBusyError(
             f"the stack of {found.recipe_name} runs",
-            remedy=f"stop it first (`autosre stop`), then start {recipe.name}",
+            remedy=f"replace it: `autosre switch {recipe.name}`; or end it: `autosre stop`",
         )
     same = note is not None and note.fingerprint == fingerprint(recipe)
     if note is not None and not note.stopping and all(map(_runs, files.services)):
         if not same:
             logger.warning(
-                "the recipe %s has changed since its stack was started: stop it and start it again",
+                "the recipe %s has changed since its stack was started: `autosre switch %s`",
+                recipe.name,
                 recipe.name,
             )
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PosixPath
@@ -17,18 +18,20 @@ from autosre_lab.settings import home_folder, paths
 __all__ = ["SummaryFile", "run_dir", "run_notebook", "save_summary"]
 
 SUMMARY = "summary.json"
+_NUMBER = re.compile(r"^\d+_")
 
 
 def run_dir(name: str, asked: str = "") -> Path:
     """Return the folder that a notebook's run writes to, made if it is not there.
 
     Args:
-        name: The notebook's.
+        name: The notebook's, with its number or without: both are one folder.
         asked: Its parameter ``RUN_DIR``; where empty, the variable ``AUTOSRE_RUN_DIR``, and else
             a folder of that name in the state folder.
     """
     chosen = asked or os.environ.get("AUTOSRE_RUN_DIR")
-    folder = Path(chosen).expanduser().resolve() if chosen else paths().state / "runs" / name
+    own = paths().state / "runs" / _NUMBER.sub("", name)
+    folder = Path(chosen).expanduser().resolve() if chosen else own
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

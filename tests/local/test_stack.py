@@ -232,8 +232,9 @@ def test_a_second_start_changes_nothing_and_another_recipe_is_refused(running: S
     before = pids()
     assert start(recipe()) == stack
     assert pids() == before
-    with pytest.raises(StackBusyError, match="mine"):
+    with pytest.raises(StackBusyError, match="mine") as told:
         start(recipe("other"))
+    assert "autosre switch other" in told.value.remedy
 
 
 def test_a_recipe_that_was_changed_meanwhile_is_told(
@@ -241,7 +242,7 @@ def test_a_recipe_that_was_changed_meanwhile_is_told(
 ) -> None:
     stack = running
     assert start(recipe(context=8192)) == stack
-    assert "has changed since" in caplog.text
+    assert "has changed since its stack was started: `autosre switch mine`" in caplog.text
 
 
 @pytest.mark.parametrize("service", ["engine", "proxy"])

@@ -42,7 +42,7 @@ def notebook(folder: Path, *cells: str) -> Path:
 def test_a_run_goes_where_it_is_told_to_and_else_into_the_state_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run_dir("small") == paths().state / "runs" / "small"
+    assert run_dir("small") == run_dir("4_small") == paths().state / "runs" / "small"
     monkeypatch.setenv("AUTOSRE_RUN_DIR", str(folder / "by-variable"))
     assert run_dir("small") == folder / "by-variable"
     assert run_dir("small", str(folder / "asked")) == folder / "asked"
