@@ -76,7 +76,9 @@ breakdown = widgets.time_breakdown(answer, requests)
 breakdown.round(3)
 
 # %%
-widgets.plot_time_breakdown(breakdown, title=f"{answer.wall_s:.1f} s for “{QUESTION}”")
+widgets.ThemedFigure(
+    widgets.plot_time_breakdown(breakdown, title=f"{answer.wall_s:.1f} s for “{QUESTION}”")
+)
 
 # %% [markdown]
 # ## Stop, and keep the facts

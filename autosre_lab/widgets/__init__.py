@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         requests_table,
         results_table,
     )
+    from autosre_lab.widgets.chart import ThemedFigure
     from autosre_lab.widgets.dashboard import Dashboard, observe
     from autosre_lab.widgets.deploy_panel import DeployPanel, deploy
     from autosre_lab.widgets.deployment import change_table, check_table, drift_table
@@ -67,6 +68,7 @@ __all__ = [
     "EvaluationPanel",
     "SessionPanel",
     "Shown",
+    "ThemedFigure",
     "TuningPanel",
     "Work",
     "badge_mark",

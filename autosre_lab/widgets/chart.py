@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from autosre_lab.errors import MissingExtraError
+from autosre_lab.widgets.front import front
+from autosre_lab.widgets.surface import Shown, require_widgets
+from autosre_lab.widgets.theme import figure_theme
 
-__all__ = ["chart", "plotly_for_charts"]
+__all__ = ["ThemedFigure", "chart", "plotly_for_charts"]
 
 # All charts of a page wait for one copy of plotly, which `plotly_for_charts` brings: it has 5 MB.
 _SHARED = """
@@ -112,3 +116,29 @@ def plotly_for_charts() -> Any:
         MissingExtraError: anywidget or plotly is not installed.
     """
     return _classes()[1]()
+
+
+class ThemedFigure(Shown):
+    """A plotly figure that turns dark and light with the page. Its twin is the figure itself.
+
+    Args:
+        figure: The figure.
+    """
+
+    def __init__(self, figure: Any) -> None:
+        self.figure = figure
+        self._view: Any = None
+
+    def widget(self) -> Any:
+        """Return the figure as the page's theme wants it."""
+        if self._view is None:
+            shown = chart()
+            shown.show(self.figure)
+            follow = front(on_theme=lambda dark: shown.show(figure_theme(self.figure, dark=dark)))
+            self._view = require_widgets().VBox([follow, plotly_for_charts(), shown])
+            self._view.add_class("autosre")
+        return self._view
+
+    def static(self) -> Sequence[Any]:
+        """Return the figure."""
+        return [self.figure]

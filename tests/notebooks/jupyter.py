@@ -15,7 +15,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -31,6 +31,7 @@ __all__ = [
     "run_all",
     "save_and_reload",
     "served",
+    "summary",
     "switch_to_dark",
     "until_dark",
     "until_figures_fill",
@@ -245,3 +246,12 @@ def figures(page: Page) -> str:
     """Return the titles, the traces and the points of all figures that show something."""
     shown: str = page.evaluate(f"() => {{ {FIGURES}; return found(); }}")
     return "" if shown == "[]" else shown
+
+
+def summary(page: Page, state: Path, name: str) -> dict[str, Any]:
+    """Return what the notebook's last cell wrote, once it has said so; no cell has failed."""
+    page.wait_for_selector("text=Written: ", state="attached", timeout=240_000)
+    failed = page.locator("[data-mime-type='application/vnd.jupyter.error']")
+    assert failed.count() == 0, failed.all_inner_texts()
+    found: dict[str, Any] = json.loads((state / "runs" / name / "summary.json").read_text("utf-8"))
+    return found

@@ -21,6 +21,7 @@ from tests.notebooks.jupyter import (
     run_all,
     save_and_reload,
     served,
+    summary,
     switch_to_dark,
     until_dark,
     until_figures_fill,
@@ -88,6 +89,38 @@ def test_a_person_watches_the_plot_move_stops_it_and_switches_the_theme(
     switch_to_dark(page)
     until_dark(page)
     assert drawn(page) == stopped, "nothing more came after Stop"
+
+
+@pytest.mark.browser
+@pytest.mark.notebook
+@pytest.mark.claude
+@pytest.mark.timeout(400)
+def test_the_quickstart_shows_its_figure_in_either_theme_and_after_a_reload(
+    lab: tuple[Page, str], state_folder: Path
+) -> None:
+    page, url = lab
+    open_notebook(page, url, "1_quickstart.ipynb")
+    run_all(page)
+    told = summary(page, state_folder, "quickstart")
+    assert (told["recipe"], told["is_error"]) == ("scripted", False)
+    until_figures_fill(page)
+    save_and_reload(page)
+    switch_to_dark(page)
+    until_dark(page)
+
+
+@pytest.mark.browser
+@pytest.mark.notebook
+@pytest.mark.timeout(400)
+def test_the_deploy_notebook_looks_and_changes_nothing(
+    lab: tuple[Page, str], state_folder: Path, stack: Stack
+) -> None:
+    page, url = lab
+    open_notebook(page, url, "2_deploy.ipynb")
+    run_all(page)
+    told = summary(page, state_folder, "deploy")
+    assert (told["recipe"], told["state"]) == ("scripted", "ready")
+    page.wait_for_selector(".autosre div[role=status]:has-text(': done')", state="attached")
 
 
 @pytest.mark.browser

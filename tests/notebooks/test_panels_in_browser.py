@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +11,7 @@ from tests.notebooks.jupyter import (
     open_notebook,
     run_all,
     save_and_reload,
+    summary,
     switch_to_dark,
     until_dark,
     until_figures_fill,
@@ -30,13 +30,6 @@ def run(lab: tuple[Page, str], name: str) -> Page:
     run_all(page)
     wait(page, "done")
     return page
-
-
-def summary(page: Page, folder: Path, name: str) -> dict[str, Any]:
-    """Return what the notebook's last cell wrote, once it has said so."""
-    page.wait_for_selector("text=Written: ", state="attached", timeout=240_000)
-    found: dict[str, Any] = json.loads((folder / "runs" / name / "summary.json").read_text("utf-8"))
-    return found
 
 
 def settings(page: Page) -> None:
