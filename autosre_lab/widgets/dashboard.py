@@ -16,7 +16,12 @@ from autosre_lab.metrics.catalogue import CATALOGUE
 from autosre_lab.metrics.figures import figure_of, shown
 from autosre_lab.widgets.background import Work, error_html
 from autosre_lab.widgets.chart import chart, plotly_for_charts
-from autosre_lab.widgets.dashboard_figure import colour_series, dashboard_figure, show_observation
+from autosre_lab.widgets.dashboard_figure import (
+    colour_series,
+    columns_for,
+    dashboard_figure,
+    show_observation,
+)
 from autosre_lab.widgets.front import front
 from autosre_lab.widgets.observation import CHARTS, Observation
 from autosre_lab.widgets.paced import Paced, close_at_exit
@@ -79,6 +84,7 @@ class Dashboard(Shown):
         self._view: Any = None
         self._parts: dict[str, Any] = {}
         self._figure: Any = None
+        self._columns, self._dark = 3, False
         self._wanted = False
         close_at_exit(self)
 
@@ -215,7 +221,7 @@ class Dashboard(Shown):
         parts["stop"].on_click(lambda _: self._stopped_by_hand())
         for name in ("state", "figures", "classes", "requests", "logs", "words"):
             parts[name] = widgets.HTML()
-        parts["front"] = front(on_theme=self._theme, on_views=self._looked_at)
+        parts["front"] = front(on_theme=self._theme, on_views=self._looked_at, on_width=self._fit)
         self._figure = dashboard_figure()
         parts["plotly"], parts["figure"] = plotly_for_charts(), chart()
         parts["style"] = widgets.HTML(f"<style>{STYLE}</style>")
@@ -250,7 +256,16 @@ class Dashboard(Shown):
         except AutosreError as error:
             self._parts["state"].value = error_html(error)
 
+    def _fit(self, width: int) -> None:
+        columns = columns_for(width)
+        if columns != self._columns:
+            self._columns = columns
+            self._figure = dashboard_figure(columns=columns)
+            show_observation(self._figure, self.seen)
+            self._theme(self._dark)
+
     def _theme(self, dark: bool) -> None:  # noqa: FBT001 - the front's callback
+        self._dark = dark
         figure_theme(self._figure, dark=dark)
         colour_series(self._figure, dark=dark)
         self._parts["figure"].show(self._figure)

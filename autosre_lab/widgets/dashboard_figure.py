@@ -13,20 +13,30 @@ from autosre_lab.widgets.theme import COLOURS, DASHES, figure_theme
 if TYPE_CHECKING:
     from autosre_lab.proxy.request_log import RequestRecord
 
-__all__ = ["WINDOW_S", "dashboard_figure", "show_observation"]
+__all__ = ["WINDOW_S", "colour_series", "columns_for", "dashboard_figure", "show_observation"]
 
 WINDOW_S = 300.0
 """Seconds of the axes."""
 
-_COLUMNS = 3
-_ROWS = len(CHARTS) // _COLUMNS
+_WIDE, _NARROW = 860, 520
+"""Pixels below which there are two columns of charts, and one."""
+_HEIGHT, _BETWEEN = 205, 72
+"""Pixels of a row, and of them between two rows."""
 _LANES = 8
 _KINDS = ("main", "subagent", "compaction", "background", "other")
 _TIMELINE = "Request timeline: waiting for the first token (thin), answer (thick)"
 
 
-def dashboard_figure() -> Any:
+def columns_for(width: int) -> int:
+    """Return how many charts fit beside each other into so many pixels."""
+    return 3 if width >= _WIDE else 2 if width >= _NARROW else 1
+
+
+def dashboard_figure(*, columns: int = 3) -> Any:
     """Return the figure, empty.
+
+    Args:
+        columns: Charts beside each other; 1, 2 or 3.
 
     Raises:
         MissingExtraError: plotly is not installed.
@@ -36,16 +46,17 @@ def dashboard_figure() -> Any:
     except ImportError as error:
         raise MissingExtraError("plots", extra="notebooks") from error
     titles = [chart.title for chart in CHARTS]
+    rows = len(CHARTS) // columns
     figure: Any = make_subplots(
-        rows=_ROWS + 1,
-        cols=_COLUMNS,
-        specs=[[{}] * _COLUMNS] * _ROWS + [[{"colspan": _COLUMNS}, *[None] * (_COLUMNS - 1)]],
+        rows=rows + 1,
+        cols=columns,
+        specs=[[{}] * columns] * rows + [[{"colspan": columns}, *[None] * (columns - 1)]],
         subplot_titles=[*titles, _TIMELINE],
-        vertical_spacing=0.07,
+        vertical_spacing=_BETWEEN / (_HEIGHT * (rows + 1)),
         horizontal_spacing=0.06,
     )
     for at, chart in enumerate(CHARTS):
-        row, column = divmod(at, _COLUMNS)
+        row, column = divmod(at, columns)
         for number, series in enumerate(chart.series):
             figure.add_scatter(
                 x=[],
@@ -69,11 +80,11 @@ def dashboard_figure() -> Any:
                 showlegend=part == "answer",
                 hoverinfo="name+x",
                 connectgaps=False,
-                row=_ROWS + 1,
+                row=rows + 1,
                 col=1,
             )
     figure.update_layout(
-        height=205 * (_ROWS + 1),
+        height=_HEIGHT * (rows + 1),
         autosize=True,
         margin={"l": 40, "r": 10, "t": 58, "b": 30},
         uirevision="kept",  # what a person has zoomed to stays
@@ -83,9 +94,9 @@ def dashboard_figure() -> Any:
     figure.update_annotations(font_size=12)
     figure.update_xaxes(range=[-WINDOW_S, 0], ticksuffix=" s", nticks=6)
     figure.update_yaxes(rangemode="tozero")
-    figure.update_yaxes(visible=False, range=[-0.7, _LANES - 0.3], row=_ROWS + 1, col=1)
+    figure.update_yaxes(visible=False, range=[-0.7, _LANES - 0.3], row=rows + 1, col=1)
     for at, chart in enumerate(CHARTS):
-        row, column = divmod(at, _COLUMNS)
+        row, column = divmod(at, columns)
         figure.update_yaxes(range=[0, chart.top], row=row + 1, col=column + 1)
     # One note a chart, empty until there is something to say in place of a line.
     for at in range(len(CHARTS)):

@@ -84,6 +84,13 @@ function render({ model, el }) {
   // Not seen, and as wide as the view: its width tells of the view's.
   el.style.cssText = "height: 0; margin: 0; width: 100%%; overflow: hidden";
   const unfit = fitter(el);
+  const measured = new ResizeObserver(() => {
+    const width = Math.round(el.clientWidth);
+    if (width === 0 || width === model.get("width")) return;
+    model.set("width", width);
+    model.save_changes();
+  });
+  measured.observe(el);
   const beat = () => {
     model.set("dark", isDark());
     model.set("beat", Date.now());
@@ -97,6 +104,7 @@ function render({ model, el }) {
   return () => {
     clearInterval(timer);
     observer.disconnect();
+    measured.disconnect();
     unfit();
     model.set("views", Math.max(0, model.get("views") - 1));
     model.save_changes();
@@ -110,12 +118,14 @@ def front(
     *,
     on_theme: Callable[[bool], None] | None = None,
     on_views: Callable[[bool], None] | None = None,
+    on_width: Callable[[int], None] | None = None,
 ) -> Any:
     """Return a widget without a face that reports from the browser.
 
     Args:
         on_theme: Called with whether the theme is dark, at first and at each change.
         on_views: Called with whether anybody looks, at each change.
+        on_width: Called with the view's width in pixels, at first and at each change.
 
     Returns:
         The widget. Its `seen()` tells whether somebody looks now; call it from time to time, since
@@ -136,6 +146,7 @@ def front(
         _esm = _SCRIPT % int(BEAT_S * 1000)
         views = traitlets.Int(0).tag(sync=True)
         beat = traitlets.Float(0.0).tag(sync=True)
+        width = traitlets.Int(0).tag(sync=True)
         dark = traitlets.Bool(allow_none=True, default_value=None).tag(sync=True)
 
         def __init__(self) -> None:
@@ -145,6 +156,8 @@ def front(
             self.observe(self._on_beat, names=["beat", "views"])
             if on_theme is not None:
                 self.observe(lambda change: on_theme(bool(change["new"])), names=["dark"])
+            if on_width is not None:
+                self.observe(lambda change: on_width(int(change["new"])), names=["width"])
 
         def seen(self) -> bool:
             """Whether somebody looks; also true before the first view."""

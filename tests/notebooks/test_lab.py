@@ -38,6 +38,13 @@ NEWEST = """() => {
 }"""
 
 
+COLUMNS = """() => {
+  const layout = document.querySelector('.js-plotly-plot')._fullLayout;
+  const axes = Object.keys(layout).filter(name => /^xaxis\\d*$/.test(name));
+  return new Set(axes.map(name => layout[name].domain[0].toFixed(2))).size;
+}"""
+
+
 @pytest.fixture(autouse=True)
 def _same_folders(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     assert stack.log_dir is not None
@@ -89,6 +96,10 @@ def test_a_person_watches_the_plot_move_stops_it_and_switches_the_theme(
     switch_to_dark(page)
     until_dark(page)
     assert drawn(page) == stopped, "nothing more came after Stop"
+    # A narrow page has fewer charts beside each other, still dark.
+    page.set_viewport_size({"width": 800, "height": 1100})
+    page.wait_for_function(f"() => [1, 2].includes(({COLUMNS})())")
+    until_dark(page)
 
 
 @pytest.mark.browser

@@ -17,7 +17,7 @@ from autosre_lab.metrics import (
 from autosre_lab.metrics.bottleneck import IN_WORDS, Label
 from autosre_lab.proxy.request_log import RequestRecord
 from autosre_lab.widgets.dashboard import Dashboard
-from autosre_lab.widgets.dashboard_figure import dashboard_figure, show_observation
+from autosre_lab.widgets.dashboard_figure import columns_for, dashboard_figure, show_observation
 from autosre_lab.widgets.observation import CHARTS, POINTS, Chart, Observation
 
 NO_GPU = GpuReading(gpus=(), unavailable="NVML is not there")
@@ -144,8 +144,16 @@ def test_a_request_that_was_given_up_is_cancelled_and_has_not_failed() -> None:
     assert (row["requests"], row["failed"], row["cancelled"]) == (5, 1, 3)
 
 
-def test_the_figure_is_made_once_and_only_its_data_change() -> None:
-    figure = dashboard_figure()
+@pytest.mark.parametrize(("width", "columns"), [(1200, 3), (860, 3), (800, 2), (519, 1), (0, 1)])
+def test_a_narrow_page_has_fewer_charts_beside_each_other(width: int, columns: int) -> None:
+    assert columns_for(width) == columns
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_the_figure_is_made_once_and_only_its_data_change(columns: int) -> None:
+    figure = dashboard_figure(columns=columns)
+    beside = {round(figure.layout[f"xaxis{at or ''}"].domain[0], 2) for at in (0, 2, 3)}
+    assert len(beside) == columns
     count = len(figure.data)
     seen = Observation()
     request = RequestRecord(
