@@ -225,7 +225,10 @@ class Dashboard(Shown):
         self._figure = dashboard_figure()
         parts["plotly"], parts["figure"] = plotly_for_charts(), chart()
         parts["style"] = widgets.HTML(f"<style>{STYLE}</style>")
-        head = widgets.HBox([parts["start"], parts["stop"], parts["load"], parts["state"]])
+        head = widgets.HBox(
+            [parts["start"], parts["stop"], parts["load"], parts["state"]],
+            layout={"flex_flow": "row wrap"},
+        )
         order = (
             "plotly",
             "style",
