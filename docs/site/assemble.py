@@ -29,6 +29,7 @@ docs/start
 docs/howto/index
 docs/concepts
 docs/lab
+docs/panels
 reference/troubleshooting
 ```
 
