@@ -21,7 +21,7 @@ from autosre_lab import lifecycle
 from autosre_lab.cluster.api_client import ApiServerClient
 from autosre_lab.cluster.lease import hold_lease
 from autosre_lab.cluster.preflight_checks import preflight
-from autosre_lab.cluster.release import ENGINE, PROXY
+from autosre_lab.cluster.release import CODEX_PROXY, ENGINE, PROXY
 from autosre_lab.cluster.rollout import pods_of
 from autosre_lab.errors import ClusterError, LeaseHeldError, RolloutError, StackBusyError
 from autosre_lab.parity import DriftWarning, find_drift, recipe_from_pod, warn_on_recipe_drift
@@ -130,6 +130,29 @@ def test_claude_code_is_answered_through_the_cluster_ip(
     log = kube.exec(proxy["metadata"]["name"], ["cat", "/var/log/autosre/requests.jsonl"])
     kinds = [json.loads(line)["kind"] for line in log.stdout.splitlines()]
     assert "main" in kinds
+
+
+def test_codex_has_a_pod_of_its_own_where_it_is_wanted(
+    kube: ApiServerClient, stack: Stack, recipe_file: Path
+) -> None:
+    (engine,) = pods_of(kube, ENGINE)
+    try:
+        done = autosre("start", str(recipe_file), "--place", "cluster", AUTOSRE_CODEX_POD="on")
+        assert done.returncode == 0, done.stderr
+        assert len(pods_of(kube, CODEX_PROXY)) == 1
+        body = {"model": "any", "input": QUESTION, "max_output_tokens": 8}
+        url = "http://10.96.0.32:8012/v1/responses"
+        token = {"authorization": f"Bearer {stack.token}"}
+        answer = httpx.post(url, json=body, headers=token, timeout=120)
+        assert answer.status_code == 200, answer.text
+        (said,) = [one for one in answer.json()["output"] if one["type"] == "message"]
+        assert said["content"][0]["text"]
+        assert httpx.post(url, json=body, timeout=30).status_code == 401
+        # It serves the engine that runs, which nobody touched.
+        assert pods_of(kube, ENGINE)[0]["metadata"]["uid"] == engine["metadata"]["uid"]
+    finally:
+        for kind in ("Deployment", "Service"):
+            kube.delete(kind, CODEX_PROXY)
 
 
 def test_without_the_token_the_proxy_answers_nobody(stack: Stack) -> None:
