@@ -26,6 +26,7 @@ from autosre_lab.cluster.node_probe import open_node_probe
 from autosre_lab.cluster.options import chart_options
 from autosre_lab.cluster.preflight_checks import preflight
 from autosre_lab.cluster.release import (
+    CODEX_PROXY,
     ENGINE,
     PROXY,
     Release,
@@ -166,16 +167,16 @@ def until_ready(
     *,
     check: Callable[[], None] = lambda: None,
 ) -> Stack:
-    """Wait for both rollouts and for a token through engine and proxy, and note that it came.
+    """Wait for the rollouts of engine and proxies, and for a token through engine and proxy, and note that it came.
 
     Raises:
         NotReadyError: Not in time.
         ClusterError: A Pod cannot become ready, or the Services cannot be reached from here.
     """
     deadline_s = time.monotonic() + patience_s
-    wait_rollout(
-        kube, PROXY, deadline_s=time.monotonic() + PROXY_READY_S, tell=bar.note, check=check
-    )
+    proxies_s = time.monotonic() + PROXY_READY_S
+    for name in (PROXY, CODEX_PROXY) if values["codexProxy"]["enabled"] else (PROXY,):
+        wait_rollout(kube, name, deadline_s=proxies_s, tell=bar.note, check=check)
     wait_rollout(
         kube, ENGINE, deadline_s=deadline_s, tell=bar.note, check=check, phase=Phases().reached
     )

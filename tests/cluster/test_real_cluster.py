@@ -151,6 +151,7 @@ def test_codex_has_a_pod_of_its_own_where_it_is_wanted(
         # It serves the engine that runs, which nobody touched.
         assert pods_of(kube, ENGINE)[0]["metadata"]["uid"] == engine["metadata"]["uid"]
     finally:
+        autosre("start", str(recipe_file), "--place", "cluster")
         for kind in ("Deployment", "Service"):
             kube.delete(kind, CODEX_PROXY)
 
