@@ -167,7 +167,7 @@ def until_ready(
     *,
     check: Callable[[], None] = lambda: None,
 ) -> Stack:
-    """Wait for the rollouts of engine and proxies, and for a token through engine and proxy, and note that it came.
+    """Wait for the rollouts and for a token through engine and proxy, and note that it came.
 
     Raises:
         NotReadyError: Not in time.
