@@ -70,8 +70,9 @@ test-cluster: $(VENV)/.all
 test-cluster-failed: $(VENV)/.all
 	$(RUN) -m pytest $(AGAIN) -m cluster tests/cluster
 
+# Each worker reads all test files first, so more than two gain nothing here.
 test-fast: $(VENV)/.all
-	$(RUN) -m pytest $(PARALLEL) -m "not slow and not engine and not claude and not codex and not notebook and not wheel and not cluster and not browser"
+	$(RUN) -m pytest -n 2 --dist loadgroup -m "not slow and not engine and not claude and not codex and not notebook and not wheel and not cluster and not browser"
 
 lint: $(VENV)/.all
 	$(RUN) -m ruff check .
