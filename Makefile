@@ -51,8 +51,11 @@ demo: export AUTOSRE_QUESTION = $(QUESTION)
 WORKERS ?= 3
 PARALLEL = -n $(WORKERS) --dist loadgroup
 
+# pytest's own exit code is kept for .ci/run: 1 says that all were run and some failed.
+PYTEST = mkdir -p build; $(RUN) -m pytest $(1); code=$$?; echo $$code > build/pytest-exit; exit $$code
+
 test: $(VENV)/.all
-	$(RUN) -m pytest $(PARALLEL) -m "not cluster" $(ARGS)
+	$(call PYTEST,$(PARALLEL) -m "not cluster" $(ARGS))
 
 # What failed a moment ago, alone: is a test wrong, or had it too little of the machine?
 AGAIN = --last-failed --last-failed-no-failures none --maxfail 5 -v
@@ -66,7 +69,7 @@ cluster-images: $(VENV)/.all
 
 # After cluster-images; needs no network but the cluster's.
 test-cluster: $(VENV)/.all
-	$(RUN) -m pytest -m cluster tests/cluster
+	$(call PYTEST,-m cluster tests/cluster)
 test-cluster-failed: $(VENV)/.all
 	$(RUN) -m pytest $(AGAIN) -m cluster tests/cluster
 

@@ -46,7 +46,7 @@ BANDWIDTHS: dict[str, float] = {
     "NVIDIA GeForce RTX 4090": 1.008e12,
     "NVIDIA GeForce RTX 3090": 936e9,
 }
-"""Bytes a second, by the name that NVML gives; the makers' data sheets."""
+"""Bytes a second, by the name that NVML gives, as the makers publish them; not measured here."""
 
 
 def bandwidth_of(name: str) -> float | None:
